@@ -1,0 +1,2 @@
+//! attestry
+fn main() {}
