@@ -1,0 +1,49 @@
+# All that is needed to build, run, check and test Attestry. CARGO_TARGET_DIR is respected.
+
+CARGO_TARGET_DIR ?= $(CURDIR)/target
+export CARGO_TARGET_DIR
+RELEASE := $(CARGO_TARGET_DIR)/release
+
+.PHONY: run build ui check test bench fuzz clean
+
+## run: build everything and start Attestry on this host, without any configuration
+run: build
+	$(RELEASE)/attestry run
+
+## build: the release binaries, attestry and attestry-verify, with the web page inside
+build: ui
+	cargo build --release --locked --bin attestry --bin attestry-verify
+	@echo "built $(RELEASE)/attestry and $(RELEASE)/attestry-verify"
+
+## ui: the web page, as static files in ui/dist
+ui: ui/node_modules
+	cd ui && npm run --silent build
+
+ui/node_modules: ui/package-lock.json
+	cd ui && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+## check: format, lints, licences, spelling, unused dependencies, the page's lint and types
+check: ui
+	scripts/check-deps
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo deny --locked check bans licenses sources
+	cargo machete --skip-target-dir
+	typos
+	cd ui && npm run --silent check
+
+## test: installs what the tests need from Debian's packages, then runs them all
+test: ui
+	scripts/test-deps
+	cargo build --locked --bin attestry --bin attestry-verify
+	cargo test --workspace --locked
+	cd ui && npm test --silent && npm run --silent e2e
+
+## bench: builds for release, measures, prints figures
+bench: build
+	cargo run --release --locked -p attestry-bench -- --server $(RELEASE)/attestry
+
+clean:
+	cargo clean
+	rm -rf ui/dist ui/node_modules
