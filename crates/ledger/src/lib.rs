@@ -11,6 +11,8 @@ mod checkpoint;
 mod chunk;
 mod commit;
 mod core;
+#[cfg(test)]
+mod crash;
 mod datadir;
 mod error;
 mod ids;
