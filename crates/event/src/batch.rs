@@ -107,13 +107,13 @@ impl Batch {
 
     /// Adds the entry of an event made inside Attestry, by the same rules.
     pub fn push(&mut self, event: &Event, border: &Border<'_>) -> Result<(), Vec<Problem>> {
-        self.add(border, |visitor, parts| event.draft(border, visitor, parts))
+        self.add(border, |visitor, parts| Some(event.draft(border, visitor, parts)))
     }
 
     fn add<'a>(
         &mut self,
         border: &Border<'_>,
-        fill: impl FnOnce(&mut Canonical<'_>, &mut Parts) -> Draft<'a>,
+        fill: impl FnOnce(&mut Canonical<'_>, &mut Parts) -> Option<Draft<'a>>,
     ) -> Result<(), Vec<Problem>> {
         let (start, first_value) = (self.bytes.len(), self.values.len());
         let row_start = u32::try_from(start).ok().filter(|start| *start <= BATCH_BYTES_MAX);
@@ -127,8 +127,10 @@ impl Batch {
         let mut visitor = Canonical { scratch, values: &mut self.values, problems: &mut problems, random };
         let draft = fill(&mut visitor, parts);
         visitor.reset();
-        draft.check(border, visitor.problems);
-        if problems.is_empty() {
+        if let Some(draft) = &draft {
+            draft.check(border, visitor.problems);
+        }
+        if let Some(draft) = draft.filter(|_| problems.is_empty()) {
             let mut visitor =
                 Canonical { scratch, values: &mut self.values, problems: &mut problems, random };
             let placed = encode(&draft, border, &mut visitor, parts, &mut self.bytes);

@@ -36,25 +36,25 @@ pub struct Border<'a> {
     pub now: Nanos,
 }
 
-/// Reads `json`. What is wrong is left with the visitor; the draft is then not to be used.
+/// Reads `json`, as far as it can be read: `None` when that is not to the end. What is wrong is left with the visitor.
 pub(crate) fn read_json<'a>(
     json: &'a [u8],
     border: &Border<'_>,
     visitor: &mut Canonical<'_>,
     parts: &mut Parts,
-) -> Draft<'a> {
+) -> Option<Draft<'a>> {
     let mut draft = Draft::default();
     if json.len() > MAX_EVENT_BYTES {
         let found = format!("{} bytes", json.len());
         visitor.problems.push(Problem::new("event", &found, format!("at most {MAX_EVENT_BYTES} bytes")));
-        return draft;
+        return None;
     }
     let text = match std::str::from_utf8(json) {
         Ok(text) => text,
         Err(error) => {
             let found = format!("a byte at {} that is not UTF-8", error.valid_up_to());
             visitor.problems.push(Problem::new("event", &found, "JSON in UTF-8"));
-            return draft;
+            return None;
         }
     };
     let mut intake = Intake {
@@ -66,9 +66,13 @@ pub(crate) fn read_json<'a>(
         seen: 0,
         member: Cow::Borrowed("event"),
     };
-    match intake.event() {
-        Ok(()) => intake.parts.merge_moved(intake.visitor.problems),
-        Err(Stop::Enough) => {}
+    let (result, member) = (intake.event(), intake.member);
+    match result {
+        Ok(()) => {
+            parts.merge_moved(visitor.problems);
+            Some(draft)
+        }
+        Err(Stop::Enough) => None,
         Err(Stop::Syntax(syntax)) => {
             let rest = text.get(syntax.at..).unwrap_or_default();
             let start: String = rest.chars().take(20).collect();
@@ -76,10 +80,10 @@ pub(crate) fn read_json<'a>(
                 "" => format!("the end at byte {}", syntax.at),
                 start => format!("`{start}` at byte {}", syntax.at),
             };
-            intake.visitor.problems.push(Problem::new(&intake.member, &found, syntax.expected));
+            visitor.problems.push(Problem::new(&member, &found, syntax.expected));
+            None
         }
     }
-    draft
 }
 
 /// One event being read.

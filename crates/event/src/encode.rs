@@ -146,11 +146,14 @@ impl<'a> Draft<'a> {
 
     /// Checks what depends on more than one value's type.
     pub(crate) fn check(&self, border: &Border<'_>, problems: &mut Vec<Problem>) {
+        let told = |field: Field| problems.iter().any(|problem| problem.field == field.name());
+        let missing = [Field::EventName, Field::Username]
+            .map(|field| (field, self.text(field).is_none() && !told(field)));
         let mut refuse = |field: Field, found: &str, expected: &str| {
             problems.push(Problem::new(field.name(), found, expected));
         };
-        for field in [Field::EventName, Field::Username] {
-            if self.text(field).is_none() {
+        for (field, missing) in missing {
+            if missing {
                 refuse(field, "nothing", "a string that is not empty");
             }
         }
