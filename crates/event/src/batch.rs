@@ -135,7 +135,14 @@ impl Batch {
                 Canonical { scratch, values: &mut self.values, problems: &mut problems, random };
             let placed = encode(&draft, border, &mut visitor, parts, &mut self.bytes);
             let len = self.bytes.len() - start;
-            if len <= MAX_ENTRY_BYTES {
+            let beside: usize = self.values.iter().skip(first_value).map(|value| value.content.len()).sum();
+            if len > MAX_ENTRY_BYTES {
+                problems.push(Problem::new("event", &format!("an entry of {len} bytes"), too_large()));
+            } else if len + beside > MAX_EVENT_BYTES {
+                // Only an event made inside gets here: a client's was measured as it came.
+                let found = format!("{} bytes", len + beside);
+                problems.push(Problem::new("event", &found, format!("at most {MAX_EVENT_BYTES} bytes")));
+            } else {
                 self.rows.push(Row {
                     start: row_start,
                     // Both are bounded by MAX_ENTRY_BYTES.
@@ -149,7 +156,6 @@ impl Batch {
                 });
                 return Ok(());
             }
-            problems.push(Problem::new("event", &format!("an entry of {len} bytes"), too_large()));
         }
         self.bytes.truncate(start);
         self.values.truncate(first_value);
@@ -235,7 +241,7 @@ impl Batch {
 }
 
 /// What may stand in the arena before one more entry, so that every offset fits 32 bits.
-const BATCH_BYTES_MAX: u32 = u32::MAX - MAX_EVENT_BYTES as u32 * 8;
+const BATCH_BYTES_MAX: u32 = u32::MAX - MAX_ENTRY_BYTES as u32;
 
 fn too_large() -> String {
     format!(

@@ -10,13 +10,11 @@
 //! - Null and absent are one for every field, and so is the empty string (it is what Go's encoders, and with them
 //!   Auditmon's clients, send for a field that was not set). Required fields must therefore not be empty.
 
-use std::borrow::Cow;
-
 use crate::canonical::{Canonical, Stop};
 use crate::encode::{Draft, Moved, Parts};
 use crate::json::Reader;
 use crate::problem::Problem;
-use crate::text::Str;
+use crate::text::{Form, Str};
 use crate::{Field, MAX_EVENT_BYTES, Nanos, nearest_name};
 
 /// What the border knows of the sender; one per request.
@@ -64,23 +62,23 @@ pub(crate) fn read_json<'a>(
         draft: &mut draft,
         reader: Reader::new(text),
         seen: 0,
-        member: Cow::Borrowed("event"),
+        member: WHOLE,
     };
-    let (result, member) = (intake.event(), intake.member);
+    let result = intake.event();
+    let (reader, member) = (intake.reader, intake.member);
     match result {
         Ok(()) => {
             parts.merge_moved(visitor.problems);
             Some(draft)
         }
-        Err(Stop::Enough) => None,
-        Err(Stop::Syntax(syntax)) => {
-            let rest = text.get(syntax.at..).unwrap_or_default();
-            let start: String = rest.chars().take(20).collect();
+        Err(Stop::Enough | Stop::TooDeep) => None,
+        Err(Stop::Syntax) => {
+            let start: String = reader.rest().chars().take(20).collect();
             let found = match start.as_str() {
-                "" => format!("the end at byte {}", syntax.at),
-                start => format!("`{start}` at byte {}", syntax.at),
+                "" => format!("the end at byte {}", reader.pos()),
+                start => format!("`{start}` at byte {}", reader.pos()),
             };
-            visitor.problems.push(Problem::new(&member, &found, syntax.expected));
+            visitor.problems.push(Problem::new(&member.decoded(), &found, reader.expected()));
             None
         }
     }
@@ -96,8 +94,11 @@ struct Intake<'r, 'w, 'a> {
     /// One bit for each field that was there.
     seen: u32,
     /// The member being read, for messages.
-    member: Cow<'a, str>,
+    member: Str<'a>,
 }
+
+/// What a problem names that no single member has.
+const WHOLE: Str<'static> = Str { text: "event", form: Form::Clean };
 
 /// The bit of `event_data` in [`Intake::seen`], behind those of the fields.
 const EVENT_DATA: usize = Field::ALL.len();
@@ -112,17 +113,14 @@ impl<'a> Intake<'_, '_, 'a> {
         if !self.reader.take(b'}') {
             loop {
                 let name = self.reader.string()?;
-                self.member = match name {
-                    Str::Clean(name) => Cow::Borrowed(name),
-                    name => name.decoded(),
-                };
+                self.member = name;
                 self.reader.skip_white();
                 if !self.reader.take(b':') {
                     return Ok(self.reader.fail("a colon")?);
                 }
                 self.reader.skip_white();
-                self.field(name)?;
-                self.member = Cow::Borrowed("event");
+                self.field()?;
+                self.member = WHOLE;
                 self.reader.skip_white();
                 if self.reader.take(b'}') {
                     break;
@@ -141,28 +139,36 @@ impl<'a> Intake<'_, '_, 'a> {
         }
     }
 
-    fn field(&mut self, name: Str<'a>) -> Result<(), Stop> {
-        let field = Field::from_name(&self.member);
+    fn field(&mut self) -> Result<(), Stop> {
+        let decoded;
+        let name = if self.member.is_clean() {
+            self.member.text
+        } else {
+            decoded = self.member.decoded();
+            &*decoded
+        };
+        let field = Field::from_name(name);
         let bit = match field {
             Some(Field::ReceivedAt) => {
-                return self.not_the_senders(name, "no such field: the server sets it");
+                return self.not_the_senders("no such field: the server sets it");
             }
             Some(Field::Via | Field::Agent | Field::AgentEpoch | Field::AgentSeq) if !self.border.agent => {
-                return self.not_the_senders(name, "no such field: only an enrolled agent sets it");
+                return self.not_the_senders("no such field: only an enrolled agent sets it");
             }
             Some(field) => field as usize,
-            None if self.member == "event_data" => EVENT_DATA,
-            None if self.member == "v" => {
-                return self.not_the_senders(name, "no such field: the server sets it");
+            None if name == "event_data" => EVENT_DATA,
+            None if name == "v" => {
+                return self.not_the_senders("no such field: the server sets it");
             }
-            None => return self.unknown(name),
+            None => return self.unknown(),
         };
         if self.seen & 1 << bit != 0 {
             self.skip()?;
             return self.refuse("the name twice", "every name once in an object");
         }
         self.seen |= 1 << bit;
-        if self.reader.take_all("null") {
+        if self.reader.peek() == Some(b'n') {
+            self.reader.literal()?;
             return Ok(());
         }
         match field {
@@ -192,7 +198,7 @@ impl<'a> Intake<'_, '_, 'a> {
     }
 
     fn refuse(&mut self, found: &str, expected: &str) -> Result<(), Stop> {
-        self.visitor.problem(Problem::new(&self.member, found, expected))
+        self.visitor.problem(Problem::new(&self.member.decoded(), found, expected))
     }
 
     /// Reads any value only to get past it.
@@ -209,7 +215,8 @@ impl<'a> Intake<'_, '_, 'a> {
     /// Makes the paths of what the visitor refused begin with the member's name.
     fn prefix_problems(&mut self, known: usize) {
         for problem in self.visitor.problems.iter_mut().skip(known) {
-            problem.field = Problem::new(&format!("{}.{}", self.member, problem.field), "", "").field;
+            problem.field =
+                Problem::new(&format!("{}.{}", self.member.decoded(), problem.field), "", "").field;
         }
     }
 
@@ -310,26 +317,26 @@ impl<'a> Intake<'_, '_, 'a> {
         result
     }
 
-    fn not_the_senders(&mut self, name: Str<'a>, expected: &str) -> Result<(), Stop> {
+    fn not_the_senders(&mut self, expected: &str) -> Result<(), Stop> {
         if self.reader.take_all("null") || self.reader.take_all("\"\"") {
             return Ok(());
         }
         if self.border.lenient {
-            return self.move_into_data(name);
+            return self.move_into_data();
         }
         self.wrong_type(expected)
     }
 
-    fn unknown(&mut self, name: Str<'a>) -> Result<(), Stop> {
-        if self.member == "$ref" {
+    fn unknown(&mut self) -> Result<(), Stop> {
+        if self.member.decoded() == "$ref" {
             self.skip()?;
             return self.refuse("$ref", "a name other than $ref, which only the server writes");
         }
         if self.border.lenient {
-            return self.move_into_data(name);
+            return self.move_into_data();
         }
         self.skip()?;
-        match nearest_name(&self.member) {
+        match nearest_name(&self.member.decoded()) {
             Some(near) => {
                 self.refuse("an unknown field", &format!("{near}, or the field inside of event_data"))
             }
@@ -339,9 +346,9 @@ impl<'a> Intake<'_, '_, 'a> {
         }
     }
 
-    fn move_into_data(&mut self, name: Str<'a>) -> Result<(), Stop> {
+    fn move_into_data(&mut self) -> Result<(), Stop> {
         let start = self.parts.moved_bytes.len();
-        name.write(&mut self.parts.moved_bytes);
+        self.member.write(&mut self.parts.moved_bytes);
         let end = self.parts.moved_bytes.len();
         let known = self.visitor.problems.len();
         // One deeper than it stands now: inside of the event's object and of event_data.

@@ -6,6 +6,7 @@
 //! escape cannot hide one.
 
 use std::io::Write;
+use std::ops::Range;
 
 use rand::RngCore;
 use rand::rngs::StdRng;
@@ -19,14 +20,17 @@ use crate::{LARGE_VALUE_BYTES, MAX_DEPTH, value_hash};
 /// Why reading ended early.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stop {
-    Syntax(Syntax),
+    /// The text is no JSON that we take; the reader says where.
+    Syntax,
+    /// A tree nests deeper than [`MAX_DEPTH`].
+    TooDeep,
     /// So much is wrong with the event that the rest does not matter.
     Enough,
 }
 
 impl From<Syntax> for Stop {
-    fn from(syntax: Syntax) -> Stop {
-        Stop::Syntax(syntax)
+    fn from(_: Syntax) -> Stop {
+        Stop::Syntax
     }
 }
 
@@ -66,8 +70,14 @@ impl Canonical<'_> {
     ) -> Result<(), Stop> {
         match reader.peek() {
             Some(b'"') => {
-                let text = reader.string()?;
-                self.string(text, out);
+                let start = reader.pos();
+                match reader.string()? {
+                    // The most common case is its own canonical form, quotes included.
+                    text if text.is_clean() && text.text.len() <= LARGE_VALUE_BYTES => {
+                        out.extend_from_slice(reader.since(start).as_bytes());
+                    }
+                    text => self.string(text, out),
+                }
             }
             Some(b'{') => self.object(reader, out, depth + 1)?,
             Some(b'[') => self.array(reader, out, depth + 1)?,
@@ -85,12 +95,7 @@ impl Canonical<'_> {
         reader.skip_white();
         if !reader.take(b'}') {
             loop {
-                let name = reader.string()?;
-                self.name(name, out)?;
-                reader.skip_white();
-                if !reader.take(b':') {
-                    return Ok(reader.fail("a colon")?);
-                }
+                self.member_name(reader, out)?;
                 reader.skip_white();
                 self.value(reader, out, depth)?;
                 reader.skip_white();
@@ -139,7 +144,7 @@ impl Canonical<'_> {
         depth: usize,
     ) -> Result<(), Stop> {
         if depth > MAX_DEPTH {
-            return Err(Stop::Syntax(Syntax { at: 0, expected: TOO_DEEP }));
+            return Err(Stop::TooDeep);
         }
         out.push(b'{');
         self.begin();
@@ -147,7 +152,7 @@ impl Canonical<'_> {
             if place > 0 {
                 out.push(b',');
             }
-            self.name(Str::Plain(name), out)?;
+            self.name(Str::plain(name), out)?;
             self.tree_value(value, out, depth)?;
         }
         out.push(b'}');
@@ -164,10 +169,10 @@ impl Canonical<'_> {
                 // Writing to a Vec cannot fail.
                 let _ = write!(out, "{number}");
             }
-            Value::String(text) => self.string(Str::Plain(text), out),
+            Value::String(text) => self.string(Str::plain(text), out),
             Value::Array(elements) => {
                 if depth + 1 > MAX_DEPTH {
-                    return Err(Stop::Syntax(Syntax { at: 0, expected: TOO_DEEP }));
+                    return Err(Stop::TooDeep);
                 }
                 out.push(b'[');
                 for (place, element) in elements.iter().enumerate() {
@@ -185,7 +190,7 @@ impl Canonical<'_> {
 
     /// Writes a string value, beside the entry if it is large.
     pub(crate) fn string(&mut self, text: Str<'_>, out: &mut Vec<u8>) {
-        if text.len_at_most() > LARGE_VALUE_BYTES && text.decoded_len() > LARGE_VALUE_BYTES {
+        if text.text.len() > LARGE_VALUE_BYTES && text.decoded_len() > LARGE_VALUE_BYTES {
             self.large(text, out);
         } else {
             text.write_quoted(out);
@@ -210,17 +215,36 @@ impl Canonical<'_> {
         self.scratch.open.push(self.scratch.names.len());
     }
 
+    /// Reads and writes a member's name and the colon.
+    fn member_name(&mut self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
+        let start = reader.pos();
+        let name = reader.string()?;
+        if name.is_clean() && reader.take(b':') {
+            let begin = out.len() + 1;
+            out.extend_from_slice(reader.since(start).as_bytes());
+            return self.remember(begin..begin + name.text.len(), out);
+        }
+        reader.skip_white();
+        if !reader.take(b':') {
+            return Ok(reader.fail("a colon")?);
+        }
+        self.name(name, out)
+    }
+
     /// Writes a member's name and the colon.
     fn name(&mut self, name: Str<'_>, out: &mut Vec<u8>) -> Result<(), Stop> {
-        out.push(b'"');
-        let start = out.len();
-        name.write(out);
-        let end = out.len();
-        out.extend_from_slice(b"\":");
-        let bytes = out.get(start..end).unwrap_or_default();
-        let reference = bytes == b"$ref";
-        self.scratch.names.push(Name { key: key(bytes), start, end });
-        if reference {
+        let begin = out.len() + 1;
+        name.write_quoted(out);
+        let end = out.len() - 1;
+        out.push(b':');
+        self.remember(begin..end, out)
+    }
+
+    /// Keeps the name that was written for [`Canonical::end`], and refuses the one that is the server's.
+    fn remember(&mut self, place: Range<usize>, out: &[u8]) -> Result<(), Stop> {
+        let bytes = out.get(place.clone()).unwrap_or_default();
+        self.scratch.names.push(Name { key: key(bytes), start: place.start, end: place.end });
+        if bytes == b"$ref" {
             let field = self.path(out, None);
             self.problem(Problem::new(
                 &field,
@@ -292,9 +316,9 @@ impl Canonical<'_> {
     }
 }
 
-const TOO_DEEP: &str = "objects and arrays at most 32 deep";
+pub(crate) const TOO_DEEP: &str = "objects and arrays at most 32 deep";
 
-fn check_depth(reader: &Reader<'_>, depth: usize) -> Result<(), Stop> {
+fn check_depth(reader: &mut Reader<'_>, depth: usize) -> Result<(), Stop> {
     if depth > MAX_DEPTH { Ok(reader.fail(TOO_DEEP)?) } else { Ok(()) }
 }
 
@@ -325,8 +349,8 @@ mod tests {
         };
         let mut reader = Reader::new(json);
         match visitor.value(&mut reader, &mut out, 1) {
-            Err(Stop::Syntax(syntax)) => return Err(format!("{}: {}", syntax.at, syntax.expected)),
-            Err(Stop::Enough) => return Err("enough".to_owned()),
+            Err(Stop::Syntax) => return Err(format!("{}: {}", reader.pos(), reader.expected())),
+            Err(stop) => return Err(format!("{stop:?}")),
             Ok(()) => {}
         }
         assert_eq!(reader.rest(), "");

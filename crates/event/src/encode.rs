@@ -217,6 +217,8 @@ pub(crate) fn encode(
     parts: &Parts,
     out: &mut Vec<u8>,
 ) -> Placed {
+    // What an ordinary entry takes besides event_data and the message, so that the arena seldom grows on the way.
+    out.reserve(1_024 + parts.data.len());
     out.extend_from_slice(ENTRY_HEAD.as_bytes());
     let id_start = out.len();
     match draft.text(Field::EventId) {
@@ -234,10 +236,10 @@ pub(crate) fn encode(
     write_text(Field::Username, draft.text(Field::Username), out);
     write_text(Field::Resource, draft.text(Field::Resource), out);
     let own_source = draft.text(Field::EventSource);
-    let source = own_source.filter(|_| border.agent).unwrap_or(Str::Plain(border.event_source));
+    let source = own_source.filter(|_| border.agent).unwrap_or(Str::plain(border.event_source));
     write_text(Field::EventSource, Some(source), out);
     write_via(border, &parts.via, out);
-    let address = draft.text(Field::SourceIpAddress).unwrap_or(Str::Clean("-"));
+    let address = draft.text(Field::SourceIpAddress).unwrap_or(Str::clean("-"));
     write_text(Field::SourceIpAddress, Some(address), out);
     write_text(Field::RequestId, draft.text(Field::RequestId), out);
     out.extend_from_slice(Field::ReadOnly.member().as_bytes());

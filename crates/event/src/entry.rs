@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::encode::EVENT_DATA_MEMBER;
 use crate::json::{Reader, Syntax};
-use crate::text::{Str, decode};
+use crate::text::decode;
 use crate::{Field, Kind, Nanos};
 
 /// Why bytes are not an entry that this version reads. Entries come from a log that was checked, so this means damage,
@@ -27,9 +27,10 @@ pub enum EntryError {
     },
 }
 
-impl From<Syntax> for EntryError {
-    fn from(syntax: Syntax) -> EntryError {
-        EntryError::Malformed { at: syntax.at, expected: syntax.expected }
+impl EntryError {
+    /// What a reader says after a failure.
+    pub(crate) fn malformed(reader: &Reader<'_>) -> EntryError {
+        EntryError::Malformed { at: reader.pos(), expected: reader.expected() }
     }
 }
 
@@ -64,7 +65,16 @@ impl<'a> Entry<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Entry<'a>, EntryError> {
         let text = std::str::from_utf8(bytes).map_err(|_| EntryError::NotUtf8)?;
         let mut reader = Reader::new(text);
-        check_version(&mut reader)?;
+        match read_version(&mut reader) {
+            Ok(1) => {}
+            Ok(version) => return Err(EntryError::Version(version)),
+            Err(Syntax) => return Err(EntryError::malformed(&reader)),
+        }
+        Entry::read(&mut reader).map_err(|Syntax| EntryError::malformed(&reader))
+    }
+
+    /// Reads what follows the version.
+    fn read(reader: &mut Reader<'a>) -> Result<Entry<'a>, Syntax> {
         let mut entry = Entry {
             raw: [""; Field::ALL.len()],
             escaped: 0,
@@ -75,7 +85,7 @@ impl<'a> Entry<'a> {
         for (field, raw) in Field::ALL.into_iter().zip(&mut entry.raw) {
             if !reader.take_all(field.member()) {
                 if is_required(field) {
-                    return Ok(reader.fail("another field")?);
+                    return reader.fail("another field");
                 }
                 continue;
             }
@@ -83,9 +93,8 @@ impl<'a> Entry<'a> {
             match field {
                 Field::EventTime | Field::ReceivedAt => {
                     let time = reader.string()?;
-                    let Str::Clean(time) = time else { return Ok(reader.fail("a time")?) };
-                    let Some(time) = Nanos::parse_entry(time.as_bytes()) else {
-                        return Ok(reader.fail("a time")?);
+                    let Some(time) = Nanos::parse_entry(time.text.as_bytes()) else {
+                        return reader.fail("a time");
                     };
                     match field {
                         Field::EventTime => entry.event_time = time,
@@ -94,20 +103,20 @@ impl<'a> Entry<'a> {
                 }
                 Field::Severity | Field::AgentEpoch | Field::AgentSeq => {
                     if reader.number()?.parse::<u64>().is_err() {
-                        return Ok(reader.fail("a whole number")?);
+                        return reader.fail("a whole number");
                     }
                 }
                 Field::ReadOnly => {
                     if reader.literal()? == "null" {
-                        return Ok(reader.fail("true or false")?);
+                        return reader.fail("true or false");
                     }
                 }
-                Field::Via => read_list(&mut reader)?,
+                Field::Via => read_list(reader)?,
                 Field::Message if reader.peek() == Some(b'{') => {
-                    read_ref(&mut reader)?;
+                    read_ref(reader)?;
                 }
                 _ => {
-                    if let Str::Escaped(_) = reader.string()? {
+                    if reader.string()?.is_escaped() {
                         entry.escaped |= 1 << field as u32;
                     }
                 }
@@ -117,10 +126,10 @@ impl<'a> Entry<'a> {
         if reader.take_all(EVENT_DATA_MEMBER) {
             match reader.rest().strip_suffix('}') {
                 Some(data) if data.starts_with('{') && data.ends_with('}') => entry.event_data = data,
-                _ => return Ok(reader.fail("an object and the entry's closing brace")?),
+                _ => return reader.fail("an object and the entry's closing brace"),
             }
         } else if reader.rest() != "}" {
-            return Ok(reader.fail("the next field or the closing brace")?);
+            return reader.fail("the next field or the closing brace");
         }
         Ok(entry)
     }
@@ -239,14 +248,13 @@ fn is_required(field: Field) -> bool {
     )
 }
 
-fn check_version(reader: &mut Reader<'_>) -> Result<(), EntryError> {
+fn read_version(reader: &mut Reader<'_>) -> Result<u64, Syntax> {
     if !reader.take_all("{\"v\":") {
-        return Ok(reader.fail("an entry, which begins with its version")?);
+        return reader.fail("an entry, which begins with its version");
     }
     match reader.number()?.parse() {
-        Ok(1) => Ok(()),
-        Ok(version) => Err(EntryError::Version(version)),
-        Err(_) => Ok(reader.fail("a version")?),
+        Ok(version) => Ok(version),
+        Err(_) => reader.fail("a version"),
     }
 }
 

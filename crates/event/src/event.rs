@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::canonical::{Canonical, Stop};
+use crate::canonical::{Canonical, Stop, TOO_DEEP};
 use crate::encode::{Draft, Parts};
 use crate::problem::Problem;
 use crate::text::Str;
@@ -180,7 +180,7 @@ impl Event {
             (Field::Host, self.host.as_deref()),
         ] {
             if let Some(text) = text {
-                draft.set_text(field, Str::Plain(text));
+                draft.set_text(field, Str::plain(text));
             }
         }
         self.agents_part(border, visitor, parts, &mut draft);
@@ -190,8 +190,8 @@ impl Event {
             for problem in visitor.problems.iter_mut().skip(known) {
                 problem.field = format!("event_data.{}", problem.field);
             }
-            if let Err(Stop::Syntax(syntax)) = result {
-                visitor.problems.push(Problem::new("event_data", "deeper nesting", syntax.expected));
+            if let Err(Stop::TooDeep) = result {
+                visitor.problems.push(Problem::new("event_data", "deeper nesting", TOO_DEEP));
             }
         }
         draft
@@ -219,7 +219,7 @@ impl Event {
             return;
         }
         if let Some(agent) = &self.agent {
-            draft.set_text(Field::Agent, Str::Plain(agent));
+            draft.set_text(Field::Agent, Str::plain(agent));
         }
         draft.agent_epoch = self.agent_epoch;
         draft.agent_seq = self.agent_seq;
@@ -227,7 +227,7 @@ impl Event {
             if !parts.via.is_empty() {
                 parts.via.push(b',');
             }
-            Str::Plain(relay).write_quoted(&mut parts.via);
+            Str::plain(relay).write_quoted(&mut parts.via);
         }
     }
 }

@@ -87,7 +87,7 @@ impl<'a> Node<'a> {
                 reader.take(b'{');
                 while !reader.take(b'}') {
                     // Canonical strings are equal when their bytes are.
-                    let (Str::Clean(name) | Str::Escaped(name) | Str::Plain(name)) = reader.string().ok()?;
+                    let name = reader.string().ok()?.text;
                     reader.take(b':').then_some(())?;
                     members.push((name, Node::read(reader, depth + 1)?));
                     reader.take(b',');

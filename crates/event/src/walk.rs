@@ -2,7 +2,7 @@
 
 use crate::entry::{REF_HEAD, read_ref};
 use crate::json::{Reader, Syntax};
-use crate::text::{Str, decode_into};
+use crate::text::decode_into;
 use crate::{EntryError, MAX_DEPTH};
 
 /// A value that holds no others.
@@ -50,11 +50,19 @@ impl Walker {
         let text = std::str::from_utf8(event_data).map_err(|_| EntryError::NotUtf8)?;
         self.path.clear();
         let mut reader = Reader::new(text);
+        self.read(&mut reader, visit).map_err(|Syntax| EntryError::malformed(&reader))
+    }
+
+    fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        visit: &mut impl FnMut(&str, Scalar<'_>),
+    ) -> Result<(), Syntax> {
         if !reader.take(b'{') {
-            return Ok(reader.fail("an object")?);
+            return reader.fail("an object");
         }
-        self.object(&mut reader, visit, 0)?;
-        if reader.rest().is_empty() { Ok(()) } else { Ok(reader.fail("nothing after the object")?) }
+        self.object(reader, visit, 0)?;
+        if reader.rest().is_empty() { Ok(()) } else { reader.fail("nothing after the object") }
     }
 
     /// Visits the members of an object whose brace was read; `depth` objects and arrays are around it.
@@ -73,9 +81,10 @@ impl Walker {
             if depth > 0 {
                 self.path.push('.');
             }
-            match name {
-                Str::Escaped(name) => decode_into(&mut self.path, name),
-                Str::Clean(name) | Str::Plain(name) => self.path.push_str(name),
+            if name.is_escaped() {
+                decode_into(&mut self.path, name.text);
+            } else {
+                self.path.push_str(name.text);
             }
             if !reader.take(b':') {
                 return reader.fail("a colon");
@@ -118,14 +127,16 @@ impl Walker {
         depth: usize,
     ) -> Result<(), Syntax> {
         match reader.peek() {
-            Some(b'"') => match reader.string()? {
-                Str::Clean(text) | Str::Plain(text) => visit(&self.path, Scalar::Str(text)),
-                Str::Escaped(text) => {
+            Some(b'"') => {
+                let value = reader.string()?;
+                if value.is_escaped() {
                     self.decoded.clear();
-                    decode_into(&mut self.decoded, text);
+                    decode_into(&mut self.decoded, value.text);
                     visit(&self.path, Scalar::Str(&self.decoded));
+                } else {
+                    visit(&self.path, Scalar::Str(value.text));
                 }
-            },
+            }
             Some(b'{' | b'[') if depth >= MAX_DEPTH => {
                 return reader.fail("objects and arrays at most 32 deep");
             }

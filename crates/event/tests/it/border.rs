@@ -1,6 +1,6 @@
 //! What the border takes, what it refuses, and what it says then.
 
-use attestry_event::{Batch, Border, MAX_ENTRY_BYTES, MAX_EVENT_BYTES, flags};
+use attestry_event::{Batch, Border, Event, MAX_ENTRY_BYTES, MAX_EVENT_BYTES, flags};
 
 use crate::{accept, border};
 
@@ -435,6 +435,12 @@ fn sizes_are_limited_and_told() {
     let huge = event(&format!(r#""message":"{}""#, "x".repeat(MAX_EVENT_BYTES)));
     let found = format!("event | {} bytes | at most 16777216 bytes", huge.len());
     refuse(&huge, &border(), &[&found]);
+
+    let message = Event::new("n", "u").message("x".repeat(MAX_EVENT_BYTES));
+    let mut batch = Batch::with_seed([0; 32]);
+    let problems = batch.push(&message, &border()).unwrap_err();
+    assert_eq!(problems[0].expected, "at most 16777216 bytes");
+    assert_eq!((batch.len(), batch.values.len(), batch.bytes.len()), (0, 0, 0));
 }
 
 #[test]
@@ -466,4 +472,28 @@ fn messages_are_safe_to_show() {
     let problems = accept(&json, &border()).unwrap_err();
     assert!(problems[0].field.starts_with("\\u001b[31mevil\\u000ax"), "{problems:?}");
     assert_eq!(problems[0].field.chars().filter(|ch| *ch == 'x').count(), 70, "{problems:?}");
+}
+
+#[test]
+fn an_event_made_inside_keeps_the_rules() {
+    let mut nested = serde_json::Value::Null;
+    for _ in 0..31 {
+        nested = serde_json::json!([nested]);
+    }
+    let mut agents = Event::new("n", "u");
+    agents.agent = Some("a".to_owned());
+    agents.via = vec!["r".to_owned()];
+    for (event, expected) in [
+        (Event::new("", ""), "event_name username"),
+        (Event::new("login.failure", "u"), "event_name"),
+        (Event::new("n", "u").id("a b").severity(8), "event_id severity"),
+        (Event::new("n", "u").data("$ref", 1), "event_data.$ref"),
+        (Event::new("n", "u").data("a", serde_json::json!([{"b": {"$ref": 1}}])), "event_data.a.b.$ref"),
+        (Event::new("n", "u").data("a", nested), "event_data"),
+        (agents, "via agent"),
+    ] {
+        let problems = Batch::with_seed([0; 32]).push(&event, &border()).unwrap_err();
+        let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(fields.join(" "), expected, "{event:?}");
+    }
 }
