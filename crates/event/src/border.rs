@@ -24,7 +24,8 @@ pub struct Border<'a> {
     pub event_source: &'a str,
     /// Relays to be added to `via`.
     pub via: &'a [String],
-    /// Move unknown top-level fields into `event_data` instead of refusing them.
+    /// Move unknown top-level fields into `event_data`, behind what is there, instead of refusing them. A name that is
+    /// taken there becomes `_<name>`; where that is taken too the event is refused.
     pub lenient: bool,
     /// The sender may use the names of Attestry's own catalogue, and the source `attestry`.
     pub reserved_names: bool,
