@@ -1,0 +1,92 @@
+/** Pictures of every page in both themes and both sizes, for a person to look at: `npx vite-node`-free, run by `npm run look`. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { signIn, SIZES, startBrowser, startServer } from './browser.ts';
+
+export async function look(folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const server = await startServer({ liveMs: 400 });
+  const fresh = await startServer({ fresh: true, events: 0 });
+  for (const theme of ['light', 'dark'] as const) {
+    for (const [size, viewport] of Object.entries(SIZES)) {
+      const browser = await startBrowser(server, theme);
+      const page = await browser.open(viewport);
+      const shot = async (name: string) => {
+        await page.waitForTimeout(350);
+        await page.screenshot({ path: join(folder, `${name}-${size}-${theme}.png`) });
+      };
+      if (!process.env.ATTESTRY_URL) {
+        await page.goto(fresh.setupLink);
+        await shot('setup');
+        await page.goto(server.url);
+        await shot('login');
+      }
+      await signIn(page, server.url, '/search?from=-7d&to=now');
+      await page.locator('tr[aria-rowindex], .empty, .first').first().waitFor();
+      await shot('search');
+      await openDetail(page);
+      await shot('detail');
+      await page.getByRole('tab', { name: 'Proof' }).click();
+      await page.waitForTimeout(500);
+      await shot('proof');
+      await page.getByRole('tab', { name: 'Raw' }).click();
+      await shot('raw');
+      await page.keyboard.press('Escape');
+      await page.getByRole('button', { name: /Time range/ }).click();
+      await shot('time');
+      await page.keyboard.press('Escape');
+      await page.getByLabel('Search query').fill('outcome:failure AND (event_name:login.* OR ');
+      await page.waitForTimeout(600);
+      await shot('error');
+      await page.getByLabel('Search query').fill('outcome:failure event_name:');
+      await shot('completion');
+      await page.getByLabel('Search query').fill('username:nobody');
+      await page.keyboard.press('Enter');
+      await shot('empty');
+      await page.goto(`${server.url}/search?from=-15m&to=now&live=1&by=event_name`);
+      await page.waitForTimeout(1500);
+      await shot('live');
+      await page.goto(`${server.url}/ledgers`);
+      await page.getByRole('button', { name: 'Verify now' }).first().click();
+      await page.waitForTimeout(1800);
+      await shot('ledgers');
+      await page.goto(`${server.url}/settings`);
+      await shot('settings');
+      await page.getByRole('button', { name: 'New key' }).click();
+      await shot('newkey');
+      await page.getByRole('textbox', { name: /^Name/ }).fill(`look-${theme}-${size}`);
+      await page.getByRole('button', { name: 'Create' }).click();
+      await shot('keymade');
+      await page.goto(`${server.url}/search`);
+      await page.keyboard.press('?');
+      await shot('help');
+      if (size === 'phone') {
+        await page.keyboard.press('Escape');
+        await page.getByRole('button', { name: 'Fields' }).click();
+        await shot('fields');
+      }
+      await browser.stop();
+    }
+  }
+  if (!process.env.ATTESTRY_URL) {
+    const browser = await startBrowser(fresh, 'light');
+    const page = await browser.open();
+    await page.goto(fresh.setupLink);
+    await page.getByLabel('User name').fill('dora');
+    await page.getByLabel('Password', { exact: true }).fill('correct horse battery');
+    await page.getByLabel('Password again').fill('correct horse battery');
+    await page.getByRole('button', { name: 'Set up' }).click();
+    await page.getByText('No events yet').waitFor();
+    await page.waitForTimeout(400);
+    await page.screenshot({ path: join(folder, 'first-desktop-light.png') });
+    await browser.stop();
+  }
+  await server.stop();
+  await fresh.stop();
+}
+
+async function openDetail(page: Page): Promise<void> {
+  await page.locator('tr[aria-rowindex]').nth(3).click();
+  await page.getByRole('complementary', { name: 'Event' }).waitFor();
+}

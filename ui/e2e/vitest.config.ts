@@ -1,0 +1,6 @@
+import { defineConfig } from 'vitest/config';
+
+// Real Chromium, one page after the other.
+export default defineConfig({
+  test: { include: ['e2e/**/*.test.ts'], fileParallelism: false, testTimeout: 30_000, hookTimeout: 60_000 },
+});

@@ -1,0 +1,68 @@
+import { expect, test } from 'vitest';
+import { DEFAULT_COLUMNS, readAddress, writeAddress, type Address } from './address';
+import { ALL_TIME } from './time';
+
+const base: Address = {
+  page: 'search',
+  q: '',
+  range: ALL_TIME,
+  ledgers: [],
+  columns: DEFAULT_COLUMNS,
+  by: 'outcome',
+  order: 'desc',
+  event: '',
+  live: false,
+};
+
+const cases: [what: string, view: Partial<Address>, address: string][] = [
+  ['nothing chosen', {}, '/search?from=all'],
+  [
+    'a query',
+    { q: 'username:"a b" -x:é&y=1#z' },
+    '/search?q=username:%22a+b%22+-x:%C3%A9%26y%3D1%23z&from=all',
+  ],
+  ['a relative range', { range: { from: '-24h', to: 'now' } }, '/search?from=-24h&to=now'],
+  [
+    'an absolute range',
+    { range: { from: '2026-01-01T00:00:00.000Z', to: '' } },
+    '/search?from=2026-01-01T00:00:00.000Z',
+  ],
+  ['an open start', { range: { from: '', to: 'now' } }, '/search?from=all&to=now'],
+  [
+    'ledgers and an event',
+    { ledgers: ['audit', 'logs'], event: 'audit/17' },
+    '/search?from=all&ledger=audit,logs&event=audit/17',
+  ],
+  [
+    'columns, even with a colon in their name',
+    {
+      columns: [
+        { field: 'event_data.a:5', width: 90 },
+        { field: 'message', width: 0 },
+      ],
+    },
+    '/search?from=all&col=event_data.a:5:90&col=message:0',
+  ],
+  ['the rest', { by: 'severity', order: 'asc', live: true }, '/search?from=all&by=severity&order=asc&live=1'],
+  ['no stack', { by: '' }, '/search?from=all&by='],
+  ['another page', { page: 'ledgers' }, '/ledgers'],
+];
+test.each(cases)('%s goes into the address and comes back', (_, change, address) => {
+  const view = { ...base, ...change };
+  expect(writeAddress(view)).toBe(address);
+  const url = new URL(address, 'http://x');
+  expect(readAddress(url.pathname, url.search, ALL_TIME)).toEqual(view);
+});
+
+test('what makes no sense falls back', () => {
+  const fallback = { from: '-1h', to: 'now' };
+  const view = readAddress('/nowhere', '?from=lunch&to=now&col=x:1&order=up&event=17&col=y', fallback);
+  expect(view).toEqual({
+    ...base,
+    range: fallback,
+    columns: [
+      { field: 'x', width: 48 },
+      { field: 'y', width: 160 },
+    ],
+  });
+});

@@ -1,0 +1,331 @@
+/** The server's HTTP API, as far as the page uses it. The only module that knows addresses and response shapes. */
+import { ExactNumber, parseJson, type Json, type JsonObject } from './json';
+
+const BASE = '/api/v1';
+
+/** What the server refused, or why it could not be asked: RFC 9457's words, ready to show. */
+export class ApiError extends Error {
+  constructor(
+    /** The HTTP status; 0 when no answer came. */
+    readonly status: number,
+    readonly title: string,
+    readonly detail: string,
+    readonly more: Record<string, unknown> = {},
+  ) {
+    super(detail === '' ? title : `${title}: ${detail}`);
+  }
+}
+
+export const isAbort = (error: unknown) => error instanceof DOMException && error.name === 'AbortError';
+
+export interface User {
+  name: string;
+  role: string;
+}
+
+export interface Session {
+  user: User;
+  csrf: string;
+  expires?: string;
+}
+
+/** An event at its address. */
+export interface Row {
+  ledger: string;
+  index: number;
+  event: JsonObject;
+}
+
+export interface Page {
+  rows: Row[];
+  next: string | null;
+}
+
+/** What is searched, as the API takes it. */
+export interface Scope {
+  q: string;
+  from?: string;
+  to?: string;
+  ledgers: string[];
+}
+
+export interface Histogram {
+  from: string;
+  to: string;
+  interval_s: number;
+  buckets: { time: string; count: number; by?: Record<string, number> }[];
+  by_values?: string[];
+}
+
+export interface ValueCount {
+  value: string;
+  count: number;
+}
+
+export interface Top {
+  values: ValueCount[];
+  distinct: number;
+  missing: number;
+  count: number;
+}
+
+export interface FieldInfo {
+  name: string;
+  kind: string;
+}
+
+export interface QueryCheck {
+  ok: boolean;
+  position?: number;
+  length?: number;
+  message?: string;
+  expected?: string;
+  hints?: { position: number; length: number; message: string }[];
+}
+
+export interface LastVerify {
+  time: string;
+  clean: boolean;
+  size?: number;
+  damage?: unknown;
+  [more: string]: unknown;
+}
+
+export interface Ledger {
+  name: string;
+  size: number;
+  first: number;
+  origin: string;
+  vkey: string;
+  checkpoint: { size: number; root: string; time?: string; note: string } | null;
+  bytes: number;
+  public: boolean;
+  retention: unknown;
+  last_verify?: LastVerify | null;
+}
+
+export interface Key {
+  id: string;
+  name: string;
+  kind: string;
+  ledger?: string | null;
+  filter?: string | null;
+  created?: string | null;
+  expires?: string | null;
+  last_used?: string | null;
+  revoked?: string | null;
+}
+
+export interface NewKey {
+  name: string;
+  kind: 'write' | 'read';
+  ledger?: string;
+  filter?: string;
+  expires?: string;
+}
+
+export interface Source {
+  name: string;
+  on: boolean;
+  why?: string;
+  last_event?: string | null;
+}
+
+export interface Detail extends Row {
+  leaf_hash: string;
+  also: string[];
+}
+
+let csrf = '';
+let skewMs = 0;
+let onUnauthorized: () => void = () => {};
+
+/** Called whenever the server no longer knows the session. */
+export function whenUnauthorized(call: () => void): void {
+  onUnauthorized = call;
+}
+
+/** The server's clock, so that `now` means there what it means here. */
+export function serverNow(): number {
+  return Date.now() + skewMs;
+}
+
+export async function request(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  if (init.method && init.method !== 'GET') headers.set('X-CSRF-Token', csrf);
+  let response: Response;
+  try {
+    response = await fetch(BASE + path, { ...init, headers, credentials: 'same-origin', cache: 'no-store' });
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new ApiError(0, 'The server did not answer', 'is it running, and is the network up?');
+  }
+  const date = Date.parse(response.headers.get('date') ?? '');
+  // The header knows only whole seconds; less than two of difference is none.
+  if (!isNaN(date)) skewMs = Math.abs(date - Date.now()) > 2000 ? date - Date.now() : 0;
+  if (response.ok) return response;
+  if (response.status === 401 && path !== '/session') onUnauthorized();
+  throw await problem(response);
+}
+
+async function problem(response: Response): Promise<ApiError> {
+  const fallback = response.statusText || `HTTP ${response.status}`;
+  try {
+    const { title, detail, ...more } = (await response.json()) as Record<string, unknown>;
+    return new ApiError(response.status, String(title ?? fallback), String(detail ?? ''), more);
+  } catch {
+    return new ApiError(response.status, fallback, '');
+  }
+}
+
+async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await (await request(path, signal ? { signal } : {})).json()) as T;
+}
+
+async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const init: RequestInit = { method };
+  if (body !== undefined) {
+    init.headers = { 'Content-Type': 'application/json' };
+    init.body = JSON.stringify(body);
+  }
+  const text = await (await request(path, init)).text();
+  return (text === '' ? undefined : JSON.parse(text)) as T;
+}
+
+/** Some lists come bare, some under their name. */
+function list<T>(answer: T[] | Record<string, T[]>, name: string): T[] {
+  return Array.isArray(answer) ? answer : (answer[name] ?? []);
+}
+
+export function scopeParams(scope: Scope, more: Record<string, string | number | undefined> = {}): string {
+  const params = new URLSearchParams();
+  if (scope.q !== '') params.set('q', scope.q);
+  if (scope.from !== undefined) params.set('from', scope.from);
+  if (scope.to !== undefined) params.set('to', scope.to);
+  if (scope.ledgers.length > 0) params.set('ledger', scope.ledgers.join(','));
+  for (const [name, value] of Object.entries(more)) if (value !== undefined) params.set(name, String(value));
+  return params.toString();
+}
+
+function toNumber(value: Json | undefined): number {
+  return value instanceof ExactNumber ? Number(value.token) : Number(value);
+}
+
+function toRow(value: Json): Row {
+  if (!(value instanceof Map))
+    throw new ApiError(0, 'The answer cannot be read', 'an event is not an object');
+  const event = value.get('event');
+  if (!(event instanceof Map)) throw new ApiError(0, 'The answer cannot be read', 'an event is missing');
+  return { ledger: String(value.get('ledger')), index: toNumber(value.get('index')), event };
+}
+
+export function parseRow(text: string): Row {
+  return toRow(parseJson(text));
+}
+
+export const entryPath = (ledger: string, index: number) =>
+  `/ledgers/${encodeURIComponent(ledger)}/entries/${index}`;
+
+export const api = {
+  setupNeeded: async () => (await getJson<{ needed: boolean }>('/setup')).needed,
+
+  setUp: (token: string, username: string, password: string) =>
+    send<Session | undefined>('POST', '/setup', { token, username, password }),
+
+  async session(): Promise<Session | null> {
+    try {
+      const session = await getJson<Session>('/session');
+      csrf = session.csrf;
+      return session;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return null;
+      throw error;
+    }
+  },
+
+  async signIn(username: string, password: string): Promise<Session> {
+    const session = await send<Session>('POST', '/session', { username, password });
+    csrf = session.csrf;
+    return session;
+  },
+
+  signOut: () => send<void>('DELETE', '/session'),
+
+  async events(
+    scope: Scope,
+    order: 'desc' | 'asc',
+    limit: number,
+    cursor?: string,
+    signal?: AbortSignal,
+  ): Promise<Page> {
+    const params = scopeParams(scope, { order, limit, cursor });
+    const text = await (await request(`/events?${params}`, signal ? { signal } : {})).text();
+    const answer = parseJson(text);
+    const events = answer instanceof Map ? answer.get('events') : undefined;
+    if (!(answer instanceof Map) || !Array.isArray(events)) {
+      throw new ApiError(0, 'The answer cannot be read', 'it holds no list of events');
+    }
+    const next = answer.get('next');
+    return { rows: events.map(toRow), next: typeof next === 'string' ? next : null };
+  },
+
+  async entry(ledger: string, index: number, signal?: AbortSignal): Promise<Detail> {
+    const text = await (await request(entryPath(ledger, index), signal ? { signal } : {})).text();
+    const answer = parseJson(text) as JsonObject;
+    const also = answer.get('also');
+    return {
+      ...toRow(answer),
+      leaf_hash: String(answer.get('leaf_hash') ?? ''),
+      also: Array.isArray(also) ? also.map((v) => addressText(v)) : [],
+    };
+  },
+
+  raw: async (ledger: string, index: number) =>
+    new Uint8Array(await (await request(`${entryPath(ledger, index)}/raw`)).arrayBuffer()),
+
+  proof: async (ledger: string, index: number) => (await request(`${entryPath(ledger, index)}/proof`)).text(),
+
+  count: async (scope: Scope, signal?: AbortSignal) =>
+    (await getJson<{ count: number }>(`/count?${scopeParams(scope)}`, signal)).count,
+
+  histogram: (scope: Scope, buckets: number, by: string, signal?: AbortSignal) =>
+    getJson<Histogram>(
+      `/histogram?${scopeParams(scope, { interval: 'auto', buckets, by: by || undefined })}`,
+      signal,
+    ),
+
+  top: (scope: Scope, field: string, limit: number, signal?: AbortSignal) =>
+    getJson<Top>(`/top?${scopeParams(scope, { field, limit })}`, signal),
+
+  fields: async (signal?: AbortSignal) => (await getJson<{ fields: FieldInfo[] }>('/fields', signal)).fields,
+
+  values: async (field: string, prefix: string, limit: number, signal?: AbortSignal) => {
+    const params = new URLSearchParams({ field, prefix, limit: String(limit) });
+    return (await getJson<{ values: ValueCount[] }>(`/values?${params}`, signal)).values;
+  },
+
+  checkQuery: (q: string, signal?: AbortSignal) =>
+    getJson<QueryCheck>(`/query?${new URLSearchParams({ q })}`, signal),
+
+  ledgers: async () => list(await getJson<Ledger[] | Record<string, Ledger[]>>('/ledgers'), 'ledgers'),
+
+  verifyLedger: (name: string) => send<unknown>('POST', `/ledgers/${encodeURIComponent(name)}/verify`),
+
+  keys: async () => list(await getJson<Key[] | Record<string, Key[]>>('/keys'), 'keys'),
+
+  createKey: (key: NewKey) => send<{ id: string; key: string }>('POST', '/keys', key),
+
+  revokeKey: (id: string) => send<void>('DELETE', `/keys/${encodeURIComponent(id)}`),
+
+  sources: async () => list(await getJson<Source[] | Record<string, Source[]>>('/sources'), 'sources'),
+
+  tail: (scope: Scope) =>
+    new EventSource(`${BASE}/tail?${scopeParams({ q: scope.q, ledgers: scope.ledgers })}`, {
+      withCredentials: true,
+    }),
+};
+
+function addressText(value: Json): string {
+  if (value instanceof Map) return `${String(value.get('ledger'))}/${String(value.get('index'))}`;
+  return String(value);
+}

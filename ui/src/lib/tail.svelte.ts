@@ -1,0 +1,79 @@
+import { api, parseRow, type Row } from './api';
+import { search } from './search.svelte';
+import { view } from './view.svelte';
+
+/** Rows are put into the list this often, so that a burst costs one drawing. */
+const FLUSH_MS = 150;
+const SIDE_MS = 5000;
+/** More than this is not kept for a reader who is away; the number goes on counting. */
+const WAITING_ROWS = 5000;
+
+/** The live tail: new events join the list, or wait and are counted while the reader is elsewhere in it. */
+class Tail {
+  state: 'off' | 'connecting' | 'live' | 'lost' = $state('off');
+  waiting = $state(0);
+  /** How many the server left out because this page was too slow. */
+  dropped = $state(0);
+  /** The reader scrolled away from the newest row, or has one open. */
+  paused = $state(false);
+
+  #source: EventSource | null = null;
+  #fresh: Row[] = [];
+  #timers: ReturnType<typeof setInterval>[] = [];
+
+  start(): void {
+    this.stop();
+    this.state = 'connecting';
+    this.dropped = 0;
+    const { q, ledgers } = view.now;
+    const source = api.tail({ q, ledgers });
+    this.#source = source;
+    source.addEventListener('open', () => {
+      // The list is read after the stream is open: what lies between is in both, and shown once.
+      this.state = 'live';
+      void search.run();
+    });
+    source.addEventListener('error', () => (this.state = 'lost'));
+    source.addEventListener('event', (message) => this.#take((message as MessageEvent<string>).data));
+    source.addEventListener('dropped', (message) => {
+      this.dropped += Number((message as MessageEvent<string>).data) || 0;
+    });
+    this.#timers = [
+      setInterval(() => this.#flush(), FLUSH_MS),
+      setInterval(() => !document.hidden && this.state === 'live' && void search.refreshSide(), SIDE_MS),
+    ];
+  }
+
+  stop(): void {
+    this.#source?.close();
+    this.#source = null;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#timers = [];
+    this.#fresh = [];
+    this.waiting = 0;
+    this.state = 'off';
+  }
+
+  /** Shows what waited. */
+  resume(): void {
+    this.paused = false;
+    this.#flush();
+  }
+
+  #take(data: string): void {
+    this.#fresh.push(parseRow(data));
+    if (this.#fresh.length > WAITING_ROWS) this.#fresh.shift();
+    this.waiting++;
+  }
+
+  #flush(): void {
+    if (this.paused || this.#fresh.length === 0 || search.since !== null) return;
+    const fresh = this.#fresh.reverse();
+    this.#fresh = [];
+    if (this.waiting > fresh.length) void search.run();
+    else search.prepend(fresh);
+    this.waiting = 0;
+  }
+}
+
+export const tail = new Tail();
