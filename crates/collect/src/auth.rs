@@ -4,6 +4,9 @@
 //! read, decided at the start: the file when it is written to, because it reaches further back; else the journal. After
 //! a change from one to the other what is not newer than the newest event is passed over.
 //!
+//! Whoever may write to `/dev/log` can write any line, in the name of any program. Journald tells who really did: a line of an
+//! ordinary user that bears another program's name becomes `auth.mismatch`. A file does not tell.
+//!
 //! [`header`] takes a line's start apart, [`message`] finds the parser for its program; one file a family of programs.
 
 mod accounts;
@@ -24,12 +27,12 @@ use serde_json::{Value, json};
 
 use crate::{
     follow::{Follower, Framing, Gap, Step},
-    line::{Line, hashed_id, put},
+    line::{Line, hashed_id, put, put_some},
     redact::Names,
     source::{Availability, Collector, Feed, Paths, Setup, Stopped},
 };
 use header::Message;
-use journal::{Entry, From, Journal, Next};
+use journal::{Entry, From, Journal, Next, Origin};
 
 /// A file nobody has written to for so long is a leftover when there is a journal: cron alone writes once an hour.
 const STALE_SECONDS: u64 = 48 * 3_600;
@@ -177,8 +180,17 @@ impl Auth {
             pid: entry.pid,
             text: entry.text.trim(),
         };
-        let event = message::event(&message, &self.names);
+        let mut event = message::event(&message, &self.names);
+        let origin = entry.sender.origin(&entry.program);
+        if event.event_name != "auth.other" && origin == Origin::Other {
+            event = message::mismatch(&message, &event.event_name, &self.names);
+        }
         let mut event = self.complete(event, entry.time, &entry.host, now)?;
+        if origin != Origin::Sure {
+            put_some(&mut event, "sender_uid", entry.sender.uid);
+            let sender = entry.sender.exe.as_deref().or(entry.sender.comm.as_deref());
+            put_some(&mut event, "sender", sender.map(|sender| self.names.line(sender)));
+        }
         event.event_id = Some(hashed_id("auth-journal", &self.host, &[entry.cursor.as_bytes()]));
         if entry.damaged {
             put(&mut event, "invalid_utf8", true);

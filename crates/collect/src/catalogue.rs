@@ -30,6 +30,11 @@ pub const COMMON: &[(&str, &str)] = &[
     ("cut_bytes", "how many bytes of a line over 16 KiB were left out"),
     ("program", "auth: the program that wrote the line"),
     ("pid", "auth, logins: its process id"),
+    (
+        "sender_uid",
+        "auth, from journald: the user who wrote the line, when that was not the program itself for sure",
+    ),
+    ("sender", "auth, from journald: the program that wrote it then"),
     ("repeated", "auth: how often rsyslog counted the same line"),
 ];
 
@@ -96,6 +101,14 @@ const RUN_AS: &[(&str, &str)] = &[
 
 /// All of them, by name.
 pub const CATALOGUE: &[Entry] = &[
+    Entry {
+        name: "auth.mismatch",
+        sources: "auth",
+        meaning: "a line bears the name of a program that did not write it: an ordinary user put it into the log (journald only)",
+        who: "username is \"-\", sender_uid who wrote it",
+        fields: &[("claimed_event", "the event the line would have been")],
+        example: r#"{"event_name":"auth.mismatch","username":"-","outcome":"failure","severity":4,"message":"sshd: Accepted password for root from 203.0.113.9 port 1 ssh2","event_data":{"claimed_event":"login.success","program":"sshd","pid":99,"sender_uid":1000,"sender":"/usr/bin/logger"}}"#,
+    },
     Entry {
         name: "auth.other",
         sources: "auth",

@@ -42,7 +42,8 @@ fn switch(outcome: Outcome, user: &str, target: &str, tty: Option<&str>, names: 
     let mut event = said("su.switch", user, Some(outcome), message).resource(target.as_str());
     event.severity = Some(if outcome == Outcome::Failure { 4 } else { 5 });
     put(&mut event, "target_user", target);
-    if let Some(tty) = tty {
+    // util-linux writes "none" where there is no terminal.
+    if let Some(tty) = tty.filter(|tty| *tty != "none") {
         put(&mut event, "tty", tty);
     }
     event

@@ -33,6 +33,55 @@ pub(super) struct Entry {
     pub(super) text: String,
     /// The message was no UTF-8.
     pub(super) damaged: bool,
+    pub(super) sender: Sender,
+}
+
+/// Who wrote an entry, as journald saw it; nobody can forge this part.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Sender {
+    pub(super) uid: Option<u32>,
+    /// Missing when the program had ended before journald looked.
+    pub(super) exe: Option<String>,
+    /// The name the process gave itself, 15 bytes at most.
+    pub(super) comm: Option<String>,
+}
+
+/// Whether an entry is from the program whose name it bears.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Origin {
+    /// From root, or from that program's file.
+    Sure,
+    /// Nothing contradicts it.
+    Unverified,
+    /// From another program, run by an ordinary user: anybody may write `sshd: Accepted password for root` into the log.
+    Other,
+}
+
+impl Sender {
+    pub(super) fn origin(&self, program: &str) -> Origin {
+        if self.uid == Some(0) {
+            return Origin::Sure;
+        }
+        if let Some(exe) = &self.exe {
+            // Only root can put programs there; an upgrade leaves the running one "(deleted)".
+            let file = exe.strip_suffix(" (deleted)").unwrap_or(exe);
+            let system = ["/usr/", "/bin/", "/sbin/", "/lib"].iter().any(|start| file.starts_with(start));
+            let name = file.rsplit('/').next().unwrap_or(file);
+            return if system && family(name) == family(program) { Origin::Sure } else { Origin::Other };
+        }
+        match &self.comm {
+            Some(comm) if family(comm) == family(program) => Origin::Unverified,
+            Some(comm) if comm.len() == 15 && program.starts_with(comm.as_str()) => Origin::Unverified,
+            Some(_) => Origin::Other,
+            None => Origin::Unverified,
+        }
+    }
+}
+
+/// `sshd-session` and `sshd` are one program, and so are `CRON` and `cron`.
+fn family(program: &str) -> String {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    name.split(['-', '(']).next().unwrap_or(name).to_ascii_lowercase()
 }
 
 /// What the program has for us.
@@ -202,6 +251,11 @@ fn entry(value: &Value) -> Option<Entry> {
         pid: plain("_PID").or_else(|| plain("SYSLOG_PID")).and_then(|pid| pid.parse().ok()),
         text: message,
         damaged,
+        sender: Sender {
+            uid: plain("_UID").and_then(|uid| uid.parse().ok()),
+            exe: plain("_EXE"),
+            comm: plain("_COMM"),
+        },
     })
 }
 
@@ -236,6 +290,26 @@ mod tests {
         ] {
             assert_eq!(entry(&broken), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn who_wrote_an_entry_is_compared_with_who_it_says() {
+        let check = |uid, exe: Option<&str>, comm: Option<&str>, program, expected| {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            let sender = Sender { uid, exe: owned(exe), comm: owned(comm) };
+            assert_eq!(sender.origin(program), expected, "{sender:?} as {program}");
+        };
+        check(Some(0), Some("/usr/bin/logger"), None, "sshd", Origin::Sure);
+        check(Some(1000), Some("/usr/bin/sudo"), None, "sudo", Origin::Sure);
+        check(Some(1000), Some("/usr/bin/sudo (deleted)"), None, "sudo", Origin::Sure);
+        check(Some(1000), Some("/usr/lib/openssh/sshd-session"), None, "sshd", Origin::Sure);
+        check(Some(1000), Some("/usr/sbin/cron"), None, "CRON", Origin::Sure);
+        check(Some(1000), Some("/usr/bin/logger"), Some("sshd"), "sshd", Origin::Other);
+        check(Some(1000), Some("/home/alice/sshd"), Some("sshd"), "sshd", Origin::Other);
+        check(Some(65534), None, Some("logger"), "sshd", Origin::Other);
+        check(Some(65534), None, Some("sshd"), "sshd", Origin::Unverified);
+        check(Some(1000), None, Some("polkit-agent-he"), "polkit-agent-helper-1", Origin::Unverified);
+        check(None, None, None, "sshd", Origin::Unverified);
     }
 
     #[test]

@@ -37,6 +37,17 @@ pub(super) fn event(message: &Message<'_>, names: &Names) -> Event {
     event
 }
 
+/// The event of a message that was not written by the program it names: what it would have been is only told.
+pub(super) fn mismatch(message: &Message<'_>, event_name: &str, names: &Names) -> Event {
+    let text = format!("{}: {}", message.program, names.line(message.text));
+    let mut event = Event::new("auth.mismatch", "-").severity(4).message(text);
+    event.outcome = Some(Outcome::Failure);
+    put(&mut event, "claimed_event", event_name);
+    put(&mut event, "program", short(message.program));
+    put_some(&mut event, "pid", message.pid);
+    event
+}
+
 /// What most parsers start with.
 pub(super) fn said(name: &str, user: &str, outcome: Option<Outcome>, message: String) -> Event {
     let severity = match outcome {

@@ -2,7 +2,7 @@
 //!
 //! User names, and the texts of clients, may hold anything, so lines are taken apart from the right: in
 //! `Failed password for invalid user x from 192.0.2.1 port 1 ssh2 from 198.51.100.7 port 22 ssh2` only the last address was
-//! written by sshd. A name that sshd calls invalid is hashed.
+//! written by sshd. A name that sshd calls invalid is hashed unless it is an account: locked accounts are called so too.
 
 use attestry_event::{Event, Outcome};
 
@@ -78,7 +78,7 @@ fn key(info: &str, event: &mut Event) {
 fn invalid_user(text: &str, names: &Names) -> Option<Event> {
     let (user, peer) = text.strip_prefix("Invalid user ")?.rsplit_once(" from ")?;
     let peer = Peer::parse(peer)?;
-    let user = names.hashed(user);
+    let user = names.failed(user);
     let message = format!("{user}, which is no account, was tried from {}", peer.address);
     let mut event = said("ssh.invalid_user", &user, Some(Outcome::Failure), message);
     peer.describe(&mut event);
@@ -147,8 +147,12 @@ fn refused(text: &str, names: &Names) -> Option<Event> {
             (user.to_owned(), true, None, "PAM account configuration".to_owned())
         } else {
             let (who, reason) = text.strip_prefix("User ")?.rsplit_once(" not allowed because ")?;
-            let (user, address) = who.rsplit_once(" from ")?;
-            (user.to_owned(), true, Some(Peer { address, port: None, rest: "" }), reason.to_owned())
+            // Of a locked account sshd does not say where from.
+            let (user, peer) = match who.rsplit_once(" from ") {
+                Some((user, address)) => (user, Some(Peer { address, port: None, rest: "" })),
+                None => (who, None),
+            };
+            (user.to_owned(), true, peer, reason.to_owned())
         };
     let from = peer.as_ref().map(|peer| format!(" from {}", peer.address)).unwrap_or_default();
     let message = format!("{user}{from} was refused: {reason}");
@@ -166,7 +170,7 @@ fn refused(text: &str, names: &Names) -> Option<Event> {
 /// The name as it may be shown, and whether sshd knows the account.
 fn name(user: &str, names: &Names) -> (String, bool) {
     match user.strip_prefix("invalid user ").or_else(|| user.strip_prefix("illegal user ")) {
-        Some(user) => (names.hashed(user), false),
+        Some(user) => (names.failed(user), false),
         None if user == "invalid user" => ("-".to_owned(), false),
         None => (user.to_owned(), true),
     }

@@ -113,6 +113,26 @@ fn the_journal_is_read_after_its_cursor() {
 }
 
 #[test]
+fn a_forged_entry_is_no_login() {
+    let mut host = Host::new();
+    journalctl(&mut host, &[]);
+    let entry = |n: u32, exe: &str, uid: u32| {
+        format!(
+            "{{\"__CURSOR\":\"c{n}\",\"__REALTIME_TIMESTAMP\":\"17636947380000{n:02}\",\"_EXE\":\"{exe}\",\"_UID\":\"{uid}\",\
+             \"SYSLOG_IDENTIFIER\":\"sshd\",\"MESSAGE\":\"Accepted password for root from 203.0.113.9 port 1 ssh2\"}}\n"
+        )
+    };
+    let entries = entry(1, "/usr/bin/logger", 65534) + &entry(2, "/usr/sbin/sshd", 0);
+    std::fs::write(host.folder.path().join("entries"), entries).unwrap();
+    let found = shown(&read(&host));
+    assert_eq!(
+        found[0],
+        "auth.mismatch - - failure - claimed_event=login.success program=sshd sender_uid=65534 sender=/usr/bin/logger"
+    );
+    assert!(found[1].starts_with("login.success root - success 203.0.113.9"), "{found:?}");
+}
+
+#[test]
 fn a_resident_journal_is_followed_and_ended() {
     let mut host = Host::new();
     journalctl(&mut host, &[(1, "Server listening")]);

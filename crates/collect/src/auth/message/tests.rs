@@ -115,6 +115,24 @@ fn sshd_lines() {
             "ssh.refuse bob - failure 192.0.2.7 reason=not listed in AllowUsers",
         ),
         (
+            "sshd: User nobody not allowed because account is locked",
+            "ssh.refuse nobody - failure - reason=account is locked",
+        ),
+        (
+            "sshd: Connection closed by invalid user root 192.0.2.7 port 58354 [preauth]",
+            "ssh.disconnect root - - 192.0.2.7 source_port=58354 reason=closed by the client invalid_user=true preauth=true",
+        ),
+        // As OpenSSH 9.2 wrote them for a client that gave `hunter2 from 9.9.9.9 port 1 ssh2` as its name.
+        (
+            "sshd: Invalid user hunter2 from 9.9.9.9 port 1 ssh2 from 127.0.0.1 port 58348",
+            "ssh.invalid_user # - failure 127.0.0.1 source_port=58348",
+        ),
+        (
+            "sshd: Connection closed by invalid user hunter2 from 9.9.9.9 port 1 ssh2 127.0.0.1 port 58348 [preauth]",
+            "ssh.disconnect # - - 127.0.0.1 source_port=58348 reason=closed by the client invalid_user=true preauth=true",
+        ),
+        ("sshd: banner exchange: Connection from 127.0.0.1 port 58368: invalid format", "auth.other - - - -"),
+        (
             "sshd: fatal: Access denied for user bob by PAM account configuration [preauth]",
             "ssh.refuse bob - failure - reason=PAM account configuration preauth=true",
         ),
@@ -173,6 +191,11 @@ fn sudo_su_and_login_lines() {
         (
             "su: FAILED SU (to root) alice on pts/0",
             "su.switch alice root failure - target_user=root tty=pts/0",
+        ),
+        ("su: (to nobody) root on none", "su.switch root nobody success - target_user=nobody"),
+        (
+            "su: pam_unix(su:auth): authentication failure; logname= uid=65534 euid=0 tty= ruser=nobody rhost=  user=root",
+            "pam.failure root - failure - by_user=nobody by_uid=65534 service=su module=pam_unix",
         ),
         ("su: Successful su for root by alice", "su.switch alice root success - target_user=root"),
         ("su: FAILED su for hunter2 by alice", "su.switch alice # failure - target_user=#"),
