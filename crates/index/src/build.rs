@@ -1,0 +1,444 @@
+//! Gathers rows for a part.
+//!
+//! Every value becomes a term: a number given out by one hash table for all fields. Each row's terms are logged in
+//! order; sealing (`seal`) sorts the terms and turns the log around.
+
+use std::borrow::Cow;
+use std::hash::{BuildHasher, Hasher};
+
+use attestry_event::{Entry, Field, Scalar, Text, Walker, id_hash};
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashSet, HashTable};
+use sha2::{Digest, Sha256};
+
+use crate::decimal::keyed;
+use crate::dict::CUT;
+use crate::part::{Kinds, Slot};
+use crate::words::{MAX_WORD_BYTES, cut, words};
+
+/// Of a longer value a term holds the start, and a hash of the whole.
+pub(crate) const MAX_VALUE_BYTES: usize = 128;
+
+/// The bytes of that hash: SHA-256, cut to its first half, so that nobody can make two values that look equal.
+const VALUE_HASH_BYTES: usize = 16;
+
+/// A path with a longer name is not indexed: rows that have it are loose.
+pub(crate) const MAX_PATH_BYTES: usize = 256;
+
+/// Paths beyond this many in one part are not indexed: rows that have them are loose. Each costs about 200 bytes of
+/// memory while the part is open.
+pub(crate) const MAX_PATHS: usize = 10_000;
+
+/// No term.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// The fields that are compared as a whole and have one value: for these each row's term is kept.
+pub(crate) const COLUMNS: [Field; 11] = [
+    Field::EventName,
+    Field::Username,
+    Field::Resource,
+    Field::EventSource,
+    Field::SourceIpAddress,
+    Field::RequestId,
+    Field::ReadOnly,
+    Field::Outcome,
+    Field::Severity,
+    Field::Host,
+    Field::Agent,
+];
+
+pub(crate) struct Term {
+    hash: u64,
+    pub(crate) at: u32,
+    pub(crate) len: u32,
+    pub(crate) field: u32,
+    last_row: u32,
+    pub(crate) count: u32,
+}
+
+/// One number of one row.
+#[derive(Clone, Copy)]
+pub(crate) struct Number {
+    pub(crate) key: u64,
+    pub(crate) row: u32,
+    /// Which token; `NONE` when the key says everything.
+    pub(crate) token: u32,
+}
+
+/// What is gathered of one field.
+pub(crate) struct Gathered {
+    pub(crate) slot: Slot,
+    pub(crate) kinds: Kinds,
+    pub(crate) several: bool,
+    pub(crate) exists: Vec<u32>,
+    pub(crate) refs: Vec<u32>,
+    pub(crate) numbers: Vec<Number>,
+    /// Hash, shifted left by 32, and row; of a field that is known to have a value of its own in nearly every row.
+    pub(crate) hashes: Vec<u64>,
+    pub(crate) hashed: bool,
+    /// Each row's term, for those of [`COLUMNS`].
+    pub(crate) column: Vec<u32>,
+}
+
+impl Gathered {
+    fn new(slot: Slot, hashed: bool) -> Gathered {
+        Gathered {
+            slot,
+            kinds: Kinds::default(),
+            several: false,
+            exists: Vec::new(),
+            refs: Vec::new(),
+            numbers: Vec::new(),
+            hashes: Vec::new(),
+            hashed,
+            column: Vec::new(),
+        }
+    }
+
+    /// Notes that a row has a value of the field.
+    fn exists_in(&mut self, row: u32, kind: Kinds) {
+        self.kinds = self.kinds.and(kind);
+        if self.exists.last() == Some(&row) {
+            self.several = true;
+        } else {
+            self.exists.push(row);
+        }
+    }
+}
+
+/// The fields whose values are nearly all different, as seen so far.
+pub(crate) type Unique = HashSet<Slot, RandomState>;
+
+/// The words come first, then the fields of the entry in table order, then the paths as they appear.
+const WORDS: usize = 0;
+const FIRST_PATH: usize = 1 + Field::ALL.len();
+
+fn place(field: Field) -> usize {
+    1 + field as usize
+}
+
+/// Rows on their way into a part.
+pub(crate) struct Builder {
+    pub(crate) fields: Vec<Gathered>,
+    pub(crate) terms: Vec<Term>,
+    pub(crate) arena: Vec<u8>,
+    /// The terms of all rows, row by row; `ends` says where each row's end.
+    pub(crate) log: Vec<u32>,
+    pub(crate) ends: Vec<u32>,
+    pub(crate) times: Vec<i64>,
+    pub(crate) received: Vec<i64>,
+    pub(crate) loose: Vec<u32>,
+    /// Tokens of numbers: where in the arena.
+    pub(crate) tokens: Vec<(u32, u32)>,
+    paths: HashMap<Box<str>, u32, RandomState>,
+    table: HashTable<u32>,
+    hasher: RandomState,
+    unique: Unique,
+    walker: Option<Walker>,
+    scratch: Vec<u8>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Builder {
+        Builder {
+            fields: Vec::new(),
+            terms: Vec::new(),
+            arena: Vec::new(),
+            log: Vec::new(),
+            ends: Vec::new(),
+            times: Vec::new(),
+            received: Vec::new(),
+            loose: Vec::new(),
+            tokens: Vec::new(),
+            paths: HashMap::default(),
+            table: HashTable::new(),
+            hasher: RandomState::default(),
+            unique: Unique::default(),
+            walker: Some(Walker::default()),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Forgets all rows and begins anew.
+    pub(crate) fn start(&mut self, unique: Unique) {
+        self.unique = unique;
+        self.fields.truncate(FIRST_PATH);
+        for field in &mut self.fields {
+            field.kinds = Kinds::default();
+            field.several = false;
+            field.exists.clear();
+            field.refs.clear();
+            field.numbers.clear();
+            field.hashes.clear();
+            field.hashed = self.unique.contains(&field.slot);
+            field.column.clear();
+        }
+        if self.fields.is_empty() {
+            self.fields.push(Gathered::new(Slot::Words, false));
+            let hashed = |slot: &Slot| self.unique.contains(slot);
+            let keywords = Field::ALL.into_iter().map(Slot::Keyword);
+            self.fields.extend(keywords.map(|slot| Gathered::new(slot.clone(), hashed(&slot))));
+        }
+        self.terms.clear();
+        self.arena.clear();
+        self.log.clear();
+        self.ends.clear();
+        self.times.clear();
+        self.received.clear();
+        self.loose.clear();
+        self.tokens.clear();
+        self.paths.clear();
+        self.table.clear();
+    }
+
+    pub(crate) fn rows(&self) -> u32 {
+        self.ends.len() as u32
+    }
+
+    /// About how much memory it holds, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let terms = self.terms.len() * (size_of::<Term>() + 16);
+        // Numbers and hashes of paths are not summed up: a number takes 16 bytes here and at least 4 in an entry.
+        terms + self.arena.len() + self.log.len() * 4 + self.paths.len() * 256 + self.ends.len() * 128
+    }
+
+    /// Adds the next row.
+    pub(crate) fn add(&mut self, entry: &[u8]) {
+        let row = self.rows();
+        match Entry::parse(entry) {
+            Ok(entry) => self.add_entry(row, &entry),
+            // An entry of a version to come: it is served as bytes and no filter can look into it.
+            Err(_) => {
+                let time = self.received.last().copied().unwrap_or(0);
+                self.times.push(time);
+                self.received.push(time);
+            }
+        }
+        for field in COLUMNS {
+            if let Some(column) = self.fields.get_mut(place(field)).map(|field| &mut field.column)
+                && column.len() == row as usize
+            {
+                column.push(NONE);
+            }
+        }
+        self.ends.push(self.log.len() as u32);
+    }
+
+    fn add_entry(&mut self, row: u32, entry: &Entry<'_>) {
+        self.times.push(entry.event_time().0);
+        self.received.push(entry.received_at().0);
+        for field in COLUMNS {
+            if let Some(value) = entry.field(field) {
+                let kind = match field {
+                    Field::Severity => Kinds::NUMBER,
+                    Field::ReadOnly => Kinds::BOOL,
+                    _ => Kinds::STRING,
+                };
+                self.value(place(field), row, &value, kind);
+                if field == Field::Severity {
+                    self.number(place(field), row, &value);
+                }
+            }
+        }
+        if entry.raw(Field::Via).is_some() {
+            entry.via().for_each(|relay| self.value(place(Field::Via), row, &relay, Kinds::STRING));
+        }
+        for field in [Field::AgentEpoch, Field::AgentSeq] {
+            if let Some(token) = entry.raw(field) {
+                self.exists(place(field), row, Kinds::NUMBER);
+                self.number(place(field), row, token);
+            }
+        }
+        match entry.message() {
+            Some(Text::Inline(text)) => {
+                self.exists(place(Field::Message), row, Kinds::STRING);
+                self.words(row, &text);
+            }
+            Some(Text::Ref { .. }) => self.reference(place(Field::Message), row),
+            None => {}
+        }
+        if let Some(data) = entry.event_data() {
+            self.data(row, data);
+        }
+    }
+
+    fn data(&mut self, row: u32, data: &[u8]) {
+        // Taken out so that the visitor can borrow the rest.
+        let mut walker = self.walker.take().unwrap_or_default();
+        let walked = walker.walk(data, &mut |path, scalar| {
+            if let Scalar::Str(text) = scalar {
+                self.words(row, text);
+            }
+            let Some(place) = self.path(path) else {
+                if let Scalar::Ref { .. } = scalar {
+                    self.reference(WORDS, row);
+                }
+                return self.loosen(row);
+            };
+            match scalar {
+                Scalar::Str(text) => self.value(place, row, text, Kinds::STRING),
+                Scalar::Bool(true) => self.value(place, row, "true", Kinds::BOOL),
+                Scalar::Bool(false) => self.value(place, row, "false", Kinds::BOOL),
+                Scalar::Null => self.value(place, row, "null", Kinds::NULL),
+                Scalar::Number(token) => {
+                    self.exists(place, row, Kinds::NUMBER);
+                    self.number(place, row, token);
+                }
+                Scalar::Ref { .. } => self.reference(place, row),
+            }
+        });
+        self.walker = Some(walker);
+        if walked.is_err() {
+            self.loosen(row);
+        }
+    }
+
+    /// Marks a row whose paths are not all indexed.
+    fn loosen(&mut self, row: u32) {
+        if self.loose.last() != Some(&row) {
+            self.loose.push(row);
+        }
+    }
+
+    fn path(&mut self, path: &str) -> Option<usize> {
+        if let Some(place) = self.paths.get(path) {
+            return Some(*place as usize);
+        }
+        if path.len() > MAX_PATH_BYTES || self.paths.len() >= MAX_PATHS {
+            return None;
+        }
+        let place = self.fields.len();
+        let slot = Slot::Path(path.into());
+        let hashed = self.unique.contains(&slot);
+        self.fields.push(Gathered::new(slot, hashed));
+        self.paths.insert(path.into(), place as u32);
+        Some(place)
+    }
+
+    fn exists(&mut self, place: usize, row: u32, kind: Kinds) {
+        if let Some(field) = self.fields.get_mut(place) {
+            field.exists_in(row, kind);
+        }
+    }
+
+    /// A value that stands beside the entry: its words are unknown too.
+    fn reference(&mut self, place: usize, row: u32) {
+        for place in [place, WORDS] {
+            if let Some(field) = self.fields.get_mut(place) {
+                if place != WORDS {
+                    field.exists_in(row, Kinds::REF);
+                }
+                if field.refs.last() != Some(&row) {
+                    field.refs.push(row);
+                }
+            }
+        }
+    }
+
+    fn number(&mut self, place: usize, row: u32, token: &str) {
+        let Some(keyed) = keyed(token) else { return self.loosen(row) };
+        let mut number = Number { key: keyed.key, row, token: NONE };
+        if !keyed.plain {
+            number.token = self.tokens.len() as u32;
+            self.tokens.push((self.arena.len() as u32, token.len() as u32));
+            self.arena.extend_from_slice(token.as_bytes());
+        }
+        if let Some(field) = self.fields.get_mut(place) {
+            field.numbers.push(number);
+        }
+    }
+
+    fn value(&mut self, place: usize, row: u32, text: &str, kind: Kinds) {
+        let term = term_of_value(text);
+        let Some(field) = self.fields.get_mut(place) else { return };
+        field.exists_in(row, kind);
+        if field.hashed {
+            field.hashes.push(value_hash(&term, row));
+            return;
+        }
+        let id = self.term(place as u32, row, &term);
+        if let Some(field) = self.fields.get_mut(place)
+            && field.column.len() == row as usize
+            && place < FIRST_PATH
+        {
+            field.column.push(id);
+        }
+    }
+
+    fn words(&mut self, row: u32, text: &str) {
+        words(text, &mut |word| {
+            if word.len() <= MAX_WORD_BYTES {
+                self.term(WORDS as u32, row, word.as_bytes());
+            } else {
+                let mut term = std::mem::take(&mut self.scratch);
+                cut_word(word, &mut term);
+                self.term(WORDS as u32, row, &term);
+                self.scratch = term;
+            }
+        });
+    }
+
+    /// The term's number; notes that the row has it.
+    #[inline]
+    fn term(&mut self, field: u32, row: u32, bytes: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u32(field);
+        hasher.write(bytes);
+        let hash = hasher.finish();
+        let (terms, arena) = (&mut self.terms, &mut self.arena);
+        let same = |id: &u32| {
+            terms.get(*id as usize).is_some_and(|term: &Term| {
+                term.hash == hash
+                    && term.field == field
+                    && arena.get(term.at as usize..(term.at + term.len) as usize) == Some(bytes)
+            })
+        };
+        if let Some(&id) = self.table.find(hash, same) {
+            if let Some(term) = terms.get_mut(id as usize)
+                && term.last_row != row
+            {
+                term.last_row = row;
+                term.count += 1;
+                self.log.push(id);
+            }
+            return id;
+        }
+        let id = terms.len() as u32;
+        terms.push(Term {
+            hash,
+            at: arena.len() as u32,
+            len: bytes.len() as u32,
+            field,
+            last_row: row,
+            count: 1,
+        });
+        arena.extend_from_slice(bytes);
+        self.table.insert_unique(hash, id, |id| terms.get(*id as usize).map_or(0, |term| term.hash));
+        self.log.push(id);
+        id
+    }
+}
+
+/// The term that stands for a value: its text, or of a long one the start and a hash.
+pub(crate) fn term_of_value(text: &str) -> Cow<'_, [u8]> {
+    if text.len() <= MAX_VALUE_BYTES {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    let mut term = Vec::with_capacity(MAX_VALUE_BYTES + 1 + VALUE_HASH_BYTES);
+    term.extend_from_slice(cut(text, MAX_VALUE_BYTES).as_bytes());
+    term.push(CUT);
+    term.extend_from_slice(Sha256::digest(text.as_bytes()).get(..VALUE_HASH_BYTES).unwrap_or(&[]));
+    Cow::Owned(term)
+}
+
+/// The term that stands for a long word.
+pub(crate) fn cut_word(word: &str, term: &mut Vec<u8>) {
+    term.clear();
+    term.extend_from_slice(cut(word, MAX_WORD_BYTES).as_bytes());
+    term.push(CUT);
+}
+
+/// A value's place in a table of hashes: its hash, shifted left by 32, and the row.
+pub(crate) fn value_hash(term: &[u8], row: u32) -> u64 {
+    id_hash(term) & 0xFFFF_FFFF_0000_0000 | u64::from(row)
+}

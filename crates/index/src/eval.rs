@@ -1,0 +1,537 @@
+//! Which rows of a part pass a filter.
+
+use std::ops::Range;
+
+use attestry_event::Field;
+
+use crate::build::{MAX_VALUE_BYTES, cut_word, term_of_value, value_hash};
+use crate::decimal::Decimal;
+use crate::dict::{CUT, Dict, text};
+use crate::filter::{Bounds, Filter, Matcher, Target, Verdict};
+use crate::part::{FieldSpan, Part, Slot};
+use crate::postings::List;
+use crate::rows::{Bitmap, RowSet};
+use crate::times::{self, Times};
+use crate::words::{MAX_WORD_BYTES, cut, words};
+
+/// What a filter finds in a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matches {
+    /// These rows pass.
+    pub certain: RowSet,
+    /// No others can pass; it holds the certain ones. Which of the rest do, only the rows can tell.
+    pub possible: RowSet,
+}
+
+/// How many rows a filter finds in a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// So many pass.
+    pub certain: u32,
+    /// No more than these can pass.
+    pub possible: u32,
+}
+
+/// Like [`Matches`]; where all is certain, it is said once.
+struct Found {
+    possible: RowSet,
+    /// `None`: all that is possible.
+    certain: Option<RowSet>,
+}
+
+impl Found {
+    fn exact(rows: RowSet) -> Found {
+        Found { possible: rows, certain: None }
+    }
+
+    fn none() -> Found {
+        Found::exact(RowSet::empty())
+    }
+
+    fn only_possible(rows: RowSet) -> Found {
+        let certain = (!rows.is_empty()).then(RowSet::empty);
+        Found { possible: rows, certain }
+    }
+
+    fn certain(&self) -> &RowSet {
+        self.certain.as_ref().unwrap_or(&self.possible)
+    }
+
+    fn or(self, other: Found, rows: u32) -> Found {
+        let certain = match (&self.certain, &other.certain) {
+            (None, None) => None,
+            _ => Some(self.certain().or(other.certain(), rows)),
+        };
+        Found { possible: self.possible.or(&other.possible, rows), certain }
+    }
+
+    /// Some more rows are possible.
+    fn or_maybe(self, rows: &RowSet, all: u32) -> Found {
+        if rows.is_empty() { self } else { self.or(Found::only_possible(rows.clone()), all) }
+    }
+}
+
+impl Part {
+    /// The rows that pass a filter.
+    pub fn eval(&self, filter: &Filter) -> Matches {
+        let found = self.find(filter, &RowSet::Range(self.hidden()..self.row_count()));
+        let certain = found.certain.unwrap_or_else(|| found.possible.clone());
+        Matches { certain, possible: found.possible }
+    }
+
+    /// How many rows pass a filter; faster than [`eval`](Part::eval) where the index holds the number.
+    pub fn count(&self, filter: &Filter) -> Counted {
+        if self.hidden() == 0
+            && let Some(count) = self.known_count(filter)
+        {
+            return Counted { certain: count, possible: count };
+        }
+        let found = self.find(filter, &RowSet::Range(self.hidden()..self.row_count()));
+        Counted { certain: found.certain().len(), possible: found.possible.len() }
+    }
+
+    fn known_count(&self, filter: &Filter) -> Option<u32> {
+        let certain = |field: &FieldSpan| field.refs.count == 0 && field.hashes.count == 0;
+        match filter {
+            Filter::All => Some(self.row_count()),
+            Filter::None => Some(0),
+            Filter::And(filters) => {
+                let mut rest = filters.iter().filter(|filter| !self.passes_all(filter));
+                match (rest.next(), rest.next()) {
+                    (None, _) => Some(self.row_count()),
+                    (Some(only), None) => self.known_count(only),
+                    _ => None,
+                }
+            }
+            Filter::Word(word) if word.len() <= MAX_WORD_BYTES => match self.field(&Slot::Words) {
+                Some(field) if !certain(field) => None,
+                Some(field) => {
+                    Some(self.dict(field).find(word.as_bytes()).map_or(0, |(_, list)| list.count()))
+                }
+                None => Some(0),
+            },
+            Filter::Equals(target @ (Target::Keyword(_) | Target::Path(_)), value) => {
+                let field = match target {
+                    Target::Keyword(field) if !is_dictionary(*field) => return None,
+                    Target::Path(_) if self.field(&Slot::Loose).is_some() => return None,
+                    _ => self.target(target),
+                };
+                match field {
+                    Some(field) if !certain(field) => None,
+                    Some(field) => {
+                        Some(self.dict(field).find(&term_of_value(value)).map_or(0, |(_, list)| list.count()))
+                    }
+                    None => Some(0),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether every row certainly passes, as is cheap to say.
+    fn passes_all(&self, filter: &Filter) -> bool {
+        let (least, greatest) = self.times();
+        match filter {
+            Filter::All => true,
+            Filter::EventTime(range) => range.start <= least && greatest < range.end,
+            Filter::RowRange(range) => range.start <= self.rows().start && self.rows().end <= range.end,
+            Filter::And(filters) => filters.iter().all(|filter| self.passes_all(filter)),
+            _ => false,
+        }
+    }
+
+    /// The rows of `within` that pass.
+    fn find(&self, filter: &Filter, within: &RowSet) -> Found {
+        let rows = self.row_count();
+        if within.is_empty() {
+            return Found::none();
+        }
+        match filter {
+            Filter::All => Found::exact(within.clone()),
+            Filter::None => Found::none(),
+            Filter::And(filters) => self.find_all_of(filters, within),
+            Filter::Or(filters) => {
+                filters.iter().fold(Found::none(), |found, filter| found.or(self.find(filter, within), rows))
+            }
+            Filter::Not(filter) => {
+                let found = self.find(filter, within);
+                let possible = within.minus(found.certain(), rows);
+                let certain = found.certain.as_ref().map(|_| within.minus(&found.possible, rows));
+                Found { possible, certain }
+            }
+            Filter::Maybe(filter) => Found::only_possible(self.find(filter, within).possible),
+            Filter::Word(word) => self.find_word(word, within),
+            Filter::WordMatch(matcher) => match self.field(&Slot::Words) {
+                Some(field) => {
+                    let found = find_matching(&self.dict(field), matcher, within, rows);
+                    found.or_maybe(&self.list(&field.refs).within(within), rows)
+                }
+                None => Found::none(),
+            },
+            Filter::Equals(target, value) => self.find_equal(target, value, within),
+            Filter::Match(target, matcher) => self.find_match(target, matcher, within),
+            Filter::Number(target, bounds) => self.find_number(target, bounds, within),
+            Filter::Exists(target) => self.find_existing(target, within),
+            Filter::EventTime(range) => {
+                if self.passes_all(filter) {
+                    return Found::exact(within.clone());
+                }
+                Found::exact(find_times(&self.event_times(), self.times_sorted(), range, within, rows))
+            }
+            Filter::ReceivedAt(range) => {
+                Found::exact(find_times(&self.received_times(), false, range, within, rows))
+            }
+            Filter::Rows(wanted) => {
+                let own = self.rows();
+                let offsets =
+                    wanted.iter().filter(|row| own.contains(row)).map(|row| (row - own.start) as u32);
+                Found::exact(RowSet::from_unsorted(offsets.collect(), rows).and(within))
+            }
+            Filter::RowRange(range) => {
+                let own = self.rows();
+                let offset = |row: u64| (row.clamp(own.start, own.end) - own.start) as u32;
+                let start = offset(range.start);
+                Found::exact(RowSet::Range(start..offset(range.end).max(start)).and(within))
+            }
+        }
+    }
+
+    /// The rarest first, so that the others need only look at few rows.
+    fn find_all_of(&self, filters: &[Filter], within: &RowSet) -> Found {
+        let mut order: Vec<(u32, &Filter)> =
+            filters.iter().map(|filter| (self.estimate(filter), filter)).collect();
+        order.sort_by_key(|(estimate, _)| *estimate);
+        let mut found = Found::exact(within.clone());
+        for (_, filter) in order {
+            let next = self.find(filter, &found.possible);
+            let certain = match (found.certain, next.certain) {
+                (None, certain) => certain,
+                (Some(certain), None) => Some(certain.and(&next.possible)),
+                (Some(left), Some(right)) => Some(left.and(&right)),
+            };
+            found = Found { possible: next.possible, certain };
+            if found.possible.is_empty() {
+                return Found::none();
+            }
+        }
+        found
+    }
+
+    /// At most about how many rows can pass.
+    fn estimate(&self, filter: &Filter) -> u32 {
+        let rows = self.row_count();
+        match filter {
+            Filter::None => 0,
+            Filter::Word(word) => match self.field(&Slot::Words) {
+                Some(field) => {
+                    let list = self.dict(field).find(word.as_bytes()).map_or(0, |(_, list)| list.count());
+                    list.saturating_add(field.refs.count)
+                }
+                None => 0,
+            },
+            Filter::Equals(Target::AnyKeyword, value) => Target::ANY_KEYWORD
+                .iter()
+                .map(|field| self.estimate(&Filter::Equals(Target::Keyword(*field), value.clone())))
+                .fold(0, u32::saturating_add),
+            Filter::Equals(target @ Target::Keyword(field), _) if !is_dictionary(*field) => {
+                self.target(target).map_or(rows, |field| field.exists.count)
+            }
+            Filter::Equals(target, value) => match self.target(target) {
+                Some(field) => {
+                    let list =
+                        self.dict(field).find(&term_of_value(value)).map_or(0, |(_, list)| list.count());
+                    list.saturating_add(field.refs.count)
+                }
+                None => 0,
+            },
+            Filter::Number(target, bounds) => self.target(target).map_or(0, |field| {
+                if field.numbers.count == 0 {
+                    return 0;
+                }
+                let numbers = self.numbers(field);
+                numbers.rows(numbers.within(bounds)).len() as u32
+            }),
+            Filter::Exists(target) => self.target(target).map_or(0, |field| field.exists.count),
+            Filter::And(filters) => filters.iter().map(|filter| self.estimate(filter)).min().unwrap_or(rows),
+            Filter::Or(filters) => {
+                filters.iter().map(|filter| self.estimate(filter)).fold(0, u32::saturating_add)
+            }
+            Filter::Rows(wanted) => wanted.len().min(rows as usize) as u32,
+            Filter::RowRange(range) => {
+                let own = self.rows();
+                range.end.min(own.end).saturating_sub(range.start.max(own.start)) as u32
+            }
+            Filter::EventTime(_) | Filter::ReceivedAt(_) => rows,
+            Filter::All => rows,
+            Filter::Maybe(filter) => self.estimate(filter),
+            // These look at the whole dictionary, however few rows are asked for.
+            Filter::WordMatch(_) | Filter::Match(..) | Filter::Not(_) => rows.saturating_add(1),
+        }
+    }
+
+    fn target(&self, target: &Target) -> Option<&FieldSpan> {
+        match target {
+            Target::Keyword(field) => self.keyword(*field),
+            Target::Path(path) => self.path(path),
+            Target::AnyKeyword => None,
+        }
+    }
+
+    /// For a path: the rows whose paths are not all indexed are possible, too.
+    fn with_loose(&self, target: &Target, found: Found, within: &RowSet) -> Found {
+        match (target, self.field(&Slot::Loose)) {
+            (Target::Path(_), Some(loose)) => {
+                found.or_maybe(&self.list(&loose.exists).within(within), self.row_count())
+            }
+            _ => found,
+        }
+    }
+
+    fn find_word(&self, word: &str, within: &RowSet) -> Found {
+        let Some(field) = self.field(&Slot::Words) else { return Found::none() };
+        let dict = self.dict(field);
+        let rows = |term: &[u8]| dict.find(term).map_or(RowSet::empty(), |(_, list)| list.within(within));
+        let found = if word.len() <= MAX_WORD_BYTES {
+            Found::exact(rows(word.as_bytes()))
+        } else {
+            let mut term = Vec::new();
+            cut_word(word, &mut term);
+            Found::only_possible(rows(&term))
+        };
+        found.or_maybe(&self.list(&field.refs).within(within), self.row_count())
+    }
+
+    fn find_equal(&self, target: &Target, value: &str, within: &RowSet) -> Found {
+        let rows = self.row_count();
+        match target {
+            Target::AnyKeyword => Target::ANY_KEYWORD.iter().fold(Found::none(), |found, field| {
+                found.or(self.find_equal(&Target::Keyword(*field), value, within), rows)
+            }),
+            Target::Keyword(Field::EventId | Field::EventTime | Field::ReceivedAt) => {
+                Found::only_possible(within.clone())
+            }
+            Target::Keyword(Field::Message) => self.find_message(value, within),
+            Target::Keyword(Field::AgentEpoch | Field::AgentSeq) => match value.parse::<u64>() {
+                Ok(number) if number.to_string() == value => {
+                    self.find_number(target, &Bounds::exactly(Decimal::from(number)), within)
+                }
+                _ => Found::none(),
+            },
+            Target::Keyword(_) | Target::Path(_) => {
+                let found = match self.target(target) {
+                    Some(field) => self.find_value(field, value, within),
+                    None => Found::none(),
+                };
+                self.with_loose(target, found, within)
+            }
+        }
+    }
+
+    fn find_value(&self, field: &FieldSpan, value: &str, within: &RowSet) -> Found {
+        let rows = self.row_count();
+        let term = term_of_value(value);
+        let list = self.dict(field).find(&term).map_or(List::none(), |(_, list)| list);
+        let found = if list.count() == 0 { Found::none() } else { Found::exact(list.within(within)) };
+        let found = if field.hashes.count == 0 {
+            found
+        } else {
+            let hashed = self.hashes(field).find((value_hash(&term, 0) >> 32) as u32);
+            found.or_maybe(&RowSet::from_unsorted(hashed, rows).and(within), rows)
+        };
+        found.or_maybe(&self.list(&field.refs).within(within), rows)
+    }
+
+    /// A message is not kept whole: it must have all the words.
+    fn find_message(&self, message: &str, within: &RowSet) -> Found {
+        let Some(field) = self.keyword(Field::Message) else { return Found::none() };
+        let mut possible = self.list(&field.exists).within(within);
+        words(message, &mut |word| possible = self.find_word(word, &possible).possible);
+        Found::only_possible(possible)
+    }
+
+    fn find_match(&self, target: &Target, matcher: &Matcher, within: &RowSet) -> Found {
+        let rows = self.row_count();
+        let found = match target {
+            Target::AnyKeyword => {
+                return Target::ANY_KEYWORD.iter().fold(Found::none(), |found, field| {
+                    found.or(self.find_match(&Target::Keyword(*field), matcher, within), rows)
+                });
+            }
+            Target::Keyword(Field::EventId | Field::EventTime | Field::ReceivedAt) => {
+                return Found::only_possible(within.clone());
+            }
+            Target::Keyword(Field::Message | Field::AgentEpoch | Field::AgentSeq) => {
+                let exists = self.target(target).map_or(List::none(), |field| self.list(&field.exists));
+                return Found::only_possible(if exists.count() == 0 {
+                    RowSet::empty()
+                } else {
+                    exists.within(within)
+                });
+            }
+            Target::Keyword(_) | Target::Path(_) => match self.target(target) {
+                Some(field) => {
+                    let mut found = find_matching(&self.dict(field), matcher, within, rows);
+                    if field.hashes.count > 0 {
+                        let hashed = RowSet::from_unsorted(self.hashes(field).rows(), rows);
+                        found = found.or_maybe(&hashed.and(within), rows);
+                    }
+                    found.or_maybe(&self.list(&field.refs).within(within), rows)
+                }
+                None => Found::none(),
+            },
+        };
+        self.with_loose(target, found, within)
+    }
+
+    fn find_number(&self, target: &Target, bounds: &Bounds, within: &RowSet) -> Found {
+        let rows = self.row_count();
+        let found = match self.target(target) {
+            Some(field) if field.numbers.count > 0 => {
+                let numbers = self.numbers(field);
+                let range = numbers.within(bounds);
+                let all = field.numbers.entries as usize;
+                let set = |range| RowSet::from_unsorted(numbers.rows(range).collect(), rows);
+                let one_a_row = !field.several && field.numbers.entries == field.exists.count;
+                if one_a_row && numbers.rows(range.clone()).len() * 2 > all {
+                    // Most of them: leaving out the rest is less work.
+                    let rest = set(0..range.start).or(&set(range.end..numbers.count()), rows);
+                    Found::exact(self.list(&field.exists).within(within).minus(&rest, rows))
+                } else {
+                    Found::exact(set(range).and(within))
+                }
+            }
+            _ => Found::none(),
+        };
+        self.with_loose(target, found, within)
+    }
+
+    fn find_existing(&self, target: &Target, within: &RowSet) -> Found {
+        match target {
+            Target::AnyKeyword | Target::Keyword(Field::EventId | Field::EventTime | Field::ReceivedAt) => {
+                Found::exact(within.clone())
+            }
+            Target::Keyword(_) | Target::Path(_) => {
+                let found = match self.target(target) {
+                    Some(field) => Found::exact(self.list(&field.exists).within(within)),
+                    None => Found::none(),
+                };
+                self.with_loose(target, found, within)
+            }
+        }
+    }
+}
+
+/// Whether a field's values are in a dictionary.
+fn is_dictionary(field: Field) -> bool {
+    !matches!(
+        field,
+        Field::EventId
+            | Field::EventTime
+            | Field::ReceivedAt
+            | Field::Message
+            | Field::AgentEpoch
+            | Field::AgentSeq
+    )
+}
+
+/// The rows of all terms that match.
+fn find_matching(dict: &Dict<'_>, matcher: &Matcher, within: &RowSet, rows: u32) -> Found {
+    let prefix = matcher.prefix();
+    let mut certain = Gather::new(rows);
+    let mut maybe = Gather::new(rows);
+    for limit in [MAX_WORD_BYTES, MAX_VALUE_BYTES] {
+        if prefix.len() > limit {
+            // Of something longer than the prefix only this start may be known.
+            let mut start = cut(prefix, limit).as_bytes().to_vec();
+            start.push(CUT);
+            let mut terms = dict.seek(&start);
+            while terms.advance() && terms.term().starts_with(&start) {
+                maybe.add(&terms.list());
+            }
+        }
+    }
+    let mut terms = dict.seek(prefix.as_bytes());
+    while terms.advance() && terms.term().starts_with(prefix.as_bytes()) {
+        match text(terms.term()) {
+            (value, true) if matcher.is_match(value) => certain.add(&terms.list()),
+            (_, true) => {}
+            (start, false) => match matcher.of_start(start) {
+                Verdict::Yes => certain.add(&terms.list()),
+                Verdict::Maybe => maybe.add(&terms.list()),
+                Verdict::No => {}
+            },
+        }
+    }
+    Found::exact(certain.finish().and(within)).or_maybe(&maybe.finish().and(within), rows)
+}
+
+/// Rows of many lists.
+struct Gather {
+    rows: u32,
+    few: Vec<u32>,
+    many: Option<Bitmap>,
+}
+
+impl Gather {
+    fn new(rows: u32) -> Gather {
+        Gather { rows, few: Vec::new(), many: None }
+    }
+
+    fn add(&mut self, list: &List<'_>) {
+        list.decode(0, &mut self.few);
+        if self.few.len() > 4096 && self.few.len() > self.rows as usize / 64 {
+            let bitmap = self.many.get_or_insert_with(|| Bitmap::new(self.rows));
+            self.few.drain(..).for_each(|row| bitmap.insert(row));
+        }
+    }
+
+    fn finish(mut self) -> RowSet {
+        match self.many {
+            Some(mut bitmap) => {
+                self.few.drain(..).for_each(|row| bitmap.insert(row));
+                RowSet::from_bitmap(bitmap, self.rows)
+            }
+            None => RowSet::from_unsorted(self.few, self.rows),
+        }
+    }
+}
+
+fn find_times(times: &Times<'_>, sorted: bool, range: &Range<i64>, within: &RowSet, rows: u32) -> RowSet {
+    if let RowSet::Sorted(few) = within
+        && (few.len() as u32) < rows / 64
+    {
+        let inside = few.iter().copied().filter(|row| range.contains(&times.get(*row)));
+        return RowSet::Sorted(std::sync::Arc::new(inside.collect()));
+    }
+    if sorted {
+        let below = |time: i64| partition(rows, |row| times.get(row) < time);
+        let start = below(range.start);
+        return RowSet::Range(start..below(range.end).max(start)).and(within);
+    }
+    let mut bitmap = Bitmap::new(rows);
+    for number in 0..rows.div_ceil(times::BLOCK) {
+        let block = times.block(number);
+        let start = number * times::BLOCK;
+        let len = times::BLOCK.min(rows - start);
+        if range.start <= block.least && block.greatest < range.end {
+            bitmap.insert_range(start..start + len);
+        } else if range.start <= block.greatest && block.least < range.end {
+            (0..len).filter(|at| range.contains(&block.time(*at))).for_each(|at| bitmap.insert(start + at));
+        }
+    }
+    RowSet::from_bitmap(bitmap, rows).and(within)
+}
+
+/// How many rows stand before the first for which `before` does not hold.
+fn partition(rows: u32, before: impl Fn(u32) -> bool) -> u32 {
+    let (mut low, mut high) = (0, rows);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}

@@ -1,0 +1,602 @@
+//! A part: an immutable index of consecutive rows, in memory or mapped from a file.
+//!
+//! ```text
+//! header      16   "ATTESTRY-IDX-1\n\0"
+//! fields           what each field has, one after the other (see below)
+//! times            event_time, then received_at, as `times` has it
+//! directory        a record for each field, in order
+//! footer     108   first row u64 | rows u32 | fields u32 | least event_time i64 | greatest event_time i64
+//!                  | event times sorted u64 | event times offset u64, length u64 | received times offset u64, length u64
+//!                  | directory offset u64, length u64 | zero u64 | crc32c of all before u32 | "ATINDEX1"
+//! ```
+//!
+//! A field is the words of text, a field of the entry, a path of `event_data`, or the loose rows: those with paths that
+//! were too many or too long to be indexed. It has any of: the rows where it exists; the rows where its value stands
+//! beside the entry (`$ref`); a dictionary; a table of hashes, where nearly every value is another (u32 hash of each
+//! value, ascending, then their rows, packed); for each row the ordinal of its value plus one, packed; numbers. Of the
+//! words, "exists" are the rows with a `$ref` anywhere: their text is not known.
+//!
+//! A directory record, in varints: kind, length of the name, name, kinds of values, 1 if a row may have several
+//! values, exists (count, offset, length), refs (count, offset, length), dictionary (count, and offset and length of
+//! postings, terms and index), hashes (count, offset, length), ordinals (width, offset, length), numbers (distinct,
+//! all, offset, length).
+
+use std::io::{self, Write};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use attestry_event::Field;
+use memmap2::Mmap;
+
+use crate::dict::{Dict, DictSpan, DictWriter};
+use crate::number::{NumberSpan, NumberWriter, Numbers, row_bits};
+use crate::out::{Out, Span};
+use crate::pack::{Cursor, Packed, bits_for, pack, put_varint, slice, u32_at, u64_at};
+use crate::postings::{self, List};
+use crate::times::{TimeWriter, Times};
+
+const HEADER: &[u8; 16] = b"ATTESTRY-IDX-1\n\0";
+const MAGIC: &[u8; 8] = b"ATINDEX1";
+const FOOTER: usize = 108;
+
+/// What a field of a part is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Slot {
+    Words,
+    Keyword(Field),
+    Path(Box<str>),
+    Loose,
+}
+
+impl Slot {
+    fn kind(&self) -> u64 {
+        match self {
+            Slot::Words => 0,
+            Slot::Keyword(_) => 1,
+            Slot::Path(_) => 2,
+            Slot::Loose => 3,
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Slot::Words | Slot::Loose => "",
+            Slot::Keyword(field) => field.name(),
+            Slot::Path(path) => path,
+        }
+    }
+
+    fn read(kind: u64, name: &str) -> Option<Slot> {
+        match kind {
+            0 => Some(Slot::Words),
+            1 => Field::from_name(name).map(Slot::Keyword),
+            2 => Some(Slot::Path(name.into())),
+            3 => Some(Slot::Loose),
+            _ => None,
+        }
+    }
+}
+
+/// The kinds of values that a path has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Kinds(pub(crate) u8);
+
+impl Kinds {
+    pub(crate) const STRING: Kinds = Kinds(1);
+    pub(crate) const NUMBER: Kinds = Kinds(2);
+    pub(crate) const BOOL: Kinds = Kinds(4);
+    pub(crate) const NULL: Kinds = Kinds(8);
+    pub(crate) const REF: Kinds = Kinds(16);
+
+    /// Both.
+    pub fn and(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+
+    fn has(self, other: Kinds) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Some are strings, in the entry or beside it.
+    pub fn string(self) -> bool {
+        self.has(Kinds::STRING) || self.has(Kinds::REF)
+    }
+
+    /// Some are numbers.
+    pub fn number(self) -> bool {
+        self.has(Kinds::NUMBER)
+    }
+
+    /// Some are true or false.
+    pub fn bool(self) -> bool {
+        self.has(Kinds::BOOL)
+    }
+
+    /// Some are null.
+    pub fn null(self) -> bool {
+        self.has(Kinds::NULL)
+    }
+}
+
+/// Where a stored list is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ListSpan {
+    pub(crate) count: u32,
+    pub(crate) bytes: Span,
+}
+
+/// What a field of a part has.
+#[derive(Debug, Clone)]
+pub(crate) struct FieldSpan {
+    pub(crate) slot: Slot,
+    pub(crate) kinds: Kinds,
+    /// Some row may have more than one value.
+    pub(crate) several: bool,
+    pub(crate) exists: ListSpan,
+    pub(crate) refs: ListSpan,
+    pub(crate) dict: DictSpan,
+    pub(crate) hashes: ListSpan,
+    pub(crate) ordinal_bits: u8,
+    pub(crate) ordinals: Span,
+    pub(crate) numbers: NumberSpan,
+}
+
+impl FieldSpan {
+    pub(crate) fn new(slot: Slot) -> FieldSpan {
+        FieldSpan {
+            slot,
+            kinds: Kinds::default(),
+            several: false,
+            exists: ListSpan::default(),
+            refs: ListSpan::default(),
+            dict: DictSpan::default(),
+            hashes: ListSpan::default(),
+            ordinal_bits: 0,
+            ordinals: Span::default(),
+            numbers: NumberSpan::default(),
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let name = self.slot.name();
+        put_varint(out, self.slot.kind());
+        put_varint(out, name.len() as u64);
+        out.extend_from_slice(name.as_bytes());
+        put_varint(out, u64::from(self.kinds.0));
+        put_varint(out, u64::from(self.several));
+        let mut span = |count: u64, spans: &[Span]| {
+            put_varint(out, count);
+            for span in spans {
+                put_varint(out, span.offset as u64);
+                put_varint(out, span.len as u64);
+            }
+        };
+        span(u64::from(self.exists.count), &[self.exists.bytes]);
+        span(u64::from(self.refs.count), &[self.refs.bytes]);
+        span(u64::from(self.dict.count), &[self.dict.postings, self.dict.terms, self.dict.index]);
+        span(u64::from(self.hashes.count), &[self.hashes.bytes]);
+        span(u64::from(self.ordinal_bits), &[self.ordinals]);
+        span(u64::from(self.numbers.count), &[]);
+        span(u64::from(self.numbers.entries), &[self.numbers.bytes]);
+    }
+
+    fn read(cursor: &mut Cursor<'_>) -> Option<FieldSpan> {
+        let kind = cursor.varint();
+        let len = cursor.varint() as usize;
+        let name = std::str::from_utf8(cursor.take(len)).ok()?;
+        let mut field = FieldSpan::new(Slot::read(kind, name)?);
+        field.kinds = Kinds(cursor.varint() as u8);
+        field.several = cursor.varint() == 1;
+        let span = |cursor: &mut Cursor<'_>| Span {
+            offset: cursor.varint() as usize,
+            len: cursor.varint() as usize,
+        };
+        let list = |cursor: &mut Cursor<'_>| ListSpan { count: cursor.varint32(), bytes: span(cursor) };
+        field.exists = list(cursor);
+        field.refs = list(cursor);
+        field.dict = DictSpan {
+            count: cursor.varint32(),
+            postings: span(cursor),
+            terms: span(cursor),
+            index: span(cursor),
+        };
+        field.hashes = list(cursor);
+        field.ordinal_bits = cursor.varint() as u8;
+        field.ordinals = span(cursor);
+        field.numbers =
+            NumberSpan { count: cursor.varint32(), entries: cursor.varint32(), bytes: span(cursor) };
+        Some(field)
+    }
+}
+
+/// What a part says of itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Summary {
+    pub(crate) first: u64,
+    pub(crate) rows: u32,
+    pub(crate) least: i64,
+    pub(crate) greatest: i64,
+    pub(crate) sorted: bool,
+}
+
+impl Summary {
+    /// Takes the next row's event time into account.
+    pub(crate) fn of_times(first: u64, times: impl Iterator<Item = i64>) -> Summary {
+        let mut summary = Summary { first, rows: 0, least: i64::MAX, greatest: i64::MIN, sorted: true };
+        let mut before = i64::MIN;
+        for time in times {
+            summary.rows += 1;
+            summary.least = summary.least.min(time);
+            summary.greatest = summary.greatest.max(time);
+            summary.sorted &= before <= time;
+            before = time;
+        }
+        summary
+    }
+}
+
+/// Writes a part, field by field in the order of [`Slot`].
+pub(crate) struct PartWriter<'a> {
+    pub(crate) out: Out<'a>,
+    pub(crate) rows: u32,
+    pub(crate) dict: DictWriter,
+    pub(crate) numbers: NumberWriter,
+    directory: Vec<u8>,
+    fields: u32,
+    scratch: Vec<u8>,
+}
+
+impl<'a> PartWriter<'a> {
+    pub(crate) fn new(to: &'a mut dyn Write, rows: u32) -> io::Result<PartWriter<'a>> {
+        let mut out = Out::new(to);
+        out.put(HEADER)?;
+        Ok(PartWriter {
+            out,
+            rows,
+            dict: DictWriter::new(rows),
+            numbers: NumberWriter::default(),
+            directory: Vec::new(),
+            fields: 0,
+            scratch: Vec::new(),
+        })
+    }
+
+    /// Writes ascending, distinct rows.
+    pub(crate) fn put_list(&mut self, list: &[u32]) -> io::Result<ListSpan> {
+        self.scratch.clear();
+        postings::encode(list, self.rows, &mut self.scratch);
+        Ok(ListSpan { count: list.len() as u32, bytes: self.out.put(&self.scratch)? })
+    }
+
+    /// Writes a table of hashes: each number is a hash, shifted left by 32, and a row. Sorts them.
+    pub(crate) fn put_hashes(&mut self, hashes: &mut [u64]) -> io::Result<ListSpan> {
+        hashes.sort_unstable();
+        self.scratch.clear();
+        for hash in hashes.iter() {
+            self.scratch.extend_from_slice(&((hash >> 32) as u32).to_le_bytes());
+        }
+        pack(&mut self.scratch, row_bits(self.rows), hashes.iter().map(|hash| hash & u64::from(u32::MAX)));
+        Ok(ListSpan { count: hashes.len() as u32, bytes: self.out.put(&self.scratch)? })
+    }
+
+    /// Writes a column of ordinals below `count`, plus one; 0 where there is none. Gives its width.
+    pub(crate) fn put_ordinals(
+        &mut self,
+        count: u32,
+        ordinals: impl Iterator<Item = u32>,
+    ) -> io::Result<(u8, Span)> {
+        let bits = bits_for(u64::from(count));
+        self.scratch.clear();
+        pack(&mut self.scratch, bits, ordinals.map(u64::from));
+        Ok((bits, self.out.put(&self.scratch)?))
+    }
+
+    pub(crate) fn end_field(&mut self, field: &FieldSpan) {
+        field.write(&mut self.directory);
+        self.fields += 1;
+    }
+
+    /// Writes times, directory and footer.
+    pub(crate) fn finish(
+        mut self,
+        summary: &Summary,
+        times: impl Iterator<Item = i64>,
+        received: impl Iterator<Item = i64>,
+    ) -> io::Result<()> {
+        let mut writer = TimeWriter::default();
+        times.for_each(|time| writer.push(time));
+        let times = writer.finish(&mut self.out)?;
+        received.for_each(|time| writer.push(time));
+        let received = writer.finish(&mut self.out)?;
+        let directory = self.out.put(&self.directory)?;
+        let mut footer = Vec::with_capacity(FOOTER);
+        footer.extend_from_slice(&summary.first.to_le_bytes());
+        footer.extend_from_slice(&summary.rows.to_le_bytes());
+        footer.extend_from_slice(&self.fields.to_le_bytes());
+        footer.extend_from_slice(&summary.least.to_le_bytes());
+        footer.extend_from_slice(&summary.greatest.to_le_bytes());
+        footer.extend_from_slice(&u64::from(summary.sorted).to_le_bytes());
+        for span in [times, received, directory] {
+            footer.extend_from_slice(&(span.offset as u64).to_le_bytes());
+            footer.extend_from_slice(&(span.len as u64).to_le_bytes());
+        }
+        footer.extend_from_slice(&[0; 8]);
+        self.out.put(&footer)?;
+        let crc = self.out.checksum()?;
+        self.out.put(&crc.to_le_bytes())?;
+        self.out.put(MAGIC)?;
+        self.out.checksum()?;
+        Ok(())
+    }
+}
+
+/// Why bytes are not a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotAPart {
+    #[error("not an index part of this version")]
+    Form,
+    #[error("the checksum is wrong")]
+    Checksum,
+}
+
+/// A part's bytes.
+enum Bytes {
+    Memory(Vec<u8>),
+    Mapped(Mmap),
+}
+
+impl Bytes {
+    #[inline]
+    fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Memory(bytes) => bytes,
+            Bytes::Mapped(map) => map,
+        }
+    }
+}
+
+/// An immutable index of consecutive rows.
+pub struct Part {
+    bytes: Bytes,
+    summary: Summary,
+    times: Span,
+    received: Span,
+    fields: Vec<FieldSpan>,
+    /// Where in `fields` each field of the entry is.
+    keywords: [Option<u16>; Field::ALL.len()],
+    /// So many of the first rows were pruned: no filter finds them.
+    hidden: AtomicU32,
+}
+
+impl Part {
+    /// A part that stays in memory; what this process has just written needs no check of its checksum.
+    pub(crate) fn in_memory(bytes: Vec<u8>) -> Result<Part, NotAPart> {
+        Part::read(Bytes::Memory(bytes))
+    }
+
+    /// A part in a file; checks all of it.
+    pub(crate) fn mapped(map: Mmap) -> Result<Part, NotAPart> {
+        let covered = map.len().checked_sub(12).ok_or(NotAPart::Form)?;
+        if crc32c::crc32c(slice(&map, 0, covered)) != u32_at(&map, covered) {
+            return Err(NotAPart::Checksum);
+        }
+        Part::read(Bytes::Mapped(map))
+    }
+
+    fn read(bytes: Bytes) -> Result<Part, NotAPart> {
+        let all = bytes.get();
+        let start = all.len().checked_sub(FOOTER).ok_or(NotAPart::Form)?;
+        if !all.starts_with(HEADER) || !all.ends_with(MAGIC) {
+            return Err(NotAPart::Form);
+        }
+        let footer = slice(all, start, FOOTER);
+        let span =
+            |at: usize| Span { offset: u64_at(footer, at) as usize, len: u64_at(footer, at + 8) as usize };
+        let summary = Summary {
+            first: u64_at(footer, 0),
+            rows: u32_at(footer, 8),
+            least: u64_at(footer, 16) as i64,
+            greatest: u64_at(footer, 24) as i64,
+            sorted: u64_at(footer, 32) == 1,
+        };
+        let directory = span(72);
+        let mut cursor = Cursor::new(slice(all, directory.offset, directory.len));
+        let mut fields = Vec::new();
+        for _ in 0..u32_at(footer, 12) {
+            fields.push(FieldSpan::read(&mut cursor).ok_or(NotAPart::Form)?);
+        }
+        if !cursor.is_empty()
+            || summary.rows == 0
+            || summary.first.checked_add(u64::from(summary.rows)).is_none()
+        {
+            return Err(NotAPart::Form);
+        }
+        let mut keywords = [None; Field::ALL.len()];
+        for (at, field) in fields.iter().enumerate() {
+            if let Slot::Keyword(keyword) = field.slot
+                && let Some(place) = keywords.get_mut(keyword as usize)
+            {
+                *place = u16::try_from(at).ok();
+            }
+        }
+        Ok(Part {
+            summary,
+            times: span(40),
+            received: span(56),
+            fields,
+            keywords,
+            hidden: AtomicU32::new(0),
+            bytes,
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get()
+    }
+
+    /// Whether it lives in memory only.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.bytes, Bytes::Memory(_))
+    }
+
+    /// Its size in bytes, in memory or on disk.
+    pub fn size(&self) -> usize {
+        self.bytes().len()
+    }
+
+    /// The ledger's rows that it covers.
+    pub fn rows(&self) -> Range<u64> {
+        self.summary.first..self.summary.first + u64::from(self.summary.rows)
+    }
+
+    /// How many rows it covers: row offsets are below this.
+    pub fn row_count(&self) -> u32 {
+        self.summary.rows
+    }
+
+    /// How many of the first rows no filter finds, because they were pruned.
+    pub(crate) fn hidden(&self) -> u32 {
+        self.hidden.load(Ordering::Relaxed)
+    }
+
+    /// Hides the rows of the ledger before this one.
+    pub(crate) fn hide_before(&self, row: u64) {
+        let hidden = row.clamp(self.rows().start, self.rows().end) - self.rows().start;
+        self.hidden.store(hidden as u32, Ordering::Relaxed);
+    }
+
+    /// The least and the greatest event time.
+    pub fn times(&self) -> (i64, i64) {
+        (self.summary.least, self.summary.greatest)
+    }
+
+    /// Whether event times never decrease from row to row.
+    pub fn times_sorted(&self) -> bool {
+        self.summary.sorted
+    }
+
+    /// The event time of a row.
+    pub fn time(&self, row: u32) -> i64 {
+        self.event_times().get(row)
+    }
+
+    /// When a row was received.
+    pub fn received(&self, row: u32) -> i64 {
+        self.received_times().get(row)
+    }
+
+    pub(crate) fn event_times(&self) -> Times<'_> {
+        Times::new(self.bytes(), self.times, self.summary.rows)
+    }
+
+    pub(crate) fn received_times(&self) -> Times<'_> {
+        Times::new(self.bytes(), self.received, self.summary.rows)
+    }
+
+    /// The event time of every row.
+    pub(crate) fn all_times(&self) -> impl Iterator<Item = i64> + '_ {
+        self.event_times().iter(self.summary.rows)
+    }
+
+    /// When every row was received.
+    pub(crate) fn all_received(&self) -> impl Iterator<Item = i64> + '_ {
+        self.received_times().iter(self.summary.rows)
+    }
+
+    pub(crate) fn fields(&self) -> &[FieldSpan] {
+        &self.fields
+    }
+
+    pub(crate) fn keyword(&self, field: Field) -> Option<&FieldSpan> {
+        let place = self.keywords.get(field as usize).copied().flatten()?;
+        self.fields.get(usize::from(place))
+    }
+
+    pub(crate) fn field(&self, slot: &Slot) -> Option<&FieldSpan> {
+        let place = self.fields.binary_search_by(|field| field.slot.cmp(slot)).ok()?;
+        self.fields.get(place)
+    }
+
+    pub(crate) fn path(&self, path: &str) -> Option<&FieldSpan> {
+        let place = self
+            .fields
+            .binary_search_by(|field| match &field.slot {
+                Slot::Path(name) => name.as_ref().cmp(path),
+                slot => slot.kind().cmp(&2),
+            })
+            .ok()?;
+        self.fields.get(place)
+    }
+
+    pub(crate) fn list(&self, span: &ListSpan) -> List<'_> {
+        List::new(span.count, self.summary.rows, slice(self.bytes(), span.bytes.offset, span.bytes.len))
+    }
+
+    pub(crate) fn dict(&self, field: &FieldSpan) -> Dict<'_> {
+        Dict::new(self.bytes(), &field.dict, self.summary.rows)
+    }
+
+    pub(crate) fn numbers(&self, field: &FieldSpan) -> Numbers<'_> {
+        Numbers::new(self.bytes(), &field.numbers, self.summary.rows)
+    }
+
+    pub(crate) fn hashes(&self, field: &FieldSpan) -> Hashes<'_> {
+        let count = field.hashes.count as usize;
+        let bytes = slice(self.bytes(), field.hashes.bytes.offset, field.hashes.bytes.len);
+        Hashes {
+            count,
+            hashes: slice(bytes, 0, count * 4),
+            rows: Packed::new(slice(bytes, count * 4, usize::MAX), row_bits(self.summary.rows)),
+        }
+    }
+
+    /// For each row the ordinal of its value plus one.
+    pub(crate) fn ordinals(&self, field: &FieldSpan) -> Packed<'_> {
+        let bytes = slice(self.bytes(), field.ordinals.offset, field.ordinals.len);
+        Packed::new(bytes, field.ordinal_bits)
+    }
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = if self.is_in_memory() { "memory" } else { "file" };
+        write!(f, "Part({:?}, {} bytes in {place})", self.rows(), self.size())
+    }
+}
+
+/// A table of hashes.
+pub(crate) struct Hashes<'a> {
+    count: usize,
+    hashes: &'a [u8],
+    rows: Packed<'a>,
+}
+
+impl Hashes<'_> {
+    fn hash(&self, at: usize) -> u32 {
+        u32_at(self.hashes, at * 4)
+    }
+
+    /// The rows that have a value with this hash, ascending.
+    pub(crate) fn find(&self, hash: u32) -> Vec<u32> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.hash(middle) < hash {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        (low..self.count).take_while(|at| self.hash(*at) == hash).map(|at| self.rows.get(at) as u32).collect()
+    }
+
+    /// All, as hash, shifted left by 32, and row.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        (0..self.count).map(|at| u64::from(self.hash(at)) << 32 | self.rows.get(at))
+    }
+
+    /// The rows of all.
+    pub(crate) fn rows(&self) -> Vec<u32> {
+        (0..self.count).map(|at| self.rows.get(at) as u32).collect()
+    }
+}

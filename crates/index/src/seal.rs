@@ -1,0 +1,305 @@
+//! Makes a part of gathered rows.
+
+use std::io::{self, Write};
+
+use crate::build::{Builder, COLUMNS, Gathered, NONE, Number, Term, Unique, value_hash};
+use crate::number::compare;
+use crate::part::{FieldSpan, PartWriter, Slot, Summary};
+
+/// What writing a part taught about its fields.
+#[derive(Debug, Default)]
+pub(crate) struct Learned {
+    /// These have a value of its own in nearly every row.
+    pub(crate) unique: Vec<Slot>,
+    /// These were thought to, and do not.
+    pub(crate) common: Vec<Slot>,
+}
+
+impl Learned {
+    pub(crate) fn apply(self, unique: &mut Unique) {
+        for slot in self.common {
+            unique.remove(&slot);
+        }
+        for slot in self.unique {
+            if unique.len() < MAX_UNIQUE {
+                unique.insert(slot);
+            }
+        }
+    }
+}
+
+/// How many fields are remembered to have unique values.
+const MAX_UNIQUE: usize = 10_000;
+
+/// Fewer values than this say nothing about how many there may be.
+const ENOUGH_VALUES: u64 = 2_048;
+
+/// When values are drawn from at least this many, a part of half a million rows holds nearly as many different ones.
+const MANY_VALUES: u64 = 2_000_000;
+
+/// Whether a field's values are kept as hashes only: nearly all different, and identifiers by their look, so that no
+/// one searches for a part of them.
+pub(crate) fn is_unique<'a>(
+    slot: &Slot,
+    occurrences: u64,
+    distinct: u64,
+    mut terms: impl Iterator<Item = &'a [u8]>,
+) -> bool {
+    // n draws from N values give about n²/2N repetitions.
+    let repetitions = occurrences.saturating_sub(distinct).max(1);
+    may_be_hashed(slot)
+        && occurrences >= ENOUGH_VALUES
+        && occurrences.saturating_mul(occurrences) / (2 * repetitions) >= MANY_VALUES
+        && terms.all(is_identifier)
+}
+
+fn may_be_hashed(slot: &Slot) -> bool {
+    matches!(slot, Slot::Keyword(attestry_event::Field::RequestId) | Slot::Path(_))
+}
+
+/// UUIDs, hexadecimal and the like: no words, no separators of paths, and digits among them.
+fn is_identifier(term: &[u8]) -> bool {
+    (12..=64).contains(&term.len())
+        && term.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':'))
+        && term.iter().filter(|byte| byte.is_ascii_digit()).count() >= 4
+}
+
+/// The terms of all fields, field by field and sorted, with their rows.
+struct Turned {
+    /// For each term its rows' start in `rows`; the length is the term's count.
+    starts: Vec<u32>,
+    rows: Vec<u32>,
+    /// Term numbers by field, sorted within each.
+    order: Vec<u32>,
+    /// Where in `order` each field's terms start; one more at the end.
+    of_field: Vec<u32>,
+}
+
+impl Builder {
+    /// Writes the gathered rows as a part that starts at row `first` of the ledger. There is at least one row.
+    pub(crate) fn seal(&mut self, first: u64, to: &mut dyn Write) -> io::Result<Learned> {
+        let mut learned = Learned::default();
+        let turned = self.turn();
+        let mut fields: Vec<usize> = (0..self.fields.len()).collect();
+        fields.sort_unstable_by(|left, right| self.slot(*left).cmp(&self.slot(*right)));
+        let mut writer = PartWriter::new(to, self.rows())?;
+        let mut ordinals = vec![0; self.terms.len()];
+        for place in fields {
+            self.put_field(place, &turned, &mut ordinals, &mut writer, &mut learned)?;
+        }
+        if !self.loose.is_empty() {
+            let mut field = FieldSpan::new(Slot::Loose);
+            field.exists = writer.put_list(&self.loose)?;
+            writer.end_field(&field);
+        }
+        let summary = Summary::of_times(first, self.times.iter().copied());
+        writer.finish(&summary, self.times.iter().copied(), self.received.iter().copied())?;
+        Ok(learned)
+    }
+
+    fn slot(&self, place: usize) -> Option<&Slot> {
+        self.fields.get(place).map(|field| &field.slot)
+    }
+
+    fn bytes(&self, term: &Term) -> &[u8] {
+        self.arena.get(term.at as usize..(term.at + term.len) as usize).unwrap_or(&[])
+    }
+
+    fn turn(&self) -> Turned {
+        let mut of_field = vec![0_u32; self.fields.len() + 1];
+        for term in &self.terms {
+            if let Some(count) = of_field.get_mut(term.field as usize + 1) {
+                *count += 1;
+            }
+        }
+        let mut sum = 0;
+        for start in &mut of_field {
+            sum += *start;
+            *start = sum;
+        }
+        let mut order = vec![0; self.terms.len()];
+        let mut next = of_field.clone();
+        for (id, term) in self.terms.iter().enumerate() {
+            if let Some(at) = next.get_mut(term.field as usize) {
+                if let Some(place) = order.get_mut(*at as usize) {
+                    *place = id as u32;
+                }
+                *at += 1;
+            }
+        }
+        let mut keys = Vec::new();
+        for field in of_field.windows(2) {
+            if let [start, end] = *field
+                && let Some(ids) = order.get_mut(start as usize..end as usize)
+            {
+                self.sort(ids, &mut keys);
+            }
+        }
+        let mut starts = vec![0; self.terms.len()];
+        let mut at = 0;
+        for id in &order {
+            if let (Some(start), Some(term)) = (starts.get_mut(*id as usize), self.terms.get(*id as usize)) {
+                *start = at;
+                at += term.count;
+            }
+        }
+        let mut rows = vec![0; self.log.len()];
+        let mut cursors = starts.clone();
+        let mut from = 0;
+        for (row, end) in self.ends.iter().enumerate() {
+            for id in self.log.get(from as usize..*end as usize).unwrap_or(&[]) {
+                if let Some(cursor) = cursors.get_mut(*id as usize) {
+                    if let Some(place) = rows.get_mut(*cursor as usize) {
+                        *place = row as u32;
+                    }
+                    *cursor += 1;
+                }
+            }
+            from = *end;
+        }
+        Turned { starts, rows, order, of_field }
+    }
+
+    /// Sorts the terms of one field by their bytes: mostly by the first eight after what all have in common.
+    fn sort(&self, ids: &mut [u32], keys: &mut Vec<(u64, u32)>) {
+        let term = |id: u32| self.terms.get(id as usize).map_or(&[][..], |term| self.bytes(term));
+        let Some(sample) = ids.first().map(|id| term(*id)) else { return };
+        let shared =
+            |bytes: &[u8]| sample.iter().zip(bytes).take_while(|(left, right)| left == right).count();
+        let common = ids.iter().map(|id| shared(term(*id))).min().unwrap_or(0);
+        keys.clear();
+        keys.extend(ids.iter().map(|id| {
+            let rest = term(*id).get(common..).unwrap_or(&[]);
+            let mut key = [0; 8];
+            key.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            (u64::from_be_bytes(key), *id)
+        }));
+        let rest = |id: u32| term(id).get(common..).unwrap_or(&[]);
+        keys.sort_unstable_by(|left, right| {
+            left.0.cmp(&right.0).then_with(|| rest(left.1).cmp(rest(right.1)))
+        });
+        ids.iter_mut().zip(keys).for_each(|(id, key)| *id = key.1);
+    }
+
+    fn put_field(
+        &mut self,
+        place: usize,
+        turned: &Turned,
+        ordinals: &mut [u32],
+        writer: &mut PartWriter<'_>,
+        learned: &mut Learned,
+    ) -> io::Result<()> {
+        let Some(gathered) = self.fields.get(place) else { return Ok(()) };
+        let range = (turned.of_field.get(place), turned.of_field.get(place + 1));
+        let (Some(&start), Some(&end)) = range else { return Ok(()) };
+        let ids = turned.order.get(start as usize..end as usize).unwrap_or(&[]);
+        if ids.is_empty() && gathered.exists.is_empty() && gathered.refs.is_empty() {
+            return Ok(());
+        }
+        let mut field = FieldSpan::new(gathered.slot.clone());
+        field.kinds = gathered.kinds;
+        field.several = gathered.several;
+        field.exists = writer.put_list(&gathered.exists)?;
+        field.refs = writer.put_list(&gathered.refs)?;
+
+        let mut hashes = Vec::new();
+        if self.hash_anew(gathered, ids) {
+            learned.unique.push(gathered.slot.clone());
+            for (term, rows) in self.with_rows(ids, turned) {
+                hashes.extend(rows.iter().map(|row| value_hash(term, *row)));
+            }
+        } else if !ids.is_empty() {
+            writer.dict.start(&writer.out);
+            for (id, (term, rows)) in ids.iter().zip(self.with_rows(ids, turned)) {
+                let ordinal = writer.dict.push(&mut writer.out, term, rows)?;
+                if let Some(place) = ordinals.get_mut(*id as usize) {
+                    *place = ordinal + 1;
+                }
+            }
+            field.dict = writer.dict.finish(&mut writer.out)?;
+            if is_column(&gathered.slot) {
+                let of_term =
+                    |id: &u32| if *id == NONE { 0 } else { ordinals.get(*id as usize).copied().unwrap_or(0) };
+                let column = gathered.column.iter().map(of_term);
+                (field.ordinal_bits, field.ordinals) = writer.put_ordinals(field.dict.count, column)?;
+            }
+        }
+
+        // Done with reading: the rest is taken out and left empty.
+        let Some(gathered) = self.fields.get_mut(place) else { return Ok(()) };
+        let mut numbers = std::mem::take(&mut gathered.numbers);
+        if gathered.hashed {
+            hashes.append(&mut gathered.hashes);
+        }
+        if !hashes.is_empty() {
+            let slot = gathered.slot.clone();
+            field.hashes = writer.put_hashes(&mut hashes)?;
+            let distinct =
+                1 + hashes.windows(2).filter(|pair| matches!(pair, [a, b] if a >> 32 != b >> 32)).count();
+            if hashes.len() as u64 >= ENOUGH_VALUES && distinct * 2 < hashes.len() {
+                learned.common.push(slot);
+            }
+        }
+        if !numbers.is_empty() {
+            self.put_numbers(&mut numbers, writer);
+            field.numbers = writer.numbers.finish(&mut writer.out, writer.rows)?;
+        }
+        writer.end_field(&field);
+        Ok(())
+    }
+
+    fn hash_anew(&self, gathered: &Gathered, ids: &[u32]) -> bool {
+        let terms = || ids.iter().filter_map(|id| self.terms.get(*id as usize));
+        let occurrences = terms().map(|term| u64::from(term.count)).sum();
+        is_unique(&gathered.slot, occurrences, ids.len() as u64, terms().map(|term| self.bytes(term)))
+    }
+
+    fn with_rows<'a>(
+        &'a self,
+        ids: &'a [u32],
+        turned: &'a Turned,
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u32])> {
+        ids.iter().filter_map(|id| {
+            let term = self.terms.get(*id as usize)?;
+            let start = *turned.starts.get(*id as usize)? as usize;
+            Some((self.bytes(term), turned.rows.get(start..start + term.count as usize)?))
+        })
+    }
+
+    fn token(&self, number: &Number) -> Option<&[u8]> {
+        let (at, len) = *self.tokens.get(number.token as usize)?;
+        self.arena.get(at as usize..(at + len) as usize)
+    }
+
+    fn put_numbers(&self, numbers: &mut [Number], writer: &mut PartWriter<'_>) {
+        numbers.sort_unstable_by(|left, right| {
+            let plain = left.token == NONE && right.token == NONE;
+            let order = left.key.cmp(&right.key);
+            let order = if plain {
+                order
+            } else {
+                order.then_with(|| compare((left.key, self.token(left)), (right.key, self.token(right))))
+            };
+            order.then(left.row.cmp(&right.row))
+        });
+        let same = |left: &Number, right: &Number| {
+            left.key == right.key
+                && (left.token == NONE && right.token == NONE
+                    || compare((left.key, self.token(left)), (right.key, self.token(right))).is_eq())
+        };
+        let mut rows = Vec::new();
+        for group in numbers.chunk_by(same) {
+            rows.clear();
+            rows.extend(group.iter().map(|number| number.row));
+            rows.dedup();
+            if let Some(first) = group.first() {
+                writer.numbers.push(first.key, self.token(first), &rows);
+            }
+        }
+    }
+}
+
+/// Whether each row's value is kept as an ordinal.
+pub(crate) fn is_column(slot: &Slot) -> bool {
+    matches!(slot, Slot::Keyword(field) if COLUMNS.contains(field))
+}

@@ -1,0 +1,8 @@
+//! The index against a brute-force scan of the same entries.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
+
+mod entries;
+mod filters;
+mod scan;
+mod whole;
