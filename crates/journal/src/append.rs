@@ -131,13 +131,7 @@ impl<D: Disk> Journal<D> {
             // So that damage to these records can be told from a torn write. It goes to the disk whenever the kernel
             // likes, and where it does not, nothing is lost but that.
             if active.size - active.at >= HEAD_BYTES as u64 {
-                let mark = Head {
-                    kind: Kind::Mark,
-                    payload_bytes: 0,
-                    seq: self.next,
-                    durable: self.durable,
-                    payload_crc: 0,
-                };
+                let mark = Head::mark(self.durable);
                 let _ = active.file.write_all_at(&mark.encode(active.salt), active.at);
             }
         }

@@ -5,6 +5,7 @@
 //! error, what it was to do may have happened wholly, in part, or not at all, and may or may not be durable.
 
 mod real;
+mod sim;
 
 use std::{
     io,
@@ -12,6 +13,7 @@ use std::{
 };
 
 pub use real::RealDisk;
+pub use sim::{Lie, SimDisk, SimFile};
 
 /// Directories and the names in them.
 ///

@@ -4,8 +4,8 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no room: the disk is full, or the byte cap is reached under [`Policy::Block`](crate::Policy::Block).
-    /// Nothing of this append is kept; appends before it still wait for their sync, or for a rollback. The same append
-    /// works as soon as there is room again.
+    /// This append is refused (and forgotten, as under [`Error::Failed`]); appends before it still wait for their sync, or
+    /// for a rollback. The same append works as soon as there is room again. From an open: make room, then open again.
     #[error("the journal has no room")]
     Full,
     /// The payload is larger than a record may be. Nothing changed; trying again does not help.

@@ -61,19 +61,46 @@ pub(crate) fn start<D: Disk>(disk: &D, dir: &Path, first: u64, size: u64) -> io:
     Ok(Active { file, salt, at: RECORDS_AT, size })
 }
 
-/// Reads a file's header from its first copy that is whole, and says whether the other one is too.
-pub(crate) fn read_header(file: &impl File) -> io::Result<(HeaderRead, bool)> {
-    let mut bytes = [0; HEAD_BYTES];
-    let mut found = (HeaderRead::Bad, true);
-    for at in [0, COPY_AT] {
-        let read = file.read_at(&mut bytes, at)?;
-        match (found.0, FileHeader::decode(&bytes[..read])) {
-            (HeaderRead::Bad, other) => found = (other, found.1 && other != HeaderRead::Bad),
-            (one, other) => found.1 &= one == other,
-        }
-        if found.0 == HeaderRead::Bad {
-            found.1 = false;
-        }
+/// A file that can be read: its header is known.
+pub(crate) struct Source<F> {
+    pub(crate) file: F,
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    pub(crate) first: u64,
+    pub(crate) salt: u32,
+}
+
+/// What a file of a journal's name turns out to be.
+pub(crate) enum Look<F> {
+    Good {
+        source: Source<F>,
+        /// Whether the header's other copy is whole too.
+        both: bool,
+    },
+    /// From a version that this code does not know.
+    Newer,
+    /// No copy of the header is whole.
+    Bad { bytes: u64 },
+}
+
+pub(crate) fn look<D: Disk>(disk: &D, dir: &Path, name: &str, first: u64) -> io::Result<Look<D::File>> {
+    let file = disk.open(&dir.join(name))?;
+    let bytes = file.len()?;
+    let mut copies = [HeaderRead::Bad; 2];
+    for (copy, at) in copies.iter_mut().zip([0, COPY_AT]) {
+        let mut head = [0; HEAD_BYTES];
+        let read = file.read_at(&mut head, at)?;
+        *copy = match FileHeader::decode(&head[..read]) {
+            HeaderRead::Good(header) if header.first != first => HeaderRead::Bad,
+            other => other,
+        };
     }
-    Ok(found)
+    Ok(match copies {
+        [HeaderRead::Newer, _] | [_, HeaderRead::Newer] => Look::Newer,
+        [HeaderRead::Good(header), other] | [other, HeaderRead::Good(header)] => {
+            let source = Source { file, name: name.to_owned(), bytes, first, salt: header.salt };
+            Look::Good { source, both: other == HeaderRead::Good(header) }
+        }
+        _ => Look::Bad { bytes },
+    })
 }

@@ -76,6 +76,10 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    pub(crate) fn mark(durable: u64) -> Head {
+        Head { kind: Kind::Mark, payload_bytes: 0, seq: durable, durable, payload_crc: 0 }
+    }
+
     pub(crate) fn encode(self, salt: u32) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..4].copy_from_slice(match self.kind {

@@ -1,14 +1,10 @@
-use std::{
-    collections::VecDeque,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::VecDeque, io, path::Path};
 
 use crate::{
     disk::{Disk, File},
     error::{Error, is_full},
-    files::{self, Span},
-    format::{HEAD_BYTES, HeaderRead, RECORDS_AT, file_name, parse_aside_name, parse_file_name},
+    files::{self, Look, Source, Span},
+    format::{HEAD_BYTES, Head, RECORDS_AT, file_name, parse_aside_name, parse_file_name},
     walk::{Damage, Step, Walk},
 };
 
@@ -30,72 +26,53 @@ pub struct Opened {
 struct Found<F> {
     name: String,
     first: u64,
-    bytes: u64,
-    /// None for what has no readable header, now or since an earlier open.
-    good: Option<Good<F>>,
-}
-
-struct Good<F> {
-    file: F,
-    salt: u32,
-    both_copies: bool,
+    /// None for what was set aside by an earlier open.
+    look: Option<Look<F>>,
 }
 
 pub(crate) fn open<D: Disk>(disk: &D, dir: &Path) -> Result<(VecDeque<Span>, Opened), Error> {
     disk.create_dir_all(dir).map_err(fatal(dir))?;
     let mut found = list(disk, dir)?;
-    if let Some(last) = found.last()
-        && last.good.is_none()
-    {
+    // A file that supersedes the end of another one must not be gone after the next crash.
+    disk.sync_dir(dir).map_err(fatal(dir))?;
+    if let Some(Found { first, look: Some(Look::Bad { bytes }), .. }) = found.last() {
         // What the unreadable file held is unknown, so the sequence goes on behind all that it could have held.
-        let most = last.bytes.saturating_sub(RECORDS_AT) / HEAD_BYTES as u64 + 1;
-        let first = last.first + most;
-        files::start(disk, dir, first, RECORDS_AT).map_err(|error| match is_full(&error) {
-            true => Error::Full,
-            false => fatal(&dir.join(file_name(first)))(error),
-        })?;
-        found.push(look(disk, dir, file_name(first), first)?);
+        let first = first + bytes.saturating_sub(RECORDS_AT) / HEAD_BYTES as u64 + 1;
+        let path = dir.join(file_name(first));
+        files::start(disk, dir, first, RECORDS_AT).map_err(fatal(&path))?;
+        found.push(see(disk, dir, file_name(first), first)?);
     }
 
     let mut opened = Opened { first: 0, next: 0, torn_bytes: 0, damage: Vec::new() };
-    let mut spans = VecDeque::new();
-    let limits: Vec<Option<u64>> =
-        found.iter().skip(1).map(|later| Some(later.first)).chain([None]).collect();
-    for (found, limit) in found.into_iter().zip(limits) {
-        match found.good {
-            Some(good) => {
-                if !good.both_copies {
-                    let (first_seq, end_seq) = (found.first, found.first);
+    let mut spans: VecDeque<Span> = VecDeque::new();
+    let limits: Vec<_> = found.iter().skip(1).map(|later| Some(later.first)).chain([None]).collect();
+    for (Found { name, first, look }, limit) in found.into_iter().zip(limits) {
+        let path = dir.join(&name);
+        let end_seq = limit.unwrap_or(first);
+        match look {
+            Some(Look::Good { source, both }) => {
+                if !both {
+                    let file = name.clone();
                     opened.damage.push(Damage {
-                        file: found.name.clone(),
+                        file,
                         offset: 0,
                         bytes: RECORDS_AT,
-                        first_seq,
-                        end_seq,
+                        first_seq: first,
+                        end_seq: first,
                     });
                 }
-                let path = dir.join(&found.name);
-                let span = scan(good, found.name, found.first, limit, &mut opened).map_err(fatal(&path))?;
-                spans.push_back(span);
+                spans.push_back(scan(source, limit, &mut opened).map_err(fatal(&path))?);
             }
-            None => {
-                let known = parse_file_name(&found.name).is_none();
-                if !(known && spans.is_empty()) {
-                    opened.damage.push(Damage {
-                        file: found.name.clone(),
-                        offset: 0,
-                        bytes: found.bytes,
-                        first_seq: found.first,
-                        end_seq: limit.unwrap_or(found.first),
-                    });
-                }
-                if !known {
-                    set_aside(disk, dir, &found.name)?;
-                }
+            Some(Look::Bad { bytes }) => {
+                set_aside(disk, dir, &name).map_err(fatal(&path))?;
+                opened.damage.push(Damage { file: name, offset: 0, bytes, first_seq: first, end_seq });
             }
+            Some(Look::Newer) => return Err(Error::Newer { path }),
+            None if spans.is_empty() => {}
+            None => opened.damage.push(Damage { file: name, offset: 0, bytes: 0, first_seq: first, end_seq }),
         }
     }
-    opened.first = spans.front().map_or(0, |span: &Span| span.first);
+    opened.first = spans.front().map_or(0, |span| span.first);
     opened.next = spans.back().map_or(0, |span| span.end);
     Ok((spans, opened))
 }
@@ -106,39 +83,23 @@ fn list<D: Disk>(disk: &D, dir: &Path) -> Result<Vec<Found<D::File>>, Error> {
         if name.strip_suffix(".tmp").is_some_and(|name| parse_file_name(name).is_some()) {
             let path = dir.join(name);
             disk.remove(&path).map_err(fatal(&path))?;
-        } else if let Some(first) = parse_file_name(&name).or(parse_aside_name(&name)) {
-            found.push(look(disk, dir, name, first)?);
+        } else if let Some(first) = parse_file_name(&name) {
+            found.push(see(disk, dir, name, first)?);
+        } else if let Some(first) = parse_aside_name(&name) {
+            found.push(Found { name, first, look: None });
         }
     }
     Ok(found)
 }
 
-fn look<D: Disk>(disk: &D, dir: &Path, name: String, first: u64) -> Result<Found<D::File>, Error> {
-    let path = dir.join(&name);
-    let read = || {
-        let file = disk.open(&path)?;
-        let (bytes, header) = (file.len()?, files::read_header(&file)?);
-        io::Result::Ok((file, bytes, header))
-    };
-    let (file, bytes, (header, both_copies)) = read().map_err(fatal(&path))?;
-    let good = match header {
-        HeaderRead::Newer => return Err(Error::Newer { path }),
-        HeaderRead::Good(header) if header.first == first && parse_file_name(&name).is_some() => {
-            Some(Good { file, salt: header.salt, both_copies })
-        }
-        _ => None,
-    };
-    Ok(Found { name, first, bytes, good })
+fn see<D: Disk>(disk: &D, dir: &Path, name: String, first: u64) -> Result<Found<D::File>, Error> {
+    let look = files::look(disk, dir, &name, first).map_err(fatal(&dir.join(&name)))?;
+    Ok(Found { name, first, look: Some(look) })
 }
 
-fn scan<F: File>(
-    good: Good<F>,
-    name: String,
-    first: u64,
-    limit: Option<u64>,
-    opened: &mut Opened,
-) -> io::Result<Span> {
-    let mut walk = Walk::new(good.file, name.clone(), good.salt, first, first, limit);
+fn scan<F: File>(source: Source<F>, limit: Option<u64>, opened: &mut Opened) -> io::Result<Span> {
+    let (first, mut bytes) = (source.first, source.bytes);
+    let mut walk = Walk::new(source, first, limit);
     loop {
         match walk.step()? {
             Step::Record(_) => {}
@@ -146,59 +107,60 @@ fn scan<F: File>(
             Step::End => break,
         }
     }
+    let end = walk.seq;
     if limit.is_none() {
         opened.torn_bytes = walk.torn;
-        walk = settle(walk, name, good.salt, first)?;
+        bytes = settle(walk)?;
     }
-    Ok(Span { first, end: walk.seq, bytes: walk.file().len()? })
+    Ok(Span { first, end, bytes })
 }
 
-/// Makes durable what the last file holds beyond what is known to be. To read it back is no proof: it may stand in the page
-/// cache only, left there and called clean by a sync that failed before the process died. So the same bytes are
-/// written once more, which is harmless wherever they stop, and then synced.
-fn settle<F: File>(walk: Walk<F>, name: String, salt: u32, first: u64) -> io::Result<Walk<F>> {
-    let (end, next, proven, torn) = (walk.at, walk.seq, walk.proven, walk.torn);
-    let mut again = walk.restart(name, salt, first, proven.min(next));
+/// Makes durable what the last file holds beyond what is known to be, and returns the file's length. To read it back is no
+/// proof: it may stand in the page cache only, left there and called clean by a sync that failed before the process
+/// died. So the same bytes are written once more, which is harmless wherever that stops, and then synced.
+fn settle<F: File>(walk: Walk<F>) -> io::Result<u64> {
+    let (end, next, proven, torn, marked) =
+        (walk.at, walk.seq, walk.proven.min(walk.seq), walk.torn, walk.marked);
+    let mut again = Walk::new(walk.into_source(), proven, Some(proven));
     while !matches!(again.step()?, Step::End) {}
+    let Source { file, salt, bytes, .. } = again.source();
     if again.seq < next {
-        let mut bytes = vec![0; 1 << 20];
+        let mut copied = vec![0; 1 << 20];
         let mut at = again.at;
         while at < end {
-            let want = bytes.len().min((end - at) as usize);
-            let read = again.file().read_at(&mut bytes[..want], at)?;
+            let want = copied.len().min((end - at) as usize);
+            let read = file.read_at(&mut copied[..want], at)?;
             if read == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            again.file().write_all_at(&bytes[..read], at)?;
+            file.write_all_at(&copied[..read], at)?;
             at += read as u64;
         }
-        again.file().sync_data()?;
+    }
+    file.sync_data()?;
+    let kept = end + HEAD_BYTES as u64;
+    if !marked && kept <= *bytes {
+        let _ = file.write_all_at(&Head::mark(next).encode(*salt), end);
     }
     // Gives back what was reserved. Where a torn write left something, it stays as it is: the next file supersedes it,
     // and whoever wants to know what happened can still look.
-    if torn == 0 && end < again.file().len()? {
-        let _ = again.file().set_len(end);
-    }
-    (again.at, again.seq) = (end, next);
-    Ok(again)
+    if torn == 0 && kept < *bytes && file.set_len(kept).is_ok() { Ok(kept) } else { Ok(*bytes) }
 }
 
-fn set_aside<D: Disk>(disk: &D, dir: &Path, name: &str) -> Result<(), Error> {
-    let path = dir.join(name);
-    let mut aside = path.clone().into_os_string();
-    aside.push(".damaged");
-    let aside = PathBuf::from(aside);
-    let moved = (|| {
-        if !disk.exists(&aside)? {
-            disk.rename(&path, &aside)?;
-            disk.sync_dir(dir)?;
-        }
-        Ok(())
-    })();
-    moved.map_err(fatal(&path))
+/// Keeps a file out of the way for somebody to look at. Under either name it marks where the file before it ends.
+fn set_aside<D: Disk>(disk: &D, dir: &Path, name: &str) -> io::Result<()> {
+    let aside = dir.join(format!("{name}.damaged"));
+    if disk.exists(&aside)? {
+        return Ok(());
+    }
+    disk.rename(&dir.join(name), &aside)?;
+    disk.sync_dir(dir)
 }
 
 pub(crate) fn fatal(path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_owned();
-    move |source| Error::Fatal { path, source }
+    move |source| match is_full(&source) {
+        true => Error::Full,
+        false => Error::Fatal { path, source },
+    }
 }

@@ -8,8 +8,8 @@ use std::{
 use crate::{
     disk::Disk,
     error::Error,
-    files::{self, Span},
-    format::{HeaderRead, file_name},
+    files::{self, Look, Span},
+    format::file_name,
     open::fatal,
     walk::{Step, Walk},
 };
@@ -82,7 +82,7 @@ impl<D: Disk> Reader<D> {
             let path = self.dir.join(file_name(span.first));
             let walk = match &mut self.walk {
                 Some(walk) => walk,
-                none => match begin(&self.disk, &path, span, self.seq).map_err(fatal(&path))? {
+                none => match begin(&self.disk, &self.dir, span, self.seq).map_err(fatal(&path))? {
                     Some(walk) => none.insert(walk),
                     None => return Ok(Some(self.gap(span.end))),
                 },
@@ -110,11 +110,11 @@ impl<D: Disk> Reader<D> {
 }
 
 /// Opens a file to read on from a sequence; `None` when it was removed meanwhile, or its header is unreadable.
-fn begin<D: Disk>(disk: &D, path: &Path, span: Span, from: u64) -> io::Result<Option<Walk<D::File>>> {
-    let file = match disk.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let (HeaderRead::Good(header), _) = files::read_header(&file)? else { return Ok(None) };
-    Ok(Some(Walk::new(file, file_name(span.first), header.salt, span.first, from, Some(span.end))))
+fn begin<D: Disk>(disk: &D, dir: &Path, span: Span, from: u64) -> io::Result<Option<Walk<D::File>>> {
+    match files::look(disk, dir, &file_name(span.first), span.first) {
+        Ok(Look::Good { source, .. }) => Ok(Some(Walk::new(source, from, Some(span.end)))),
+        Ok(Look::Newer | Look::Bad { .. }) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }

@@ -4,10 +4,11 @@ use std::{io, ops::Range};
 
 use crate::{
     disk::File,
+    files::Source,
     format::{HEAD_BYTES, Head, Kind, RECORDS_AT},
 };
 
-/// How much is read at a time, in bytes.
+/// How much of a large file is read at a time, in bytes.
 const READAHEAD: usize = 1 << 20;
 
 /// Records that were durable and can no longer be read.
@@ -34,9 +35,8 @@ pub(crate) enum Step {
 
 /// Walks one file from its first record to `limit`, or, in the last file, to where nothing more was acknowledged.
 pub(crate) struct Walk<F> {
-    window: Window<F>,
-    name: String,
-    salt: u32,
+    source: Source<F>,
+    window: Window,
     /// Where the record with the next sequence should be.
     pub(crate) at: u64,
     pub(crate) seq: u64,
@@ -49,6 +49,8 @@ pub(crate) struct Walk<F> {
     pub(crate) proven: u64,
     /// How many bytes behind the last record belong to writes that nobody was told of.
     pub(crate) torn: u64,
+    /// Whether a mark stands behind the last record.
+    pub(crate) marked: bool,
     payload: Range<u64>,
 }
 
@@ -62,29 +64,20 @@ struct Beyond {
 }
 
 impl<F: File> Walk<F> {
-    pub(crate) fn new(file: F, name: String, salt: u32, first: u64, from: u64, limit: Option<u64>) -> Self {
-        let window = Window { file, bytes: Vec::new(), start: 0, filled: 0 };
-        Walk {
-            window,
-            name,
-            salt,
-            at: RECORDS_AT,
-            seq: first,
-            from,
-            limit,
-            proven: first,
-            torn: 0,
-            payload: 0..0,
-        }
+    /// `from` is the first sequence that is wanted, at or above the file's first.
+    pub(crate) fn new(source: Source<F>, from: u64, limit: Option<u64>) -> Self {
+        let readahead = READAHEAD.min(source.bytes as usize);
+        let window = Window { readahead, bytes: Vec::new(), start: 0, filled: 0 };
+        let (at, seq, proven) = (RECORDS_AT, source.first, source.first);
+        Walk { source, window, at, seq, from, limit, proven, torn: 0, marked: false, payload: 0..0 }
     }
 
-    /// The same file once more from its first record, to a limit.
-    pub(crate) fn restart(self, name: String, salt: u32, first: u64, limit: u64) -> Self {
-        Walk::new(self.window.file, name, salt, first, limit, Some(limit))
+    pub(crate) fn source(&self) -> &Source<F> {
+        &self.source
     }
 
-    pub(crate) fn file(&self) -> &F {
-        &self.window.file
+    pub(crate) fn into_source(self) -> Source<F> {
+        self.source
     }
 
     pub(crate) fn payload(&self) -> &[u8] {
@@ -110,7 +103,8 @@ impl<F: File> Walk<F> {
             let start = self.at + HEAD_BYTES as u64;
             if self.seq >= self.from {
                 let payload = start..start + u64::from(head.payload_bytes);
-                let bytes = self.window.get(self.at, HEAD_BYTES + head.payload_bytes as usize)?;
+                let bytes =
+                    self.window.get(&self.source.file, self.at, HEAD_BYTES + head.payload_bytes as usize)?;
                 if bytes.get(HEAD_BYTES..).map(crc32c::crc32c) != Some(head.payload_crc)
                     || bytes.len() != HEAD_BYTES + head.payload_bytes as usize
                 {
@@ -144,7 +138,7 @@ impl<F: File> Walk<F> {
             None => (beyond.end.max(self.at), durable),
         };
         let damage = Damage {
-            file: self.name.clone(),
+            file: self.source.name.clone(),
             offset: self.at,
             bytes: at - self.at,
             first_seq: self.seq.max(self.from).min(seq),
@@ -173,7 +167,7 @@ impl<F: File> Walk<F> {
                 beyond.end = at;
                 continue;
             }
-            let bytes = self.window.get(at, READAHEAD)?;
+            let bytes = self.window.get(&self.source.file, at, self.window.readahead)?;
             if bytes.is_empty() {
                 return Ok(beyond);
             }
@@ -193,44 +187,49 @@ impl<F: File> Walk<F> {
     }
 
     fn head(&mut self, at: u64) -> io::Result<Option<Head>> {
-        let salt = self.salt;
-        Ok(Head::decode(self.window.get(at, HEAD_BYTES)?, salt))
+        let salt = self.source.salt;
+        Ok(Head::decode(self.window.get(&self.source.file, at, HEAD_BYTES)?, salt))
     }
 }
 
 /// A part of a file in memory, read in large pieces.
-struct Window<F> {
-    file: F,
+struct Window {
+    /// How much is read at a time, in bytes.
+    readahead: usize,
     bytes: Vec<u8>,
     start: u64,
     filled: usize,
 }
 
-impl<F: File> Window<F> {
+impl Window {
     /// Up to `len` bytes from `at` on, fewer only at the end of the file.
-    fn get(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
+    fn get(&mut self, file: &impl File, at: u64, len: usize) -> io::Result<&[u8]> {
         let end = self.start + self.filled as u64;
         if at < self.start || at + len as u64 > end {
-            let kept = if at >= self.start && at < end {
-                self.bytes.copy_within((at - self.start) as usize..self.filled, 0);
-                (end - at) as usize
-            } else {
-                0
-            };
-            let want = len.max(READAHEAD);
+            let kept = self.place(at)..self.filled;
+            let want = len.max(self.readahead);
             if self.bytes.len() < want {
-                self.bytes.resize(want, 0);
+                let mut larger = vec![0; want];
+                larger[..kept.len()].copy_from_slice(&self.bytes[kept.clone()]);
+                self.bytes = larger;
+            } else {
+                self.bytes.copy_within(kept.clone(), 0);
             }
+            let kept = kept.len();
             (self.start, self.filled) = (at, kept);
-            self.filled += self.file.read_at(&mut self.bytes[kept..], at + kept as u64)?;
+            self.filled += file.read_at(&mut self.bytes[kept..], at + kept as u64)?;
         }
         Ok(self.have(at..at + len as u64))
     }
 
     /// What is in memory of a range.
     fn have(&self, range: Range<u64>) -> &[u8] {
-        let filled = &self.bytes[..self.filled];
-        let place = |at: u64| (at.saturating_sub(self.start) as usize).min(filled.len());
-        &filled[place(range.start)..place(range.end)]
+        let end = self.place(range.end);
+        &self.bytes[self.place(range.start).min(end)..end]
+    }
+
+    /// Where a place of the file is in memory: at the end, when it is not.
+    fn place(&self, at: u64) -> usize {
+        at.checked_sub(self.start).map_or(self.filled, |behind| self.filled.min(behind as usize))
     }
 }

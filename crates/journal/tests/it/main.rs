@@ -2,4 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
+mod crash;
+mod damage;
+mod model;
 mod real;
+mod run;
