@@ -1,2 +1,108 @@
-//! attestry
-fn main() {}
+//! Attestry: an audit trail that can prove what it shows.
+//!
+//! This crate is the binary: configuration, command line, wiring. Each part of the product is a crate of its own.
+
+mod client;
+mod commands;
+mod config;
+mod house;
+mod logging;
+mod run;
+mod sources;
+mod terminal;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{backup, check, find, key, ledger, send, user, verify};
+
+/// The allocator of a server that makes and drops many buffers from several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Attestry, an audit trail that can prove what it shows.
+///
+/// `attestry run` starts it without any configuration. Exit codes: 0 done; 1 it failed, or `verify` found damage, or `send` had
+/// events refused; 2 wrong usage, or `verify` could not check.
+#[derive(Debug, Parser)]
+#[command(name = "attestry", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server and the sources of this host.
+    Run(run::Run),
+    /// Check the configuration and tell every mistake with its line.
+    Check(check::Check),
+    /// Post events: NDJSON from a file or standard input.
+    Send(send::Send),
+    /// Find events.
+    Search(find::Search),
+    /// Count events.
+    Count(find::Count),
+    /// The most frequent values of a field.
+    Top(find::Top),
+    /// Events over time.
+    Histogram(find::Histogram),
+    /// Events as they come in.
+    Tail(find::Tail),
+    /// API keys.
+    Key(key::Keys),
+    /// People who log in to the page.
+    User(user::Users),
+    /// The ledgers, their keys and checkpoints.
+    Ledger(ledger::Ledgers),
+    /// Check that a data directory, a server, an export or a proof is whole and as it was signed.
+    Verify(verify::Verify),
+    /// Copy everything that cannot be made again, whether or not the server runs, and verify the copy.
+    Backup(backup::Backup),
+    /// Put a backup in place and verify it.
+    Restore(backup::Restore),
+}
+
+fn main() -> ExitCode {
+    let done = |result: anyhow::Result<()>| result.map(|()| 0);
+    let result = match &Cli::parse().command {
+        Command::Run(of) => done(run::run(of)),
+        Command::Check(of) => done(check::check(of)),
+        Command::Send(of) => send::send(of).map(|all| u8::from(!all)),
+        Command::Search(of) => done(find::search(of)),
+        Command::Count(of) => done(find::count(of)),
+        Command::Top(of) => done(find::top(of)),
+        Command::Histogram(of) => done(find::histogram(of)),
+        Command::Tail(of) => done(find::tail(of)),
+        Command::Key(of) => done(key::key(of)),
+        Command::User(of) => done(user::user(of)),
+        Command::Ledger(of) => done(ledger::ledger(of)),
+        Command::Verify(of) => verify::verify(of).or_else(|error| {
+            complain(&error);
+            Ok(2)
+        }),
+        Command::Backup(of) => backup::backup(of),
+        Command::Restore(of) => backup::restore(of),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(error: &anyhow::Error) {
+    // With standard error closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "attestry: {error:#}");
+}
+
+/// `attestry search | head` is no error.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let closed = |io: &std::io::Error| io.kind() == std::io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(closed))
+}

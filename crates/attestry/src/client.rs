@@ -1,0 +1,211 @@
+//! The commands' way to a running server.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::Value;
+use ureq::http::{Response, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::{Agent, Body};
+
+use crate::config::{Config, DEFAULT_FILE};
+
+/// Where the running server leaves the key of whoever may read its data directory.
+pub(crate) const LOCAL_KEY_FILE: &str = "local-key";
+/// Where the server keeps the certificate it made for itself.
+pub(crate) const SELF_SIGNED_CERT: &str = "tls.cert";
+
+/// How a command reaches the server.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Connection {
+    /// The server's address. Default: the one this host's configuration gives.
+    #[arg(long, env = "ATTESTRY_URL", global = true)]
+    url: Option<String>,
+    /// A file with the key. Without it, the variable ATTESTRY_KEY, or the local server's own key, which its owner can read.
+    #[arg(long, env = "ATTESTRY_KEY_FILE", global = true, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// A PEM file with the certificate to trust, when it is not one of a public authority.
+    #[arg(long, global = true, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// The local server's data directory. Default: the configuration's.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The local server's configuration file.
+    #[arg(short, long, env = "ATTESTRY_CONFIG", global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Connection {
+    /// The local configuration, with what the command line overrides.
+    pub(crate) fn config(&self) -> Result<Config> {
+        let data_dir = self.data_dir.clone();
+        Config::load(self.config.as_deref(), std::env::vars(), |written| {
+            if let Some(data_dir) = data_dir {
+                written.data_dir = data_dir;
+            }
+        })
+        .map_err(|mistakes| {
+            let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("the configuration has mistakes:\n  {}", list.join("\n  "))
+        })
+    }
+
+    /// A client, ready to ask.
+    pub(crate) fn client(&self) -> Result<Client> {
+        let (base, data_dir) = match &self.url {
+            Some(url) => (url.trim_end_matches('/').to_owned(), self.data_dir.clone()),
+            None => {
+                let config = self.config()?;
+                let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+                (format!("{scheme}://{}", config.server.listen), Some(config.written.data_dir))
+            }
+        };
+        base.parse::<Uri>().with_context(|| format!("{base:?} is no address of a server"))?;
+        let key = self.key(data_dir.as_deref())?;
+        let agent = agent(self.ca_file.clone().or_else(|| self_signed(data_dir.as_deref())))?;
+        Ok(Client { agent, base, key })
+    }
+
+    /// The key is never an argument: those are seen by everybody on the host.
+    fn key(&self, data_dir: Option<&Path>) -> Result<Option<String>> {
+        if let Some(file) = &self.key_file {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read the key in {}", file.display()))?;
+            return Ok(Some(text.trim().to_owned()));
+        }
+        if let Ok(key) = std::env::var("ATTESTRY_KEY") {
+            return Ok(Some(key.trim().to_owned()));
+        }
+        let local = data_dir.map(|dir| dir.join(LOCAL_KEY_FILE));
+        Ok(local.and_then(|file| std::fs::read_to_string(file).ok()).map(|key| key.trim().to_owned()))
+    }
+}
+
+fn self_signed(data_dir: Option<&Path>) -> Option<PathBuf> {
+    data_dir.map(|dir| dir.join(SELF_SIGNED_CERT)).filter(|cert| cert.exists())
+}
+
+fn agent(ca_file: Option<PathBuf>) -> Result<Agent> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls =
+        TlsConfig::builder().provider(TlsProvider::Rustls).unversioned_rustls_crypto_provider(provider);
+    if let Some(file) = ca_file {
+        let pem = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let cert = Certificate::from_pem(&pem)
+            .with_context(|| format!("{} holds no certificate", file.display()))?;
+        tls = tls.root_certs(RootCerts::new_with_certs(&[cert]));
+    }
+    Ok(Agent::config_builder()
+        .tls_config(tls.build())
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(Duration::from_secs(10)))
+        .build()
+        .into())
+}
+
+/// A server, and the key to ask it with.
+pub(crate) struct Client {
+    agent: Agent,
+    base: String,
+    key: Option<String>,
+}
+
+impl Client {
+    /// Asks for a path below the server's address; `parameters` that are none are left out.
+    pub(crate) fn get(&self, path: &str, parameters: &[(&str, Option<&str>)]) -> Result<Response<Body>> {
+        self.get_as(path, parameters, "application/json")
+    }
+
+    /// As [`Client::get`], in the wanted media type.
+    pub(crate) fn get_as(
+        &self,
+        path: &str,
+        parameters: &[(&str, Option<&str>)],
+        accept: &str,
+    ) -> Result<Response<Body>> {
+        let mut request = self.agent.get(format!("{}{path}", self.base)).header("accept", accept);
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                request = request.query(*name, *value);
+            }
+        }
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        succeeded(request.call().with_context(|| self.unreachable())?)
+    }
+
+    /// Asks for JSON.
+    pub(crate) fn json(&self, path: &str, parameters: &[(&str, Option<&str>)]) -> Result<Value> {
+        parse(self.get(path, parameters)?)
+    }
+
+    /// Posts a body and gives the answer whatever its status; none when the connection broke before one came.
+    pub(crate) fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        encoding: Option<&str>,
+        body: &[u8],
+    ) -> Result<(u16, Value), ureq::Error> {
+        let mut request =
+            self.agent.post(format!("{}{path}", self.base)).header("content-type", content_type);
+        if let Some(encoding) = encoding {
+            request = request.header("content-encoding", encoding);
+        }
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let mut response = request.send(body)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    fn unreachable(&self) -> String {
+        format!(
+            "cannot reach the server at {} (is it running? `attestry run` starts one; --url names another)",
+            self.base
+        )
+    }
+}
+
+/// The answer, or the error that the server's problem document tells.
+fn succeeded(response: Response<Body>) -> Result<Response<Body>> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let mut text = String::new();
+    response.into_body().into_reader().take(1 << 20).read_to_string(&mut text).unwrap_or(0);
+    bail!("{}", problem(status.as_u16(), &serde_json::from_str(&text).unwrap_or(Value::String(text))))
+}
+
+/// What a problem document says, for a person.
+pub(crate) fn problem(status: u16, body: &Value) -> String {
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let mut told = match (text("title"), text("detail")) {
+        (Some(title), Some(detail)) => format!("{title}: {detail}"),
+        (Some(title), None) => title.to_owned(),
+        _ => format!("the server answered {status}"),
+    };
+    if status == 401 {
+        told.push_str(&format!(" (give a key with --key-file or ATTESTRY_KEY; without {DEFAULT_FILE}, run this where the server's data directory is)"));
+    }
+    told
+}
+
+fn parse(mut response: Response<Body>) -> Result<Value> {
+    let text = response
+        .body_mut()
+        .with_config()
+        .limit(256 << 20)
+        .read_to_string()
+        .context("the answer broke off")?;
+    serde_json::from_str(&text).context("the answer is not JSON: is this address an Attestry server?")
+}

@@ -1,0 +1,165 @@
+//! `attestry key`: makes, lists and revokes API keys, whether or not the server runs.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use attestry_event::{Clock, Nanos, SystemClock};
+use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey};
+use clap::{Args, Subcommand};
+
+use crate::client::Connection;
+use crate::config::parse_duration;
+use crate::run::ACCOUNTS_FILE;
+use crate::terminal::{Look, Table};
+
+#[derive(Args, Debug)]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a key. It is printed once, alone on standard output.
+    Create(Create),
+    /// List the keys, without their secrets.
+    List,
+    /// Revoke a key, by its name or id; it stops working within a second.
+    Revoke {
+        /// Name or id.
+        key: String,
+    },
+}
+
+#[derive(Args, Debug)]
+struct Create {
+    /// The key's name. What a write key posts has it as `event_source`.
+    name: String,
+    /// A key that posts events.
+    #[arg(long, conflicts_with = "read", required_unless_present = "read")]
+    write: bool,
+    /// A key that reads.
+    #[arg(long)]
+    read: bool,
+    /// The ledger a write key posts to (default: audit), or those a read key reads (default: all), separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    ledger: Vec<String>,
+    /// A query that limits what a read key sees.
+    #[arg(long, conflicts_with = "write")]
+    filter: Option<String>,
+    /// Unknown fields of an event move into event_data instead of being refused.
+    #[arg(long, conflicts_with = "read")]
+    lenient: bool,
+    /// How long the key is good, such as 90d. Default: until it is revoked.
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+}
+
+/// The accounts of the local data directory, and who is at the command line.
+pub(crate) fn accounts(connection: &Connection) -> Result<(Accounts, Actor)> {
+    let data_dir = connection.config()?.written.data_dir;
+    if !data_dir.join("FORMAT").exists() {
+        bail!(
+            "{} is no data directory of Attestry (`attestry run` makes one; --data-dir names another)",
+            data_dir.display()
+        );
+    }
+    let accounts = Accounts::open(&data_dir.join(ACCOUNTS_FILE), Arc::new(SystemClock))
+        .context("cannot open the accounts")?;
+    let user =
+        std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "-".to_owned());
+    Ok((accounts, Actor::local(user)))
+}
+
+pub(crate) fn key(keys: &Keys) -> Result<()> {
+    let (accounts, actor) = accounts(&keys.connection)?;
+    let mut out = io::stdout().lock();
+    match &keys.command {
+        Command::Create(create) => {
+            let known: Vec<String> =
+                keys.connection.config()?.ledgers.into_iter().map(|ledger| ledger.name).collect();
+            let (key, secret) = accounts.create_key(&create.new_key(&known)?, &actor)?;
+            writeln!(out, "{secret}")?;
+            writeln!(
+                io::stderr(),
+                "The key {:?} ({}) is shown this once; only its hash is kept.",
+                key.name,
+                key.kind.name()
+            )?;
+        }
+        Command::List => {
+            let mut table =
+                Table::new(&["id", "name", "kind", "ledgers", "filter", "created", "last used", "state"]);
+            for key in accounts.keys()? {
+                let now = SystemClock.now();
+                let state = match (key.revoked_at, key.expires_at) {
+                    (Some(_), _) => ("revoked".to_owned(), Look::Dim),
+                    (None, Some(at)) if at <= now => ("expired".to_owned(), Look::Dim),
+                    (None, Some(at)) => (format!("until {}", date(at)), Look::Plain),
+                    (None, None) => ("good".to_owned(), Look::Plain),
+                };
+                let ledgers = if key.ledgers.is_empty() { "all".to_owned() } else { key.ledgers.join(",") };
+                table.row([
+                    (key.id, Look::Dim),
+                    (key.name, Look::Bold),
+                    (key.kind.name().to_owned(), Look::Plain),
+                    (ledgers, Look::Plain),
+                    (key.filter.unwrap_or_default(), Look::Plain),
+                    (date(key.created_at), Look::Dim),
+                    (key.last_used_at.map_or_else(|| "never".to_owned(), date), Look::Dim),
+                    state,
+                ]);
+            }
+            table.print(&mut out)?;
+        }
+        Command::Revoke { key } => {
+            let key = accounts.revoke_key(key, &actor)?;
+            writeln!(io::stderr(), "The key {:?} ({}) is revoked.", key.name, key.id)?;
+        }
+    }
+    Ok(())
+}
+
+impl Create {
+    fn new_key(&self, known: &[String]) -> Result<NewKey> {
+        let kind = if self.write { KeyKind::Write } else { KeyKind::Read };
+        let mut ledgers = self.ledger.clone();
+        if self.write && ledgers.is_empty() {
+            ledgers.push("audit".to_owned());
+        }
+        if self.write && ledgers.len() > 1 {
+            bail!("a write key posts to one ledger, {} are named", ledgers.len());
+        }
+        if let Some(unknown) = ledgers.iter().find(|ledger| !known.contains(ledger)) {
+            bail!("there is no ledger {unknown:?}, there are {}", known.join(", "));
+        }
+        if let Some(filter) = &self.filter {
+            attestry_store::Query::parse(filter).map_err(|error| anyhow::anyhow!("the filter: {error}"))?;
+        }
+        let expires = match &self.expires {
+            None => None,
+            Some(text) => Some(
+                parse_duration(text)
+                    .with_context(|| format!("{text:?} is no time, expected one such as 90d"))?,
+            ),
+        };
+        let expires_at =
+            expires.map(|time: Duration| Nanos(SystemClock.now().0.saturating_add(time.as_nanos() as i64)));
+        Ok(NewKey {
+            name: self.name.clone(),
+            kind,
+            ledgers,
+            filter: self.filter.clone(),
+            lenient: self.lenient,
+            expires_at,
+        })
+    }
+}
+
+fn date(time: Nanos) -> String {
+    time.to_string().chars().take(16).collect::<String>().replace('T', " ")
+}

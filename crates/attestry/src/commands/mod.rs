@@ -1,0 +1,10 @@
+//! The commands, one file each; `run` is wired in `crate::run`.
+
+pub(crate) mod backup;
+pub(crate) mod check;
+pub(crate) mod find;
+pub(crate) mod key;
+pub(crate) mod ledger;
+pub(crate) mod send;
+pub(crate) mod user;
+pub(crate) mod verify;

@@ -1,0 +1,218 @@
+//! `attestry run`: everything on this machine, wired together.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use attestry_event::{Clock, Event, SystemClock};
+use attestry_ledger::{DataDir, Options};
+use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey};
+use attestry_server::{LedgerPart, LedgerRows, Parts, Server};
+use attestry_store::{Rows, Store};
+use clap::Args;
+
+use crate::client::LOCAL_KEY_FILE;
+use crate::config::Config;
+use crate::house::{House, record};
+use crate::sources::Sources;
+
+/// The accounts' file in the data directory.
+pub(crate) const ACCOUNTS_FILE: &str = "attestry.db";
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// The configuration file. Default: attestry.yaml, if it is there.
+    #[arg(short, long, env = "ATTESTRY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory. Default: ./attestry-data.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address and port to listen on. Default: 127.0.0.1:7984.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Certificate chain, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Make a self-signed certificate at the first start, and use it.
+    #[arg(long, conflicts_with = "tls_cert")]
+    tls_self_signed: bool,
+}
+
+impl Run {
+    fn config(&self) -> Result<Config> {
+        let overrides = |written: &mut crate::config::Written| {
+            let set = |slot: &mut Option<PathBuf>, value: &Option<PathBuf>| {
+                if value.is_some() {
+                    slot.clone_from(value);
+                }
+            };
+            if let Some(dir) = &self.data_dir {
+                written.data_dir.clone_from(dir);
+            }
+            if let Some(listen) = &self.listen {
+                written.server.listen.clone_from(listen);
+            }
+            set(&mut written.server.tls_cert, &self.tls_cert);
+            set(&mut written.server.tls_key, &self.tls_key);
+            written.server.tls_self_signed |= self.tls_self_signed;
+        };
+        Config::load(self.config.as_deref(), std::env::vars(), overrides).map_err(|mistakes| {
+            let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("the configuration has mistakes:\n  {}", list.join("\n  "))
+        })
+    }
+}
+
+/// How browsers on this host reach the server.
+pub(crate) fn base_url(config: &Config) -> String {
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", config.server.listen))
+}
+
+pub(crate) fn run(run: &Run) -> Result<()> {
+    let config = run.config()?;
+    crate::logging::start(&config.written.log)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let data = DataDir::open(&config.written.data_dir)?;
+
+    let mut ledgers = Vec::new();
+    for ledger in &config.ledgers {
+        let (opened, recovery) = data.ledger(&ledger.name, Arc::clone(&clock), Options::default())?;
+        tracing::info!(
+            ledger = ledger.name,
+            entries = recovery.size,
+            torn_bytes = recovery.torn_bytes,
+            "ledger opened"
+        );
+        let part =
+            LedgerPart { ledger: Arc::new(opened), public: ledger.public, retention: ledger.retention };
+        ledgers.push((part, recovery));
+    }
+    let audit = Arc::clone(&ledger_named(&ledgers, attestry_server::AUDIT_LEDGER)?.ledger);
+    for (part, recovery) in &ledgers {
+        crate::house::report_recovery(&audit, &*clock, part.ledger.name(), recovery)?;
+    }
+    let ledgers: Vec<LedgerPart> = ledgers.into_iter().map(|(part, _)| part).collect();
+
+    let rows =
+        ledgers.iter().map(|part| Arc::new(LedgerRows(Arc::clone(&part.ledger))) as Arc<dyn Rows>).collect();
+    let index = attestry_store::Options::default();
+    let store = Arc::new(
+        Store::open(&data.path().join("index"), rows, index).context("cannot open the search index")?,
+    );
+    let accounts = data.path().join(ACCOUNTS_FILE);
+    let accounts =
+        Arc::new(Accounts::open(&accounts, Arc::clone(&clock)).context("cannot open the accounts")?);
+    keep_local_key(&accounts, data.path())?;
+
+    record(
+        &audit,
+        &*clock,
+        Event::new("server.start", "-").message(format!("Attestry {} started", env!("CARGO_PKG_VERSION"))),
+    )?;
+    let sources = Sources::start(&config.written.sources, &ledgers, &data, &clock)?;
+    let house = House::start(&ledgers, &clock, data.path(), sources.statuses())?;
+    let parts = Parts {
+        accounts: Arc::clone(&accounts),
+        ledgers: ledgers.clone(),
+        store: Arc::clone(&store),
+        data_dir: data.path().to_owned(),
+        clock: Arc::clone(&clock),
+        operations: house.operations(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended: Result<()> = runtime.block_on(async {
+        let server = Server::bind(config.server, parts).await?;
+        announce(&server)?;
+        server.run(stopped()).await;
+        Ok(())
+    });
+
+    // From the outside in: nothing new comes in, then what is in is committed and signed, then the threads end.
+    sources.stop();
+    house.stop();
+    if ended.is_ok() {
+        record(&audit, &*clock, Event::new("server.stop", "-").message("Attestry stopped"))?;
+    }
+    drop(runtime);
+    store.close();
+    drop((store, audit, ledgers));
+    tracing::info!("stopped");
+    ended
+}
+
+fn ledger_named<'a>(
+    ledgers: &'a [(LedgerPart, attestry_ledger::Recovery)],
+    name: &str,
+) -> Result<&'a LedgerPart> {
+    let found = ledgers.iter().map(|(part, _)| part).find(|part| part.ledger.name() == name);
+    found.with_context(|| format!("there is no ledger {name:?}"))
+}
+
+/// Ends with SIGTERM or SIGINT.
+async fn stopped() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            // Without the signal there is still the interrupt.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    tracing::info!("stopping");
+}
+
+/// A read key for whoever may read the data directory, so that `attestry search` on this host needs no set-up.
+fn keep_local_key(accounts: &Accounts, dir: &Path) -> Result<()> {
+    let path = dir.join(LOCAL_KEY_FILE);
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    if accounts.find_key(kept.trim())?.is_some_and(|key| key.revoked_at.is_none()) {
+        return Ok(());
+    }
+    let new = NewKey {
+        name: "local".to_owned(),
+        kind: KeyKind::Read,
+        ledgers: Vec::new(),
+        filter: None,
+        lenient: false,
+        expires_at: None,
+    };
+    let (_, secret) = accounts.create_key(&new, &Actor::local("-"))?;
+    private_file(&path, &format!("{secret}\n")).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes a file that only its owner can read, in place of what was there.
+fn private_file(path: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let temporary = path.with_extension("tmp");
+    let mut file =
+        std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(temporary, path)
+}
+
+/// Says where the page is. The set-up link goes to the terminal, if a person is looking, and is in its file anyway; never to a log.
+fn announce(server: &Server) -> Result<()> {
+    tracing::info!(address = server.url(), "listening");
+    let mut out = io::stdout().lock();
+    writeln!(out, "\nAttestry is at {}", server.url())?;
+    match server.setup_link() {
+        Some(link) if io::stdout().is_terminal() => {
+            writeln!(out, "Set it up with this link, once, within 15 minutes:\n\n  {}\n", link.url)?;
+        }
+        Some(link) => {
+            writeln!(out, "The set-up link, good once and for 15 minutes, is in {}\n", link.file.display())?
+        }
+        None => writeln!(out)?,
+    }
+    out.flush()?;
+    Ok(())
+}
