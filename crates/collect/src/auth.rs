@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use crate::{
     follow::{Follower, Framing, Gap, Step},
     line::{Line, hashed_id, put, put_some},
-    redact::Names,
+    names::Names,
     source::{Availability, Collector, Feed, Paths, Setup, Stopped},
 };
 use header::Message;
@@ -36,6 +36,9 @@ use journal::{Entry, From, Journal, Next, Origin};
 
 /// A file nobody has written to for so long is a leftover when there is a journal: cron alone writes once an hour.
 const STALE_SECONDS: u64 = 48 * 3_600;
+
+/// A journalctl that ends is started again, but not more often than this.
+const RESTART_NANOS: i64 = 30_000_000_000;
 
 /// What will be read.
 enum Choice {
@@ -93,7 +96,7 @@ pub(crate) struct Auth {
 
 enum Reading {
     File(Box<Follower>),
-    Journal { program: PathBuf, cursor: Option<String>, running: Option<Journal> },
+    Journal { program: PathBuf, cursor: Option<String>, running: Option<Journal>, not_before: Nanos },
     Nothing(String),
 }
 
@@ -106,20 +109,23 @@ impl Auth {
         let position = setup.position.as_ref().unwrap_or(&Value::Null);
         let newest = Nanos(position["newest"].as_i64().unwrap_or(0));
         let from = position["from"].as_str();
+        // To the second, as a file may tell it: better a second twice than something not at all.
+        let before =
+            Nanos(newest.0.div_euclid(1_000_000_000).saturating_mul(1_000_000_000).saturating_sub(1));
         let mut pass_over = Nanos(0);
         let reading = match choose(&setup.paths) {
             Choice::File(path) => {
                 if from == Some("journal") {
-                    pass_over = newest;
+                    pass_over = before;
                 }
                 Reading::File(Box::new(Follower::new(path, Framing::Lines, Some(&position["files"]))))
             }
             Choice::Journal(program) => {
                 if from == Some("file") {
-                    pass_over = newest;
+                    pass_over = before;
                 }
                 let cursor = position["cursor"].as_str().map(str::to_owned);
-                Reading::Journal { program, cursor, running: None }
+                Reading::Journal { program, cursor, running: None, not_before: Nanos(0) }
             }
             Choice::Nothing(reason) => Reading::Nothing(reason),
         };
@@ -221,8 +227,14 @@ impl Auth {
     fn pass_journal(&mut self, feed: &mut Feed, resident: bool) -> Result<(), Stopped> {
         let now = feed.now();
         let since = self.pass_over;
-        let Reading::Journal { program, cursor, running } = &mut self.reading else { return Ok(()) };
+        let Reading::Journal { program, cursor, running, not_before } = &mut self.reading else {
+            return Ok(());
+        };
         if running.is_none() {
+            if now < *not_before {
+                return Ok(());
+            }
+            *not_before = Nanos(now.0.saturating_add(RESTART_NANOS));
             let from = match cursor {
                 Some(cursor) => From::AfterCursor(cursor),
                 None if since > Nanos(0) => From::Since(since),

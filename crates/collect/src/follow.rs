@@ -8,18 +8,23 @@
 //! Nothing is held open between two passes. What was written between the last pass and a rotation without a copy is lost,
 //! and said so: [`Step::Gap`].
 
+mod content;
+mod family;
+
 use std::{
     collections::{HashMap, VecDeque},
     fs,
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    io::{self, BufRead, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use attestry_event::Nanos;
-use flate2::bufread::MultiGzDecoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use content::{Content, read_line};
+use family::{Member, Rank};
 
 /// How much of a file's start tells it from others, in bytes.
 pub(crate) const HEAD_BYTES: usize = 1024;
@@ -79,7 +84,7 @@ pub(crate) struct Follower {
     next_id: u64,
     /// Files read to their end, by device and inode, with size and time then: no need to open them again until these change.
     settled: HashMap<(u64, u64), Settled>,
-    queue: VecDeque<Candidate>,
+    queue: VecDeque<Member>,
     /// Whether this pass has listed the folder, and whether that worked.
     listed: Option<bool>,
     current: Option<Reading>,
@@ -108,19 +113,6 @@ struct Settled {
     /// It cannot be read whatever one does, and that has been said: part of the position, or every restart would say it again.
     hopeless: bool,
     seen: bool,
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord, Clone)]
-enum Rank {
-    Dated(String),
-    Numbered(std::cmp::Reverse<u32>),
-    Live,
-}
-
-struct Candidate {
-    rank: Rank,
-    path: PathBuf,
-    unsupported: bool,
 }
 
 struct Reading {
@@ -225,8 +217,8 @@ impl Follower {
                     Ok(None) => self.finish(&reading),
                     Err(error) => self.fail(&reading, &error, now),
                 }
-            } else if let Some(candidate) = self.queue.pop_front() {
-                self.open(candidate, now);
+            } else if let Some(member) = self.queue.pop_front() {
+                self.open(member, now);
             } else if self.listed.is_none() {
                 self.listed = Some(self.list());
             } else {
@@ -247,31 +239,20 @@ impl Follower {
     }
 
     fn list(&mut self) -> bool {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let Some(base) = self.path.file_name().and_then(|name| name.to_str()) else { return false };
-        let Ok(entries) = fs::read_dir(folder) else { return false };
+        let Some(members) = family::members(&self.path) else { return false };
         self.known.iter_mut().for_each(|known| known.seen = false);
         self.settled.values_mut().for_each(|settled| settled.seen = false);
-        let mut found: Vec<Candidate> = entries
-            .flatten()
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let (rank, unsupported) = rank(name.strip_prefix(base)?)?;
-                Some(Candidate { rank, path: entry.path(), unsupported })
-            })
-            .collect();
-        found.sort_by(|a, b| a.rank.cmp(&b.rank).then_with(|| a.path.cmp(&b.path)));
-        self.queue = found.into();
+        self.queue = members.into();
         true
     }
 
-    fn open(&mut self, candidate: Candidate, now: Nanos) {
+    fn open(&mut self, member: Member, now: Nanos) {
         // A pipe would block in open, a device is no log: looked at before, and again through the handle below.
-        let Ok(meta) = fs::metadata(&candidate.path) else { return };
+        let Ok(meta) = fs::metadata(&member.path) else { return };
         if !meta.is_file() || meta.len() == 0 {
             return;
         }
-        let live = candidate.rank == Rank::Live;
+        let live = member.rank == Rank::Live;
         let modified = modified(&meta);
         let resting = !live && at_rest(modified, now);
         if let Some(settled) = self.settled.get_mut(&(meta.dev(), meta.ino()))
@@ -287,74 +268,51 @@ impl Follower {
             }
             return;
         }
-        if candidate.unsupported {
+        if member.unsupported {
             self.settle(&meta, None, true);
-            return self
-                .gap(&candidate.path, "is compressed in a way that is not read (only gzip is)".into());
+            return self.gap(&member.path, "is compressed in a way that is not read (only gzip is)".into());
         }
-        match self.begin(&candidate.path, live, now) {
+        match self.begin(&member.path, live, now) {
             Ok(reading) => self.current = reading,
             // Renamed since the listing: its content is met under its new name, in this pass or the next.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if resting || error.kind() == io::ErrorKind::PermissionDenied => {
                 // Who may read it can change without a trace in the file.
                 self.settle(&meta, None, error.kind() != io::ErrorKind::PermissionDenied);
-                self.gap(&candidate.path, format!("cannot be read: {error}"));
+                self.gap(&member.path, format!("cannot be read: {error}"));
             }
             Err(_) => {}
         }
     }
 
     fn begin(&mut self, path: &Path, live: bool, now: Nanos) -> io::Result<Option<Reading>> {
-        let mut file = fs::File::open(path)?;
-        let meta = file.metadata()?;
+        let content = Content::open(path)?;
+        let (meta, head, packed) = (content.meta.clone(), content.head.clone(), content.packed());
         let modified = modified(&meta);
-        let mut start = Vec::new();
-        file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut start)?;
-        let packed = start.starts_with(&[0x1f, 0x8b]);
-        let (head, mut rest): (Vec<u8>, Box<dyn BufRead + Send>) = if packed {
-            file.seek(SeekFrom::Start(0))?;
-            let mut content = BufReader::new(MultiGzDecoder::new(BufReader::new(file)));
-            let mut head = Vec::new();
-            content.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
-            (head, Box::new(content))
-        } else {
-            (start, Box::new(BufReader::with_capacity(64 * 1024, file)))
-        };
-
         let first = hash(match self.framing {
             Framing::Lines => head.split(|&b| b == b'\n').next().unwrap_or(&head),
             Framing::Records(size) => head.get(..size).unwrap_or(&head),
         });
         let known = self.recognise(&first, &head);
-        let mut offset = known.map_or(0, |at| self.known[at].offset);
-        let mut here = head.len() as u64;
-        if here < offset {
-            here += io::copy(&mut rest.by_ref().take(offset - here), &mut io::sink())?;
-        }
+        let wanted = known.map_or(0, |at| self.known[at].offset);
+        let (reader, offset) = content.read_from(wanted)?;
         if let Some(at) = known {
             let known = &mut self.known[at];
             known.seen = true;
             known.missing = 0;
-            if here < offset {
-                if !live {
-                    // A copy of a file that is still being made, or one made before the last lines came.
-                    self.settle(&meta, Some(self.known[at].id), false);
-                    return Ok(None);
-                }
-                known.offset = here;
+            if offset < wanted && !live {
+                // A copy of a file that is still being made, or one made before the last lines came.
+                self.settle(&meta, Some(self.known[at].id), false);
+                return Ok(None);
+            }
+            if offset < wanted {
+                known.offset = offset;
                 known.live = true;
                 known.len = known.len.min(head.len());
                 known.head = hash(&head[..known.len]);
-                offset = here;
                 self.gap(path, "became shorter: lines that had been read were removed".into());
             }
         }
-        let reader: Box<dyn BufRead + Send> = match head.get(usize::try_from(offset).unwrap_or(usize::MAX)..)
-        {
-            Some(unread) if !unread.is_empty() => Box::new(io::Cursor::new(unread.to_vec()).chain(rest)),
-            _ => rest,
-        };
         Ok(Some(Reading {
             reader,
             path: path.to_owned(),
@@ -485,55 +443,6 @@ impl Follower {
 impl Reading {
     fn settled(&self) -> Settled {
         Settled { size: self.size, modified: self.modified, known: self.known, hopeless: false, seen: true }
-    }
-}
-
-/// Where a name of the family stands in time, by what follows the log's own name, and whether we cannot read it.
-fn rank(suffix: &str) -> Option<(Rank, bool)> {
-    if suffix.is_empty() {
-        return Some((Rank::Live, false));
-    }
-    let (stem, packing) = match suffix.rsplit_once('.') {
-        Some((stem, packing @ ("gz" | "xz" | "bz2" | "zst" | "lz4"))) => (stem, packing),
-        _ => (suffix, ""),
-    };
-    let unsupported = !matches!(packing, "" | "gz");
-    let digits = |text: &str, least: usize| {
-        text.len() >= least && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
-    };
-    if let Some(number) = stem.strip_prefix('.') {
-        return Some((Rank::Numbered(std::cmp::Reverse(number.parse().ok()?)), unsupported));
-    }
-    let date = stem.strip_prefix('-').filter(|date| digits(date, 8))?;
-    Some((Rank::Dated(date.to_owned()), unsupported))
-}
-
-/// One line without its newline, how much of it was left out, and its length with the newline. `None` at the end, and for a last
-/// line without a newline unless `complete`.
-fn read_line(reader: &mut dyn BufRead, complete: bool) -> io::Result<Option<(Vec<u8>, u64, u64)>> {
-    let mut line = Vec::new();
-    let mut taken = 0u64;
-    let mut cut = 0u64;
-    loop {
-        let available = match reader.fill_buf() {
-            Ok(available) => available,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        if available.is_empty() {
-            return Ok((complete && taken > 0).then_some((line, cut, taken)));
-        }
-        let newline = available.iter().position(|&b| b == b'\n');
-        let part = &available[..newline.unwrap_or(available.len())];
-        let room = part.len().min(MAX_LINE_BYTES - line.len());
-        line.extend_from_slice(&part[..room]);
-        cut += (part.len() - room) as u64;
-        let used = part.len() + usize::from(newline.is_some());
-        taken += used as u64;
-        reader.consume(used);
-        if newline.is_some() {
-            return Ok(Some((line, cut, taken)));
-        }
     }
 }
 

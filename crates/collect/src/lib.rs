@@ -17,13 +17,14 @@ mod follow;
 mod host;
 mod line;
 mod logins;
+mod names;
 mod packages;
 mod positions;
 pub mod redact;
 mod source;
 
+pub use names::{KeyError, Names};
 pub use positions::{PositionError, Positions};
-pub use redact::Names;
 pub use source::{
     Availability, BATCH_EVENTS, Cadence, Outlet, Paths, Running, Setup, Source, Status, Stop, Stopped, once,
     start,

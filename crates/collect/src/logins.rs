@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::{
     follow::{Follower, Framing, Gap, Record, Step},
     line::{event_id, put, put_some},
-    redact::Names,
+    names::Names,
     source::{Availability, Collector, Feed, Paths, Setup, Stopped},
 };
 

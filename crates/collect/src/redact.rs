@@ -1,22 +1,11 @@
 //! Takes secrets out of text before it leaves a source: what is once in the log cannot be taken out of it.
 //!
-//! Two rules. [`secrets`] finds values by what stands before them (`--password X`, `TOKEN=X`, `Authorization: Bearer X`,
-//! `user:X@host`), by the program (`mysql -pX`), or by their own shape (a JWT), and leaves `[redacted]`. It rather takes too
-//! much than too little. [`Names`] deals with names somebody failed to log in with: people type their password where the
-//! name belongs, so a name that is no account becomes a keyed hash: the same attempt still looks the same, and the
-//! key stays on this host.
+//! Values are found by what stands before them (`--password X`, `TOKEN=X`, `Authorization: Bearer X`, `user:X@host`), by the
+//! program (`mysql -pX`), or by their own shape (a JWT), and become `[redacted]`. It rather takes too much than too little.
 
-use std::{
-    borrow::Cow,
-    fs,
-    io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    sync::LazyLock,
-};
+use std::{borrow::Cow, sync::LazyLock};
 
 use regex_lite::{Captures, Regex};
-use sha2::{Digest, Sha256};
 
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
@@ -24,6 +13,21 @@ pub const REDACTED: &str = "[redacted]";
 /// A word that names a secret, within an option, a variable, a member or a header.
 const SECRET_WORD: &str = "password|passwd|passphrase|passcode|passin|passout|_pwd|secret|token|api[_-]?key|\
      access[_-]?key|private[_-]?key|auth[_-]?key|credential|session[_-]?id|cookie|signature";
+
+/// One of these is in every text that [`SECRET_WORD`], `pass` or `pwd` is in.
+const ASSIGNED_NEEDLES: &[&str] = &[
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "credential",
+    "sessionid",
+    "session_id",
+    "session-id",
+    "cookie",
+    "signature",
+];
 
 /// A quoted or a bare value. What follows a quote without an end is taken to the end of the text.
 const VALUE: &str = r#"(?:"(?:[^"\\]|\\.)*(?:"|$)|'[^']*(?:'|$)|[^\s&;,"']+)"#;
@@ -55,13 +59,7 @@ static SHAPE: LazyLock<Regex> = LazyLock::new(|| {
         r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?",
     ))
 });
-static LOOSE_NAME: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)((?:invalid|illegal|unknown) user:? |bad username \[|user \(|user unknown: )(.+?)(\)|\]| from | \d{1,3}(?:\.\d{1,3}){3}| [0-9a-f]*:[0-9a-f:]+ port|$)",
-    )
-});
-
-fn pattern(text: &str) -> Regex {
+pub(crate) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the patterns of this file compile: every test of it runs them")
 }
 
@@ -170,18 +168,7 @@ pub fn secrets(text: &str) -> Cow<'_, str> {
     if holds(&["bearer", "basic"]) {
         replace(&mut text, &SCHEME, |c| format!("{} {REDACTED}", &c[1]));
     }
-    if holds(&[
-        "pass",
-        "pwd",
-        "secret",
-        "token",
-        "key",
-        "auth",
-        "credential",
-        "session",
-        "cookie",
-        "signature",
-    ]) {
+    if holds(ASSIGNED_NEEDLES) {
         replace(&mut text, &ASSIGNED, |c| format!("{}{}", &c[1], in_quotes(&c[2])));
         replace(&mut text, &OPTION, |c| {
             let option = c[2].to_ascii_lowercase();
@@ -265,98 +252,6 @@ fn keep_before(value: &str, program: &str) -> String {
     }
 }
 
-/// Why the key for failed names could not be had.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read or create the key for failed login names at {}", path.display())]
-pub struct KeyError {
-    path: PathBuf,
-    #[source]
-    source: io::Error,
-}
-
-/// Decides what is shown of a name that somebody failed to log in with.
-pub struct Names {
-    key: [u8; 32],
-    passwd: PathBuf,
-}
-
-impl Names {
-    /// Names are hashed with `key`; accounts are those of the file `passwd` (`/etc/passwd`). Accounts that only a directory
-    /// service knows are hashed too.
-    pub fn new(key: [u8; 32], passwd: impl Into<PathBuf>) -> Names {
-        Names { key, passwd: passwd.into() }
-    }
-
-    /// Reads the key from the 32 bytes of `file`, or makes it (mode 0600). With a new key the same name hashes differently.
-    pub fn open(file: &Path, passwd: impl Into<PathBuf>) -> Result<Names, KeyError> {
-        let key = read_or_make_key(file).map_err(|source| KeyError { path: file.to_owned(), source })?;
-        Ok(Names::new(key, passwd))
-    }
-
-    /// The name as it may be shown when only `/etc/passwd` can say whether it is an account.
-    pub fn failed(&self, name: &str) -> String {
-        if name.is_empty() || self.is_account(name) { or_dash(name) } else { self.hashed(name) }
-    }
-
-    /// `redacted:` and 12 hex digits, the same for the same name.
-    pub fn hashed(&self, name: &str) -> String {
-        if name.is_empty() {
-            return or_dash(name);
-        }
-        let digest = Sha256::new().chain_update(self.key).chain_update(name.as_bytes()).finalize();
-        let mut shown = String::from("redacted:");
-        for byte in digest.iter().take(6) {
-            shown.push_str(&format!("{byte:02x}"));
-        }
-        shown
-    }
-
-    /// [`secrets`], and names after words such as `invalid user` hashed: for lines nobody has taken apart.
-    pub fn line(&self, text: &str) -> String {
-        let text = secrets(text);
-        if !text.contains("user") {
-            return text.into_owned();
-        }
-        let shown = LOOSE_NAME.replace_all(&text, |c: &Captures<'_>| {
-            let name = &c[2];
-            if name.starts_with("redacted:")
-                || c[1].ends_with('(') && name.chars().all(|c| c.is_ascii_digit())
-            {
-                return c[0].to_owned();
-            }
-            format!("{}{}{}", &c[1], self.failed(name), &c[3])
-        });
-        shown.into_owned()
-    }
-
-    fn is_account(&self, name: &str) -> bool {
-        // Read anew each time: accounts come and go, and failed logins are rare next to what reading costs (10 µs).
-        let Ok(accounts) = fs::read(&self.passwd) else { return false };
-        accounts.split(|&b| b == b'\n').any(|line| line.split(|&b| b == b':').next() == Some(name.as_bytes()))
-    }
-}
-
-fn or_dash(name: &str) -> String {
-    if name.is_empty() { "-".to_owned() } else { name.to_owned() }
-}
-
-fn read_or_make_key(file: &Path) -> io::Result<[u8; 32]> {
-    let mut key = [0; 32];
-    match fs::File::open(file) {
-        Ok(mut open) => {
-            open.read_exact(&mut key)?;
-            return Ok(key);
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
-    let mut made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    made.write_all(&key)?;
-    made.sync_all()?;
-    Ok(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,38 +308,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn only_names_without_an_account_are_hashed() {
-        let folder = tempfile::tempdir().unwrap();
-        let passwd = folder.path().join("passwd");
-        fs::write(&passwd, "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000::/home/alice:/bin/sh\n")
-            .unwrap();
-        let names = Names::open(&folder.path().join("key"), &passwd).unwrap();
-        assert_eq!(names.failed("alice"), "alice");
-        assert_eq!(names.failed(""), "-");
-        let hashed = names.failed("hunter2");
-        assert!(hashed.starts_with("redacted:") && hashed.len() == 21, "{hashed}");
-        assert_ne!(names.failed("ali"), "ali", "a part of an account's name is no account");
-
-        let again = Names::open(&folder.path().join("key"), &passwd).unwrap();
-        assert_eq!(again.failed("hunter2"), hashed, "the key is kept");
-        let other = Names::open(&folder.path().join("other"), &passwd).unwrap();
-        assert_ne!(other.failed("hunter2"), hashed);
-
-        let line = names.line("Connection closed by invalid user hunter2 192.0.2.1 port 22 [preauth]");
-        assert_eq!(line, format!("Connection closed by invalid user {hashed} 192.0.2.1 port 22 [preauth]"));
-        assert_eq!(
-            names.line("check pass; user (hunter2) unknown"),
-            format!("check pass; user ({hashed}) unknown")
-        );
-        assert_eq!(names.line("bad username [hunter2]"), format!("bad username [{hashed}]"));
-    }
-
     proptest::proptest! {
         #[test]
         fn any_text_is_taken(text in "\\PC{0,200}") {
             let _ = secrets(&text);
-            let _ = Names::new([7; 32], "/nonexistent").line(&text);
         }
 
         #[test]

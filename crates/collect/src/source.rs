@@ -19,7 +19,7 @@ use std::{
 use attestry_event::{Clock, Event, Nanos, Outcome};
 use serde_json::Value;
 
-use crate::{auth, follow::Gap, host, logins, packages, redact::Names};
+use crate::{auth, follow::Gap, host, logins, names::Names, packages};
 
 /// The most events in one batch.
 pub const BATCH_EVENTS: usize = 1_000;

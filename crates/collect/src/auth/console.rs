@@ -3,7 +3,7 @@
 use attestry_event::{Event, Outcome};
 
 use super::message::{quoted, said};
-use crate::{line::put, redact::Names};
+use crate::{line::put, names::Names};
 
 pub(super) fn parse(text: &str, names: &Names) -> Option<Event> {
     su(text, names).or_else(|| old_su(text, names)).or_else(|| login(text, names))

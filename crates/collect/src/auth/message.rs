@@ -6,7 +6,7 @@ use attestry_event::{Event, Outcome};
 use super::{accounts, console, cron, header::Message, pam, sshd, sudo};
 use crate::{
     line::{put, put_some},
-    redact::Names,
+    names::Names,
 };
 
 /// Names and the like are cut here (in characters): Linux allows 32 for a user, sshd logs 100.

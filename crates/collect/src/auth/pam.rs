@@ -10,7 +10,7 @@ use attestry_event::{Event, Outcome};
 use super::message::said;
 use crate::{
     line::{put, put_some},
-    redact::Names,
+    names::Names,
 };
 
 pub(super) fn parse(text: &str, names: &Names) -> Option<Event> {

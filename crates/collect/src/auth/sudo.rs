@@ -11,7 +11,8 @@ use attestry_event::{Event, Outcome};
 use super::message::said;
 use crate::{
     line::{put, put_some},
-    redact::{self, Names},
+    names::Names,
+    redact,
 };
 
 pub(super) fn parse(text: &str, names: &Names) -> Option<Event> {
