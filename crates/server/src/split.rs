@@ -36,7 +36,8 @@ impl<'a> Events<'a> {
             // One object may stretch over many lines: it is NDJSON only if something follows it.
             Some(_) => match value_end(start) {
                 Some(end) if !skip_space(&start[end..]).is_empty() => (body, Shape::Lines),
-                _ => (start, Shape::One),
+                Some(end) => (&start[..end], Shape::One),
+                None => (start, Shape::One),
             },
         };
         Events { rest, shape, number: 0 }
@@ -164,7 +165,7 @@ mod tests {
         check(" \n\t\r\n", true, &[]);
         check("{}", false, &["1:{}"]);
         check("\u{feff}{}", false, &["1:{}"]);
-        check("\n {\n\"a\":\n1}\n", false, &["1:{\n\"a\":\n1}\n"]);
+        check("\n {\n\"a\":\n1} \n", false, &["1:{\n\"a\":\n1}"]);
         check("{\"a\":1}\n{\"b\":2}", false, &["1:{\"a\":1}", "2:{\"b\":2}"]);
         check("{\"a\":1}\r\n\r\n{\"b\":2}\r\n", false, &["1:{\"a\":1}\r", "3:{\"b\":2}\r"]);
         check("{\"a\":1}{\"b\":2}", false, &["1:{\"a\":1}{\"b\":2}"]);

@@ -263,6 +263,17 @@ impl Accounts {
         Ok((!expired).then_some(key))
     }
 
+    /// Whether the key with this id is valid now: for what goes on long after it was let in.
+    pub fn key_is_valid(&self, id: &str) -> Result<bool, AccountsError> {
+        let now = self.now().0;
+        let reader = self.reader.lock();
+        let mut query = reader.connection.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM api_key WHERE id = ?1 AND revoked_at IS NULL
+                            AND (expires_at IS NULL OR expires_at > ?2))",
+        )?;
+        Ok(query.query_row(params![id, now], |row| row.get(0))?)
+    }
+
     /// Notes when keys were last used. Called with what was gathered over some time, so that a request never waits
     /// for a write.
     pub fn keys_used(&self, used: &HashMap<String, Nanos>) -> Result<(), AccountsError> {
@@ -330,8 +341,10 @@ mod tests {
         for other in ["", "ak_", "ak_x", &text[3..], &format!("{text}x")] {
             assert!(!valid(&bench, other), "{other}");
         }
+        assert!(bench.accounts.key_is_valid(&key.id).unwrap());
         bench.accounts.revoke_key(&key.id, &root()).unwrap();
         assert!(!valid(&bench, &text));
+        assert!(!bench.accounts.key_is_valid(&key.id).unwrap());
     }
 
     #[test]
@@ -353,11 +366,12 @@ mod tests {
         let bench = bench();
         let expires_at = Some(super::super::plus(bench.accounts.now(), Duration::from_secs(60)));
         let new = NewKey { expires_at, ..new_key(KeyKind::Read) };
-        let (_, text) = bench.accounts.create_key(&new, &root()).unwrap();
-        bench.clock.advance(Duration::from_secs(59));
-        assert!(valid(&bench, &text));
-        bench.clock.advance(Duration::from_secs(1));
-        assert!(!valid(&bench, &text));
+        let (key, text) = bench.accounts.create_key(&new, &root()).unwrap();
+        for (seconds, good) in [(59, true), (1, false)] {
+            bench.clock.advance(Duration::from_secs(seconds));
+            assert_eq!(valid(&bench, &text), good);
+            assert_eq!(bench.accounts.key_is_valid(&key.id).unwrap(), good);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! No secret is stored: passwords as argon2id, session tokens and API keys as the SHA-256 of 256 random bits.
 
+mod backup;
 mod keys;
 mod outbox;
 mod password;

@@ -45,7 +45,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Whether two texts are equal, in a time that depends on their lengths only.
-pub(crate) fn equal(left: &str, right: &str) -> bool {
+pub(super) fn equal(left: &str, right: &str) -> bool {
     left.len() == right.len()
         && left.bytes().zip(right.bytes()).fold(0, |differs, (left, right)| differs | (left ^ right)) == 0
 }

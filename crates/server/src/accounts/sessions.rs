@@ -23,6 +23,13 @@ pub struct Session {
     pub expires_at: Nanos,
 }
 
+impl Session {
+    /// Whether `sent` is this session's CSRF token.
+    pub(crate) fn csrf_is(&self, sent: &str) -> bool {
+        secret::equal(&self.csrf, sent)
+    }
+}
+
 /// Starts a session and returns its token, which only the cookie will hold.
 pub(super) fn start(tx: &Transaction<'_>, user: &User, now: Nanos) -> Result<String, AccountsError> {
     let token = secret::random()?;

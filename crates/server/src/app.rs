@@ -1,0 +1,129 @@
+//! What all requests share.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use attestry_event::{Clock, Nanos};
+use attestry_ledger::Ledger;
+use attestry_store::Store;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+
+use crate::accounts::Accounts;
+use crate::address::Network;
+use crate::audit::Audit;
+use crate::body::Budget;
+use crate::config::Names;
+use crate::metrics::Metrics;
+use crate::parts::{LedgerPart, Operations};
+use crate::problem::{Kind, Problem};
+
+/// How many searches run at once. Each keeps a core busy, so more would only make all of them slow.
+const SEARCHES: usize = 4;
+
+/// How many searches wait for their turn before more are refused.
+const SEARCHES_WAITING: usize = 256;
+
+/// How many tails are open at once; each holds a connection and looks for news every second.
+const TAILS: usize = 256;
+
+/// How many passwords are hashed at once: each takes 19 MiB and some 20 ms of a core.
+const PASSWORDS: usize = 2;
+
+/// The state of the server.
+pub(crate) struct App {
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) ledgers: Vec<LedgerPart>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) operations: Arc<dyn Operations>,
+    pub(crate) audit: Audit,
+    pub(crate) metrics: Metrics,
+    pub(crate) names: Names,
+    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) budget: Arc<Budget>,
+    /// A permit a running search.
+    pub(crate) searches: Arc<Semaphore>,
+    /// A permit a search that waits for its turn.
+    pub(crate) searches_waiting: Arc<Semaphore>,
+    /// A permit an open tail.
+    pub(crate) tails: Arc<Semaphore>,
+    /// A permit a password being hashed.
+    pub(crate) passwords: Arc<Semaphore>,
+    /// When which key was used last; moved into the accounts now and then.
+    pub(crate) keys_used: Mutex<HashMap<String, Nanos>>,
+    /// Set when the server has begun to stop: streams end, and it is not ready any more.
+    pub(crate) stopping: watch::Sender<bool>,
+    /// Whether the outbox of the accounts could be delivered the last time.
+    pub(crate) audit_works: AtomicBool,
+}
+
+/// What an [`App`] is made of.
+pub(crate) struct Setup {
+    pub(crate) parts: crate::parts::Parts,
+    pub(crate) audit: Audit,
+    pub(crate) names: Names,
+    pub(crate) trusted_proxies: Vec<Network>,
+}
+
+impl App {
+    pub(crate) fn new(setup: Setup) -> App {
+        let Setup { parts, audit, names, trusted_proxies } = setup;
+        let metrics = Metrics::new(&parts.ledgers, &parts.store);
+        App {
+            accounts: parts.accounts,
+            ledgers: parts.ledgers,
+            store: parts.store,
+            data_dir: parts.data_dir,
+            clock: parts.clock,
+            operations: parts.operations,
+            audit,
+            metrics,
+            names,
+            trusted_proxies,
+            budget: Arc::new(Budget::new()),
+            searches: Arc::new(Semaphore::new(SEARCHES)),
+            searches_waiting: Arc::new(Semaphore::new(SEARCHES_WAITING)),
+            tails: Arc::new(Semaphore::new(TAILS)),
+            passwords: Arc::new(Semaphore::new(PASSWORDS)),
+            keys_used: Mutex::default(),
+            stopping: watch::Sender::new(false),
+            audit_works: AtomicBool::new(true),
+        }
+    }
+
+    /// The ledger with this name.
+    pub(crate) fn ledger(&self, name: &str) -> Option<&LedgerPart> {
+        self.ledgers.iter().find(|part| part.ledger.name() == name)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    pub(crate) fn audit_works(&self) -> bool {
+        self.audit_works.load(Ordering::Relaxed)
+    }
+}
+
+/// The ledger of that name, or 404.
+pub(crate) fn known_ledger<'a>(app: &'a App, name: &str) -> Result<&'a Arc<Ledger>, Problem> {
+    let part = app.ledger(name).ok_or_else(|| Problem::not_found(format!("there is no ledger {name:?}")))?;
+    Ok(&part.ledger)
+}
+
+/// Runs `work` where it may block, and turns its panic into an answer.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => {
+            tracing::error!(%error, "a request's work ended early");
+            Err(Problem::new(Kind::Internal, "the server's log has the cause"))
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Handing a batch to a ledger and waiting, without a thread, until it is durable and can be found.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestry_event::Batch;
+use attestry_ledger::{Ledger, OnConflict, Outcome, Refusal, Submission};
+use tokio::sync::oneshot;
+
+use crate::app::App;
+use crate::problem::{Kind, Problem};
+
+/// How long an acknowledgement waits for the index. Beyond it the events are acknowledged as durable, and the answer says
+/// that they cannot be found yet: a broken index, which can be rebuilt, must not make senders lose evidence.
+const INDEX_WAIT: Duration = Duration::from_secs(10);
+
+/// How long `wait=checkpoint` waits.
+const CHECKPOINT_WAIT: Duration = Duration::from_secs(15);
+
+/// Submits the batch and waits for the ledger's answer.
+pub(crate) async fn submit(ledger: &Ledger, batch: Batch, on_conflict: OnConflict) -> Outcome {
+    let (sender, receiver) = oneshot::channel();
+    // The receiver is gone when the client is: the ledger stores the events all the same.
+    let reply = Box::new(move |outcome| drop(sender.send(outcome)));
+    if let Err(refusal) = ledger.submit(Submission { batch, on_conflict, reply }) {
+        return Outcome { batch: Batch::new(), result: Err(refusal) };
+    }
+    let closed = |_| Outcome { batch: Batch::new(), result: Err(Refusal::Closed) };
+    receiver.await.unwrap_or_else(closed)
+}
+
+/// Waits until the entries below `end` can be found; whether they can.
+pub(crate) async fn searchable(app: &App, ledger: &str, end: u64) -> bool {
+    let Ok(mut indexed) = app.store.indexed(ledger) else { return false };
+    let reached = tokio::time::timeout(INDEX_WAIT, indexed.wait_for(|indexed| *indexed >= end)).await;
+    matches!(reached, Ok(Ok(_)))
+}
+
+/// Waits until a checkpoint covers `end` entries.
+pub(crate) async fn signed(ledger: &Arc<Ledger>, end: u64) -> Result<(), Problem> {
+    let ledger = Arc::clone(ledger);
+    let signed = crate::app::blocking(move || Ok(ledger.wait_signed(end, CHECKPOINT_WAIT))).await?;
+    if signed { Ok(()) } else { Err(unsigned()) }
+}
+
+fn unsigned() -> Problem {
+    let detail = "the events are stored and can be found, but no checkpoint covers them yet; sending them again with \
+                  their event_id stores nothing twice";
+    Problem::new(Kind::Unavailable, detail).retry_after(5)
+}
+
+/// What a refusal of the ledger means for the sender.
+pub(crate) fn refused(refusal: Refusal) -> Problem {
+    match &refusal {
+        Refusal::Overloaded => {
+            crate::body::overloaded("too many events wait to be stored; nothing was stored")
+        }
+        Refusal::Full => {
+            Problem::new(Kind::Unavailable, "the server's disk is full; nothing was stored").retry_after(60)
+        }
+        Refusal::Failed(_) => {
+            tracing::error!(%refusal, "events could not be stored");
+            Problem::new(Kind::Unavailable, "the events could not be written; nothing was stored")
+                .retry_after(5)
+        }
+        Refusal::Closed => Problem::new(Kind::Unavailable, "the server is stopping").retry_after(5),
+        Refusal::Conflicts(_) => Problem::new(Kind::Conflict, "some ids are taken by other events"),
+    }
+}

@@ -1,0 +1,146 @@
+//! The ledgers and the sources, as the page and the command line show them.
+
+use std::sync::Arc;
+
+use attestry_event::Nanos;
+use attestry_ledger::{Ledger, Signed};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use crate::app::{App, known_ledger};
+use crate::auth::Caller;
+use crate::parts::{LedgerPart, SourceStatus, VerifyStatus};
+use crate::problem::{Problem, ProblemDetails};
+
+/// A ledger.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct LedgerAnswer {
+    name: String,
+    /// Committed entries, pruned ones included.
+    size: u64,
+    /// Index of the first entry that is not pruned.
+    first: u64,
+    /// The C2SP origin.
+    origin: String,
+    /// The verifier key in signed-note form.
+    vkey: String,
+    /// The newest checkpoint.
+    checkpoint: Option<CheckpointAnswer>,
+    /// What the entries take on the disk.
+    bytes: u64,
+    /// Whether anybody may read the raw log and proofs.
+    public: bool,
+    /// How long entries are kept, in days; null: for ever.
+    retention_days: Option<u64>,
+    /// How many entries searches find.
+    indexed: u64,
+    /// The last verification.
+    last_verify: Option<VerifyStatus>,
+}
+
+/// A signed checkpoint.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct CheckpointAnswer {
+    size: u64,
+    /// Base64.
+    root: String,
+    #[schema(value_type = String, format = DateTime)]
+    time: Nanos,
+    /// The C2SP signed note.
+    note: String,
+}
+
+impl From<Signed> for CheckpointAnswer {
+    fn from(signed: Signed) -> CheckpointAnswer {
+        let note = signed.note.to_string();
+        CheckpointAnswer { size: signed.size, root: signed.root.to_string(), time: signed.time, note }
+    }
+}
+
+/// How the sources of this node are doing.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct SourcesAnswer {
+    sources: Vec<SourceStatus>,
+}
+
+/// The ledgers that the caller may read.
+#[utoipa::path(get, path = "/ledgers", tag = "ledgers", responses((status = 200, body = Vec<LedgerAnswer>)))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Result<Json<Vec<LedgerAnswer>>, Problem> {
+    let scope = caller.scope(&app, None)?;
+    let may = |part: &&LedgerPart| scope.ledgers.iter().any(|ledger| Arc::ptr_eq(ledger, &part.ledger));
+    Ok(Json(app.ledgers.iter().filter(may).map(|part| answer(&app, part)).collect()))
+}
+
+/// One ledger.
+#[utoipa::path(
+    get,
+    path = "/ledgers/{ledger}",
+    tag = "ledgers",
+    params(("ledger" = String, Path, description = "The ledger's name")),
+    responses((status = 200, body = LedgerAnswer), (status = 404, body = ProblemDetails, content_type = "application/problem+json"))
+)]
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<Json<LedgerAnswer>, Problem> {
+    caller.scope(&app, Some(&name))?;
+    let part = app.ledger(&name).ok_or_else(|| Problem::not_found("there is no such ledger"))?;
+    Ok(Json(answer(&app, part)))
+}
+
+/// Start verifying a ledger: everything is hashed anew, in the background. The result is part of the ledger.
+#[utoipa::path(
+    post,
+    path = "/ledgers/{ledger}/verify",
+    tag = "ledgers",
+    params(("ledger" = String, Path, description = "The ledger's name")),
+    responses((status = 202, description = "It is running"))
+)]
+pub(crate) async fn verify(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    caller.session()?;
+    caller.whole_ledger(&app, &name)?;
+    known_ledger(&app, &name)?;
+    app.operations.verify(&name);
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// The sources of this node.
+#[utoipa::path(get, path = "/sources", tag = "ledgers", responses((status = 200, body = SourcesAnswer)))]
+pub(crate) async fn sources(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+) -> Result<Json<SourcesAnswer>, Problem> {
+    if caller.scope(&app, None)?.filter.is_some() {
+        return Err(Problem::forbidden("a filtered key or user does not see the sources"));
+    }
+    Ok(Json(SourcesAnswer { sources: app.operations.sources() }))
+}
+
+fn answer(app: &App, part: &LedgerPart) -> LedgerAnswer {
+    let ledger: &Ledger = &part.ledger;
+    let sizes = ledger.sizes();
+    let state = app.store.states().into_iter().find(|state| &*state.ledger == ledger.name());
+    LedgerAnswer {
+        name: ledger.name().to_owned(),
+        size: sizes.entries,
+        first: sizes.first,
+        origin: ledger.origin().to_owned(),
+        vkey: ledger.vkey(),
+        checkpoint: ledger.signed().map(CheckpointAnswer::from),
+        bytes: sizes.sealed_bytes + sizes.tail_bytes,
+        public: part.public,
+        retention_days: part.retention.map(|retention| retention.as_secs() / 86_400),
+        indexed: state.map_or(0, |state| state.indexed),
+        last_verify: app.operations.last_verify(ledger.name()),
+    }
+}

@@ -1,0 +1,66 @@
+//! Answers that are written while they are read: exports and the live tail.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Body as HttpBody, Frame};
+use tokio::sync::mpsc;
+
+/// How many pieces may wait for a slow reader; whoever writes then waits too.
+const PIECES: usize = 4;
+
+/// The reader left, or the answer was broken off.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+/// Why an answer ends before it is complete. The connection is then cut, so that the reader cannot take it for whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was broken off")]
+pub(crate) struct BrokenOff;
+
+/// Where the pieces of an answer go.
+pub(crate) struct Pieces(mpsc::Sender<Result<Bytes, BrokenOff>>);
+
+impl Pieces {
+    /// Hands a piece over; waits, on a thread that may block, while the reader is slow.
+    pub(crate) fn send_blocking(&self, piece: Vec<u8>) -> Result<(), Gone> {
+        self.0.blocking_send(Ok(piece.into())).map_err(|_| Gone)
+    }
+
+    /// The same for a task.
+    pub(crate) async fn send(&self, piece: Vec<u8>) -> Result<(), Gone> {
+        self.0.send(Ok(piece.into())).await.map_err(|_| Gone)
+    }
+
+    /// Waits until the reader has left.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
+    }
+
+    /// Ends the answer as incomplete.
+    pub(crate) fn break_off(&self) {
+        // A reader that left needs no error.
+        let _ = self.0.blocking_send(Err(BrokenOff));
+    }
+}
+
+/// A body, and where its pieces go. It ends when the sender is dropped.
+pub(crate) fn body() -> (Pieces, Body) {
+    let (sender, receiver) = mpsc::channel(PIECES);
+    (Pieces(sender), Body::new(Streamed(receiver)))
+}
+
+struct Streamed(mpsc::Receiver<Result<Bytes, BrokenOff>>);
+
+impl HttpBody for Streamed {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}

@@ -1,0 +1,196 @@
+//! What values there are: the most frequent, how many different ones, and suggestions while a query is typed.
+
+use std::sync::Arc;
+
+use attestry_store::Store;
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::params::Params;
+use crate::problem::{Problem, ProblemDetails};
+use crate::search::{Which, run};
+
+/// How many values are given when nothing is said.
+const LIMIT: usize = 10;
+
+/// The most values in an answer.
+const LIMIT_MAX: usize = 10_000;
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FieldQuery {
+    /// A field of the event, or a path such as `event_data.user.id`.
+    field: String,
+    /// How many values: 1 to 10,000, default 10.
+    limit: Option<usize>,
+    /// What the values begin with (suggestions only).
+    #[serde(default)]
+    prefix: String,
+}
+
+impl FieldQuery {
+    fn limit(&self) -> Result<usize, Problem> {
+        let limit = self.limit.unwrap_or(LIMIT);
+        let bad =
+            || Problem::bad_request(format!("limit: a number from 1 to {LIMIT_MAX}")).with("field", "limit");
+        (1..=LIMIT_MAX).contains(&limit).then_some(limit).ok_or_else(bad)
+    }
+}
+
+/// A value and in how many events it is.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ValueCount {
+    value: String,
+    count: u64,
+}
+
+impl From<(String, u64)> for ValueCount {
+    fn from((value, count): (String, u64)) -> ValueCount {
+        ValueCount { value, count }
+    }
+}
+
+/// The most frequent values of a field.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct TopAnswer {
+    field: String,
+    /// The most frequent first.
+    values: Vec<ValueCount>,
+    /// How many different values there are.
+    distinct: u64,
+    /// How many events have none.
+    missing: u64,
+    /// How many events were found.
+    count: u64,
+    /// Milliseconds of the server.
+    took_ms: f64,
+}
+
+/// The most frequent values of a field among the events found. Exact.
+#[utoipa::path(
+    get,
+    path = "/top",
+    tag = "search",
+    params(Which, FieldQuery),
+    responses((status = 200, body = TopAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+)]
+pub(crate) async fn top(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Params(which): Params<Which>,
+    Params(query): Params<FieldQuery>,
+) -> Result<Json<TopAnswer>, Problem> {
+    let limit = query.limit()?;
+    let field = query.field.clone();
+    let work = move |store: &Store, scope| store.top(&scope, &field, limit);
+    let answer = run(&app, &caller, &which, "top", work, |top| top.count).await?;
+    let took_ms = answer.took_ms();
+    let top = answer.result;
+    Ok(Json(TopAnswer {
+        field: query.field,
+        values: top.values.into_iter().map(ValueCount::from).collect(),
+        distinct: top.distinct,
+        missing: top.missing,
+        count: top.count,
+        took_ms,
+    }))
+}
+
+/// How many different values a field has.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct DistinctAnswer {
+    field: String,
+    distinct: u64,
+    /// Milliseconds of the server.
+    took_ms: f64,
+}
+
+/// How many different values a field has among the events found. Exact.
+#[utoipa::path(
+    get,
+    path = "/distinct",
+    tag = "search",
+    params(Which, ("field" = String, Query, description = "A field of the event, or a path such as `event_data.user.id`")),
+    responses((status = 200, body = DistinctAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+)]
+pub(crate) async fn distinct(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Params(which): Params<Which>,
+    Params(query): Params<FieldQuery>,
+) -> Result<Json<DistinctAnswer>, Problem> {
+    let field = query.field.clone();
+    let work = move |store: &Store, scope| store.distinct(&scope, &field);
+    let answer = run(&app, &caller, &which, "distinct", work, |distinct| *distinct).await?;
+    Ok(Json(DistinctAnswer { field: query.field, distinct: answer.result, took_ms: answer.took_ms() }))
+}
+
+/// Suggested values.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ValuesAnswer {
+    /// The most frequent first.
+    values: Vec<ValueCount>,
+    /// Whether more values than were looked at begin so: the counts may then be too low.
+    cut: bool,
+}
+
+/// Suggest values of a field, for completing a query. Fast rather than exact: see `/top`.
+#[utoipa::path(
+    get,
+    path = "/values",
+    tag = "search",
+    params(Which, FieldQuery),
+    responses((status = 200, body = ValuesAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+)]
+pub(crate) async fn values(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Params(which): Params<Which>,
+    Params(query): Params<FieldQuery>,
+) -> Result<Json<ValuesAnswer>, Problem> {
+    let limit = query.limit()?;
+    let work = move |store: &Store, scope| store.values(&scope, &query.field, &query.prefix, limit);
+    let answer = run(&app, &caller, &which, "values", work, |values| values.values.len() as u64).await?;
+    let values = answer.result.values.into_iter().map(ValueCount::from).collect();
+    Ok(Json(ValuesAnswer { values, cut: answer.result.cut }))
+}
+
+/// The fields there are.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct FieldsAnswer {
+    fields: Vec<FieldAnswer>,
+    /// Whether there are more.
+    cut: bool,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct FieldAnswer {
+    name: String,
+    /// keyword, text, number, time, bool or mixed.
+    kind: &'static str,
+}
+
+/// The fields that the events found have, paths of `event_data` included.
+#[utoipa::path(
+    get,
+    path = "/fields",
+    tag = "search",
+    params(Which),
+    responses((status = 200, body = FieldsAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+)]
+pub(crate) async fn fields(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Params(which): Params<Which>,
+) -> Result<Json<FieldsAnswer>, Problem> {
+    let work = |store: &Store, scope| store.fields(&scope);
+    let answer = run(&app, &caller, &which, "fields", work, |fields| fields.fields.len() as u64).await?;
+    let field = |(name, kind): (String, attestry_store::FieldKind)| FieldAnswer { name, kind: kind.name() };
+    Ok(Json(FieldsAnswer {
+        fields: answer.result.fields.into_iter().map(field).collect(),
+        cut: answer.result.cut,
+    }))
+}

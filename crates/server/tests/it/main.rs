@@ -1,0 +1,32 @@
+//! The server over real connections, against real ledgers and a real search index in a folder of its own.
+//!
+//! Most tests are scripts (`scripts/*.http`): requests and what must be answered, as text. `script.rs` says how to read them.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
+mod bodies;
+mod client;
+mod script;
+mod world;
+
+use script::check;
+use world::World;
+
+macro_rules! scripts {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            check(&World::new(), concat!(stringify!($name), ".http"), include_str!(concat!("scripts/", stringify!($name), ".http")));
+        }
+    )*};
+}
+
+scripts! {
+    accounts
+    filters
+    gate
+    ingest
+    proofs
+    search
+    status
+}
