@@ -42,6 +42,21 @@ static OPTION: LazyLock<Regex> = LazyLock::new(|| {
         r#"(?i)((?:^|[\s"'])--?([a-z0-9_.-]*(?:{SECRET_WORD}|\bpass\b|\bpwd\b)[a-z0-9_.-]*)\s+)("[^"]*"?|'[^']*'?|[^\s"'-]\S*)"#
     ))
 });
+/// `aws configure set aws_secret_access_key X`, `redis-cli config set requirepass X`.
+static SETTING: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(?i)(\bset\s+(?:[a-z0-9._-]*(?:password|passwd|secret|token|access_key)[a-z0-9._-]*|requirepass|masterauth)\s+)("[^"]*"?|'[^']*'?|\S+)"#,
+    )
+});
+/// `echo X | sudo -S …`, `echo X | passwd --stdin …`
+static ECHOED: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?i)(\b(?:echo|printf)\s+(?:-\S+\s+)*)([^|<>]*?)(\s*\|\s*(?:\S*/)?(?:sudo\s+-s|passwd\s+--stdin))",
+    )
+});
+/// `bob:X`, as chpasswd reads it.
+static NAME_AND_PASSWORD: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"((?:^|[\s"'])[a-z_][a-z0-9_.-]*:)[^\s:/"'|][^\s"'|]*"#));
 static AUTHORIZATION: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r#"(?i)(\b(?:proxy-)?authorization\\?["']?\s*[:=]\s*\\?["']?(?:[a-z0-9-]+\s+)??)((?:bearer|basic|token|digest|negotiate|ntlm|apikey|aws4-hmac-sha256)\s+)?([^\s"']+)"#,
@@ -59,88 +74,69 @@ static SHAPE: LazyLock<Regex> = LazyLock::new(|| {
         r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?",
     ))
 });
+
 pub(crate) fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the patterns of this file compile: every test of it runs them")
 }
 
-/// Programs whose short options carry a secret: the option's letter, and whether the secret stands after a colon or `%`
-/// (a name before it may stay).
-const SHORT_OPTIONS: &[(&[&str], char, Option<char>)] = &[
-    (
-        &[
-            "mysql",
-            "mysqldump",
-            "mysqladmin",
-            "mysqlimport",
-            "mysqlcheck",
-            "mysqlshow",
-            "mysqlbinlog",
-            "mycli",
-        ],
-        'p',
-        None,
-    ),
-    (
-        &["mariadb", "mariadb-dump", "mariadb-admin", "mariadb-import", "mariadb-check", "mariadb-backup"],
-        'p',
-        None,
-    ),
-    (
-        &[
-            "sshpass",
-            "mongo",
-            "mongosh",
-            "mongodump",
-            "mongorestore",
-            "docker",
-            "podman",
-            "useradd",
-            "usermod",
-        ],
-        'p',
-        None,
-    ),
-    (&["7z", "7za", "7zz"], 'p', None),
-    (&["zip", "unzip", "sqlcmd", "bcp"], 'P', None),
-    (&["redis-cli", "keydb-cli", "valkey-cli"], 'a', None),
-    (&["ldapsearch", "ldapadd", "ldapmodify", "ldappasswd", "ldapdelete", "ldapwhoami"], 'w', None),
-    (&["rabbitmqadmin"], 'p', None),
-    (&["curl", "http", "https"], 'u', Some(':')),
-    (&["smbclient", "rpcclient", "net", "smbget"], 'U', Some('%')),
+/// Programs with a short option that carries a secret.
+struct Program {
+    names: &'static [&'static str],
+    letter: char,
+    /// `-p VALUE` is a secret as `-pVALUE` is; with the others a lone `-p` asks for it.
+    apart: bool,
+    /// In `name:secret` the name may stay.
+    keep_before: Option<char>,
+    /// The option means this only together with that word.
+    only_with: Option<&'static str>,
+}
+
+impl Program {
+    const fn new(names: &'static [&'static str], letter: char, apart: bool) -> Program {
+        Program { names, letter, apart, keep_before: None, only_with: None }
+    }
+}
+
+const MYSQL: &[&str] = &[
+    "mysql",
+    "mysqldump",
+    "mysqladmin",
+    "mysqlimport",
+    "mysqlcheck",
+    "mysqlshow",
+    "mysqlbinlog",
+    "mycli",
+    "mariadb",
+    "mariadb-dump",
+    "mariadb-admin",
+    "mariadb-import",
+    "mariadb-check",
+    "mariadb-backup",
 ];
 
-/// Programs whose `-p VALUE` is a secret even when it stands apart; with the others a lone `-p` asks for it.
-const APART: &[&str] = &[
-    "sshpass",
-    "mongo",
-    "mongosh",
-    "mongodump",
-    "mongorestore",
-    "docker",
-    "podman",
-    "useradd",
-    "usermod",
-    "zip",
-    "unzip",
-    "sqlcmd",
-    "bcp",
-    "redis-cli",
-    "keydb-cli",
-    "valkey-cli",
-    "ldapsearch",
-    "ldapadd",
-    "ldapmodify",
-    "ldappasswd",
-    "ldapdelete",
-    "ldapwhoami",
-    "rabbitmqadmin",
-    "curl",
-    "http",
-    "https",
-    "smbclient",
-    "rpcclient",
-    "net",
-    "smbget",
+const PROGRAMS: &[Program] = &[
+    Program::new(MYSQL, 'p', false),
+    Program::new(&["7z", "7za", "7zz"], 'p', false),
+    Program::new(&["sshpass", "useradd", "usermod", "rabbitmqadmin"], 'p', true),
+    Program::new(&["mongo", "mongosh", "mongodump", "mongorestore"], 'p', true),
+    // With any other command -p publishes a port.
+    Program {
+        only_with: Some("login"),
+        ..Program::new(&["docker", "podman", "buildah", "skopeo", "az"], 'p', true)
+    },
+    Program::new(&["zip", "unzip", "sqlcmd", "bcp"], 'P', true),
+    Program::new(&["redis-cli", "keydb-cli", "valkey-cli"], 'a', true),
+    Program::new(
+        &["ldapsearch", "ldapadd", "ldapmodify", "ldappasswd", "ldapdelete", "ldapwhoami"],
+        'w',
+        true,
+    ),
+    Program { keep_before: Some(':'), ..Program::new(&["curl"], 'u', true) },
+    Program { keep_before: Some(':'), ..Program::new(&["http", "https"], 'a', true) },
+    Program {
+        keep_before: Some('%'),
+        ..Program::new(&["smbclient", "rpcclient", "net", "smbget"], 'U', true)
+    },
 ];
 
 /// `text`, a command line or a log line, without the secrets that can be recognised.
@@ -169,7 +165,12 @@ pub fn secrets(text: &str) -> Cow<'_, str> {
         replace(&mut text, &SCHEME, |c| format!("{} {REDACTED}", &c[1]));
     }
     if holds(ASSIGNED_NEEDLES) {
-        replace(&mut text, &ASSIGNED, |c| format!("{}{}", &c[1], in_quotes(&c[2])));
+        replace(&mut text, &ASSIGNED, |c| match &c[2] {
+            // PAM's name for the act, in `pam_unix(passwd:chauthtok)`.
+            value if value.starts_with("chauthtok)") => c[0].to_owned(),
+            value => format!("{}{}", &c[1], in_quotes(value)),
+        });
+        replace(&mut text, &SETTING, |c| format!("{}{}", &c[1], in_quotes(&c[2])));
         replace(&mut text, &OPTION, |c| {
             let option = c[2].to_ascii_lowercase();
             // `--password-file /run/secrets/db` names a place, not a secret.
@@ -178,6 +179,10 @@ pub fn secrets(text: &str) -> Cow<'_, str> {
             }
             format!("{}{}", &c[1], in_quotes(&c[3]))
         });
+    }
+    if holds(&["chpasswd", "sudo -s", "--stdin"]) {
+        replace(&mut text, &ECHOED, |c| format!("{}{REDACTED}{}", &c[1], &c[3]));
+        replace(&mut text, &NAME_AND_PASSWORD, |c| format!("{}{REDACTED}", &c[1]));
     }
     match short_options(&text) {
         Some(changed) => Cow::Owned(changed),
@@ -200,56 +205,48 @@ fn in_quotes(value: &str) -> String {
 
 fn short_options(text: &str) -> Option<String> {
     let mut out = String::new();
-    let mut program = "";
+    let mut program: Option<&Program> = None;
     let mut secret_follows = false;
     let mut changed = false;
     for piece in text.split_inclusive(char::is_whitespace) {
         let word = piece.trim_end_matches(char::is_whitespace);
-        let space = &piece[word.len()..];
         let bare = word.trim_start_matches(['"', '\'', '(', '`', '$']);
+        let name = bare.rsplit('/').next().unwrap_or(bare);
+        let mut secret = "";
         if secret_follows && !word.is_empty() {
             secret_follows = false;
-            out.push_str(&keep_before(word, program));
-            out.push_str(space);
-            changed = true;
-            continue;
+            secret = word;
+        } else if matches!(word, "|" | "||" | "&&" | ";" | "&") {
+            program = None;
+        } else if let Some(found) = PROGRAMS.iter().find(|program| program.names.contains(&name)) {
+            program = Some(found).filter(|program| program.only_with.is_none_or(|with| text.contains(with)));
+        } else if let Some(program) = program
+            && let Some(value) = bare.strip_prefix('-').and_then(|option| option.strip_prefix(program.letter))
+        {
+            secret_follows = value.is_empty() && program.apart;
+            secret = value;
+        } else if program.is_some_and(|program| program.keep_before == Some(':'))
+            && let Some(value) =
+                ["--user", "--proxy-user", "--auth"].iter().find_map(|long| bare.strip_prefix(long))
+        {
+            secret_follows = value.is_empty();
+            secret = value.strip_prefix('=').unwrap_or_default();
         }
-        if matches!(word, "|" | "||" | "&&" | ";" | "&") || word.ends_with(';') {
-            program = "";
+        out.push_str(&word[..word.len() - secret.len()]);
+        if !secret.is_empty() {
+            let shown = match program.and_then(|program| program.keep_before) {
+                // Without the separator the secret is asked for.
+                Some(separator) => {
+                    secret.split_once(separator).map(|(name, _)| format!("{name}{separator}{REDACTED}"))
+                }
+                None => Some(REDACTED.to_owned()),
+            };
+            changed |= shown.is_some();
+            out.push_str(shown.as_deref().unwrap_or(secret));
         }
-        let name = bare.rsplit('/').next().unwrap_or(bare);
-        if !bare.starts_with('-') && SHORT_OPTIONS.iter().any(|(programs, ..)| programs.contains(&name)) {
-            program = name;
-        }
-        let letter =
-            SHORT_OPTIONS.iter().find(|(programs, ..)| programs.contains(&program)).map(|entry| entry.1);
-        match letter.and_then(|letter| bare.strip_prefix('-')?.strip_prefix(letter)) {
-            Some("") if APART.contains(&program) => secret_follows = true,
-            Some(value) if !value.is_empty() => {
-                out.push_str(&word[..word.len() - value.len()]);
-                out.push_str(&keep_before(value, program));
-                out.push_str(space);
-                changed = true;
-                continue;
-            }
-            _ => {}
-        }
-        out.push_str(piece);
+        out.push_str(&piece[word.len()..]);
     }
     changed.then_some(out)
-}
-
-/// Keeps the name in `name:secret` where the program takes both in one option.
-fn keep_before(value: &str, program: &str) -> String {
-    let separator =
-        SHORT_OPTIONS.iter().find(|(programs, ..)| programs.contains(&program)).and_then(|entry| entry.2);
-    match separator {
-        Some(separator) => match value.split_once(separator) {
-            Some((name, _)) => format!("{name}{separator}{REDACTED}"),
-            None => value.to_owned(),
-        },
-        None => REDACTED.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -289,6 +286,24 @@ mod tests {
             ("git clone ssh://git@git.example/r", "git clone ssh://git@git.example/r"),
             ("psql postgres://u:p%40ss@db/x", "psql postgres://u:[redacted]@db/x"),
             ("sshpass -p hunter2 ssh root@db", "sshpass -p [redacted] ssh root@db"),
+            ("docker run -p 8080:80 -d nginx", "docker run -p 8080:80 -d nginx"),
+            ("curl --user alice:hunter2 x", "curl --user alice:[redacted] x"),
+            ("curl --user=alice:hunter2 x", "curl --user=alice:[redacted] x"),
+            ("curl -u alice x", "curl -u alice x"),
+            ("echo hunter2 | sudo -S id", "echo [redacted] | sudo -S id"),
+            (
+                "bash -c \"echo 'hun ter2' | passwd --stdin bob\"",
+                "bash -c \"echo [redacted] | passwd --stdin bob\"",
+            ),
+            ("sh -c echo bob:hunter2 | chpasswd", "sh -c echo bob:[redacted] | chpasswd"),
+            (
+                "aws configure set aws_secret_access_key hunter2",
+                "aws configure set aws_secret_access_key [redacted]",
+            ),
+            ("redis-cli config set requirepass hunter2", "redis-cli config set requirepass [redacted]"),
+            ("pam_unix(passwd:chauthtok): new password", "pam_unix(passwd:chauthtok): new password"),
+            ("wget --http-password=hunter2 x", "wget --http-password=[redacted] x"),
+            ("git clone https://bob:p@ss@git.example/r", "git clone https://bob:[redacted]@git.example/r"),
             ("docker login -u bob -p hunter2 reg", "docker login -u bob -p [redacted] reg"),
             ("useradd -p $6$abc$def alice", "useradd -p [redacted] alice"),
             ("redis-cli -a hunter2 ping", "redis-cli -a [redacted] ping"),
