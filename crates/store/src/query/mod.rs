@@ -23,11 +23,15 @@ pub use ast::{Expr, Subject, Term, Test};
 pub use error::{Hint, SyntaxError, Token, TokenKind};
 pub use matches::{Row, ValueOf};
 pub use network::Network;
-pub(crate) use network::address;
 pub use number::Decimal;
 pub(crate) use pattern::matches as matches_pieces;
 pub use pattern::{Piece, Regex, Wildcard, WordPattern};
 pub(crate) use words::words;
+
+/// What a field's name stands for, as it would before a colon.
+pub(crate) fn subject(name: &str) -> Result<(Subject, Option<Hint>), SyntaxError> {
+    resolve::subject(name.to_owned(), 0..name.len())
+}
 
 /// The longest query, in bytes.
 pub const MAX_QUERY_BYTES: usize = 16 << 10;

@@ -1,0 +1,266 @@
+//! Pages of events, sorted by (`event_time`, ledger, index).
+//!
+//! The parts of the index are visited in the order of the best event each can hold. A part whose best cannot reach the page any
+//! more ends the search: everything after it is worse. Within a part, rows are taken best first, and those the index is not sure
+//! of are checked on the entry before they count.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use attestry_event::Nanos;
+use attestry_index::{Filter, Matches, Part};
+
+use crate::cursor::Place;
+use crate::scope::{Running, Source};
+use crate::{Cursor, Error, Order, Scope};
+
+/// The most events in a page.
+pub const MAX_PAGE: usize = 10_000;
+
+/// How many rows are taken from a part at first, when some of them must be checked; each further time twice as many.
+const FIRST_CHUNK: usize = 64;
+
+/// The most rows taken at once.
+const LAST_CHUNK: usize = 1024;
+
+/// A request for a page of events.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    /// Which events.
+    pub scope: Scope,
+    /// Which end of time comes first.
+    pub order: Order,
+    /// How many, 1 to [`MAX_PAGE`].
+    pub limit: usize,
+    /// Where the page begins: behind the last page's end.
+    pub cursor: Option<Cursor>,
+}
+
+/// A page of events.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The events, in order.
+    pub hits: Vec<Hit>,
+    /// Where the next page begins; `None` when this is the last.
+    pub next: Option<Cursor>,
+    /// How many committed entries could not be found yet because the index has not taken them in.
+    pub behind: u64,
+}
+
+/// A found event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    /// The ledger it is in.
+    pub ledger: Arc<str>,
+    /// Its index there.
+    pub index: u64,
+    /// When it happened.
+    pub event_time: Nanos,
+    /// Its entry, byte for byte.
+    pub entry: Vec<u8>,
+}
+
+/// A row's place in the page, the first being the least: (`event_time`, source, index), complemented for newest first, which turns
+/// the order around and is undone by doing it again.
+type Rank = (i64, u32, u64);
+
+fn rank(order: Order, (time, source, index): Rank) -> Rank {
+    match order {
+        Order::OldestFirst => (time, source, index),
+        Order::NewestFirst => (!time, !source, !index),
+    }
+}
+
+pub(crate) fn search(running: &Running<'_>, request: &SearchRequest) -> Result<Page, Error> {
+    if request.limit == 0 || request.limit > MAX_PAGE {
+        return Err(Error::Refused(format!("a page holds 1 to {MAX_PAGE} events")));
+    }
+    let after = match &request.cursor {
+        Some(cursor) if cursor.order != request.order => return Err(Error::BadCursor),
+        Some(cursor) => Some(&cursor.after),
+        None => None,
+    };
+    // One more than asked for tells whether there is a next page.
+    let mut best = Best { order: request.order, room: request.limit + 1, after, heap: BinaryHeap::new() };
+    let mut parts: Vec<(Rank, u32, &Source, &Arc<Part>)> = Vec::new();
+    for (number, source) in running.sources.iter().enumerate() {
+        let number = number as u32;
+        for part in source.parts.iter().filter(|part| running.reaches(part)) {
+            let (least, greatest) = part.times();
+            let reach = match request.order {
+                Order::OldestFirst => (least, 0, 0),
+                Order::NewestFirst => (!greatest, 0, 0),
+            };
+            parts.push((reach, number, source, part));
+        }
+    }
+    parts.sort_by_key(|(reach, ..)| *reach);
+    for (reach, number, source, part) in parts {
+        running.check()?;
+        if best.is_full_before(reach) {
+            break;
+        }
+        best.take_from(running, number, source, part)?;
+    }
+    let mut ranks = best.heap.into_sorted_vec();
+    let more = ranks.len() > request.limit;
+    ranks.truncate(request.limit);
+    let next = ranks.last().filter(|_| more).and_then(|last| {
+        let (time, source, index) = rank(request.order, *last);
+        let ledger = running.sources.get(source as usize)?.name.to_string();
+        Some(Cursor { order: request.order, after: Place { time, ledger, index } })
+    });
+    let hits = fetch(running, ranks.into_iter().map(|found| rank(request.order, found)).collect())?;
+    Ok(Page { hits, next, behind: running.behind })
+}
+
+/// The best rows so far, the worst on top.
+struct Best<'a> {
+    order: Order,
+    room: usize,
+    after: Option<&'a Place>,
+    heap: BinaryHeap<Rank>,
+}
+
+impl Best<'_> {
+    /// Whether the page is full and nothing from `reach` on can enter it.
+    fn is_full_before(&self, reach: Rank) -> bool {
+        self.heap.len() >= self.room && self.heap.peek().is_some_and(|worst| reach > *worst)
+    }
+
+    fn push(&mut self, found: Rank) {
+        self.heap.push(found);
+        if self.heap.len() > self.room {
+            self.heap.pop();
+        }
+    }
+
+    fn take_from(
+        &mut self,
+        running: &Running<'_>,
+        number: u32,
+        source: &Source,
+        part: &Part,
+    ) -> Result<(), Error> {
+        let in_time = self.after.map(|after| {
+            Filter::EventTime(match self.order {
+                Order::OldestFirst => after.time..i64::MAX,
+                Order::NewestFirst => i64::MIN..after.time.saturating_add(1),
+            })
+        });
+        let Matches { certain, possible } = part.eval(&running.filter(source, part, in_time));
+        let sure = certain.len() == possible.len();
+        let first_row = part.rows().start;
+        let order = self.order;
+        let ranked = |offset: u32| rank(order, (part.time(offset), number, first_row + u64::from(offset)));
+        let mut candidates: Box<dyn Iterator<Item = Rank>> = match (part.times_sorted(), order) {
+            (true, Order::OldestFirst) => Box::new(possible.iter().map(ranked)),
+            (true, Order::NewestFirst) => Box::new(possible.iter_desc().map(ranked)),
+            (false, _) => {
+                let heap: BinaryHeap<Reverse<Rank>> = possible
+                    .iter()
+                    .map(ranked)
+                    .filter(|found| !self.is_full_before(*found))
+                    .map(Reverse)
+                    .collect();
+                Box::new(Drain(heap))
+            }
+        };
+        let mut size = if sure { self.room.min(LAST_CHUNK) } else { FIRST_CHUNK };
+        let mut chunk: Vec<Rank> = Vec::new();
+        loop {
+            running.check()?;
+            chunk.clear();
+            let mut done = true;
+            for found in candidates.by_ref() {
+                if self.is_full_before(found) {
+                    break;
+                }
+                if self.is_shown(running, found) {
+                    continue;
+                }
+                chunk.push(found);
+                if chunk.len() >= size {
+                    done = false;
+                    break;
+                }
+            }
+            if sure {
+                chunk.iter().for_each(|found| self.push(*found));
+            } else {
+                let mut doubtful = Vec::new();
+                for found in &chunk {
+                    let (_, _, index) = rank(order, *found);
+                    match u32::try_from(index - first_row) {
+                        Ok(offset) if certain.contains(offset) => self.push(*found),
+                        _ => doubtful.push(index),
+                    }
+                }
+                doubtful.sort_unstable();
+                running.verify(source, &doubtful, &mut |index| {
+                    if let Ok(offset) = u32::try_from(index - first_row) {
+                        self.push(ranked(offset));
+                    }
+                })?;
+            }
+            if done {
+                return Ok(());
+            }
+            size = (size * 2).min(LAST_CHUNK);
+        }
+    }
+
+    /// Whether a row was on an earlier page.
+    fn is_shown(&self, running: &Running<'_>, found: Rank) -> bool {
+        let Some(after) = self.after else { return false };
+        let (time, source, index) = rank(self.order, found);
+        let name = running.sources.get(source as usize).map_or("", |source| &*source.name);
+        let place = (time, name, index);
+        let after = (after.time, after.ledger.as_str(), after.index);
+        match self.order {
+            Order::OldestFirst => place <= after,
+            Order::NewestFirst => place >= after,
+        }
+    }
+}
+
+/// Takes the least first.
+struct Drain(BinaryHeap<Reverse<Rank>>);
+
+impl Iterator for Drain {
+    type Item = Rank;
+
+    fn next(&mut self) -> Option<Rank> {
+        self.0.pop().map(|Reverse(found)| found)
+    }
+}
+
+/// Reads the entries of places in the page's order. Those pruned since they were found are left out.
+pub(crate) fn fetch(running: &Running<'_>, places: Vec<Rank>) -> Result<Vec<Hit>, Error> {
+    let mut hits: Vec<Option<Hit>> = vec![None; places.len()];
+    for (number, source) in running.sources.iter().enumerate() {
+        let mut wanted: Vec<(u64, usize, i64)> = places
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, of, _))| *of as usize == number)
+            .map(|(slot, (time, _, index))| (*index, slot, *time))
+            .collect();
+        wanted.sort_unstable();
+        for block in wanted.chunks(LAST_CHUNK) {
+            running.check()?;
+            let indexes: Vec<u64> = block.iter().map(|(index, ..)| *index).collect();
+            let read = source.rows.read(&indexes, &mut |index, entry| {
+                let Ok(at) = block.binary_search_by_key(&index, |(index, ..)| *index) else { return };
+                if let Some((_, slot, time)) = block.get(at)
+                    && let Some(hit) = hits.get_mut(*slot)
+                {
+                    let (ledger, event_time) = (source.name.clone(), Nanos(*time));
+                    *hit = Some(Hit { ledger, index, event_time, entry: entry.to_vec() });
+                }
+            });
+            read.map_err(|error| Error::rows(&source.name, error))?;
+        }
+    }
+    Ok(hits.into_iter().flatten().collect())
+}
