@@ -91,8 +91,8 @@ pub(crate) fn user(rank: usize) -> String {
 
 pub(crate) fn event_name(rank: usize) -> String {
     const RESOURCES: [&str; 20] = [
-        "login",
-        "session",
+        "signin",
+        "basket",
         "file",
         "bucket",
         "role",
@@ -103,7 +103,7 @@ pub(crate) fn event_name(rank: usize) -> String {
         "payment",
         "order",
         "ticket",
-        "report",
+        "invite",
         "account",
         "token",
         "volume",

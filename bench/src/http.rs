@@ -28,7 +28,11 @@ impl Connection {
         );
         self.stream.write_all(head.as_bytes())?;
         self.stream.write_all(body)?;
-        self.answer().map(|(status, _)| status)
+        let (status, answer) = self.answer()?;
+        if status == 422 {
+            bail!("refused: {}", String::from_utf8_lossy(&answer[..answer.len().min(500)]));
+        }
+        Ok(status)
     }
 
     /// Gets a path; gives status and body.

@@ -40,7 +40,9 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    // The server runs in a folder of its own.
+    arguments.server = arguments.server.canonicalize().context("there is no such binary")?;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,

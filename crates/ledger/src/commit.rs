@@ -86,7 +86,7 @@ impl<D: Disk> Core<D> {
             while let Some((_, index)) = sealed.next_if(|(of, _)| *of == nth) {
                 candidates.push(index);
             }
-            self.ids.read().find_hot(row.id_hash, &mut |index| candidates.push(index));
+            ids.find_hot(row.id_hash, &mut |index| candidates.push(index));
             match self.earlier(chunk, batch, nth, candidates) {
                 Some(Placed::Conflict(index)) => {
                     conflicts.push(Conflict { row: nth, index });
@@ -99,12 +99,13 @@ impl<D: Disk> Core<D> {
                     let at = start + usize::from(row.received_at);
                     chunk.bundle[at..at + received_text.len()].copy_from_slice(&received_text);
                     chunk.values.extend_from_slice(batch.values_of(nth));
-                    self.ids.write().insert(row.id_hash, index);
+                    ids.insert(row.id_hash, index);
                     placed.push(Placed::New(index));
                 }
             }
         }
         if !conflicts.is_empty() && submission.on_conflict == OnConflict::RefuseBatch {
+            drop(ids);
             self.unstage(chunk, before.0);
             chunk.truncate(before.0, before.1);
             return Err(Refusal::Conflicts(conflicts));

@@ -56,17 +56,17 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Lays a run out; `ids` are pairs of full hash and index.
-    fn encode(range: &Range<u64>, mut ids: Vec<(u64, u64)>) -> Vec<u8> {
+    /// Pairs of full hash and index as a run keeps them: the hash's 44 bits and the index, in order.
+    fn sorted(mut ids: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
         for id in &mut ids {
             id.0 >>= 64 - HASH_BITS;
         }
         ids.sort_unstable();
-        Self::encode_sorted(range, &ids)
+        ids
     }
 
-    /// Lays a run out from pairs of the hash's 44 bits and index, in order.
-    fn encode_sorted(range: &Range<u64>, ids: &[(u64, u64)]) -> Vec<u8> {
+    /// Lays a run out from its sorted records.
+    fn encode(range: &Range<u64>, ids: &[(u64, u64)]) -> Vec<u8> {
         let bits = (ids.len() / RECORDS_A_BUCKET).max(1).ilog2().max(MIN_BUCKET_BITS);
         let mut out = Vec::with_capacity(HEADER_BYTES + 4 * ((1 << bits) + 1) + 8 * ids.len());
         out.resize(HEADER_BYTES, 0);
@@ -242,14 +242,16 @@ impl Ids {
         range: Range<u64>,
         ids: Vec<(u64, u64)>,
     ) -> std::io::Result<Vec<Arc<Run>>> {
-        let mut new = Arc::new(keep(dir, range.clone(), Run::encode(&range, ids))?);
+        let mut range = range;
+        let mut records = Run::sorted(ids);
+        // Only the result is written: what is merged on the way is never a file.
         while let Some(last) =
-            runs.pop_if(|last| last.len() < 2 * new.len() && last.range.end == new.range.start)
+            runs.pop_if(|last| last.range.end == range.start && last.len() < 2 * (range.end - range.start))
         {
-            let range = last.range.start..new.range.end;
-            new = Arc::new(keep(dir, range.clone(), Run::encode_sorted(&range, &merge(&last, &new)))?);
+            records = merge(last.records(), records.into_iter());
+            range.start = last.range.start;
         }
-        runs.push(new);
+        runs.push(Arc::new(keep(dir, range.clone(), Run::encode(&range, &records))?));
         Ok(runs)
     }
 
@@ -278,9 +280,9 @@ impl Ids {
     }
 }
 
-fn merge(old: &Run, new: &Run) -> Vec<(u64, u64)> {
-    let mut merged = Vec::with_capacity((old.len() + new.len()) as usize);
-    let (mut old, mut new) = (old.records().peekable(), new.records().peekable());
+fn merge(old: impl Iterator<Item = (u64, u64)>, new: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let (mut old, mut new) = (old.peekable(), new.peekable());
+    let mut merged = Vec::with_capacity(old.size_hint().0 + new.size_hint().0);
     while let (Some(a), Some(b)) = (old.peek(), new.peek()) {
         merged.extend(if a <= b { old.next() } else { new.next() });
     }
@@ -358,6 +360,7 @@ mod tests {
         };
         check(&ids, 20_000);
         assert_eq!(ids.runs.len(), 31_u32.count_ones() as usize);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), ids.runs.len(), "merged runs leave no files");
         let mut again = Ids::open(Some(dir.path().to_owned()), 0).unwrap();
         assert_eq!(again.end(), Some(15_872));
         for n in 15_872..20_000 {

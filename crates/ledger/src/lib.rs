@@ -72,7 +72,10 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            journal: attestry_journal::Options::default(),
+            journal: attestry_journal::Options {
+                segment_bytes: 32 << 20,
+                ..attestry_journal::Options::default()
+            },
             queue_bytes: 64 << 20,
             segment_entries: 65_536,
             segment_bytes: 64 << 20,
