@@ -72,10 +72,10 @@ impl<D: Disk> Core<D> {
         let before = (chunk.len(), chunk.values.len());
         let received_text = chunk.received_at.to_bytes();
 
+        // Held for the whole batch: nobody else changes the ids, and a reader of one waits a millisecond at most.
+        let mut ids = self.ids.write();
         let mut sealed = Vec::new();
-        self.ids
-            .read()
-            .find_sealed(batch.rows.iter().map(|row| row.id_hash), |nth, index| sealed.push((nth, index)));
+        ids.find_sealed(batch.rows.iter().map(|row| row.id_hash), |nth, index| sealed.push((nth, index)));
         sealed.sort_unstable();
         let mut sealed = sealed.into_iter().peekable();
 
