@@ -118,7 +118,7 @@ impl Auth {
                 if from == Some("journal") {
                     pass_over = before;
                 }
-                Reading::File(Box::new(Follower::new(path, Framing::Lines, Some(&position["files"]))))
+                Reading::File(Box::new(Follower::new(path, Framing::Lines, Some(&position["log"]))))
             }
             Choice::Journal(program) => {
                 if from == Some("file") {
@@ -136,7 +136,7 @@ impl Auth {
         let newest = self.newest.0;
         match &self.reading {
             Reading::File(follower) => {
-                json!({ "from": "file", "files": follower.position(), "newest": newest })
+                json!({ "from": "file", "log": follower.position(), "newest": newest })
             }
             Reading::Journal { cursor, .. } => {
                 json!({ "from": "journal", "cursor": cursor, "newest": newest })

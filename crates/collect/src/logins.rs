@@ -1,11 +1,14 @@
 //! Source `logins`: login records, from `/var/log/wtmp` (sessions, boots) and `/var/log/btmp` (failures) and their rotations.
 //!
-//! Records of 384 bytes, `struct utmp` of glibc on x86-64 and on every other 64-bit Linux (`utmp(5)`,
-//! `bits/utmp.h`), in the byte order of the machine:
+//! Records of 384 bytes, `struct utmp` of glibc (`utmp(5)`, `bits/utmp.h`) on x86-64 and most others, in the byte order of the
+//! machine. On aarch64 session and time are 64 bits wide, and a record has 400 bytes:
 //!
 //!     0 type i16 | 2 padding | 4 pid i32 | 8 line 32 | 40 id 4 | 44 user 32 | 76 host 256
-//!     | 332 termination i16 | 334 exit i16 | 336 session i32 | 340 seconds u32 | 344 microseconds u32
-//!     | 348 address 16 (IPv4 in the first four bytes when the others are zero) | 364 unused 20
+//!     | 332 termination i16 | 334 exit i16
+//!     | 336 session i32 | 340 seconds u32 | 344 microseconds u32 | 348 address 16 | 364 unused 20
+//!     | 336 session i64 | 344 seconds i64 | 352 microseconds i64 | 360 address 16 | 376 unused 24   (aarch64)
+//!
+//! An IPv4 address stands in the first four bytes when the others are zero.
 //!
 //! The end of a session names only its terminal: who it was is remembered, and part of the position. Run levels and gettys
 //! are passed over.
@@ -26,7 +29,11 @@ use crate::{
     source::{Availability, Collector, Feed, Paths, Setup, Stopped},
 };
 
-const RECORD_BYTES: usize = 384;
+const WIDE: bool = cfg!(target_arch = "aarch64");
+const RECORD_BYTES: usize = if WIDE { 400 } else { 384 };
+const SECONDS_AT: usize = if WIDE { 344 } else { 340 };
+const MICROS_AT: usize = if WIDE { 352 } else { 344 };
+const ADDRESS_AT: usize = if WIDE { 360 } else { 348 };
 /// More sessions are never remembered at once; the oldest go first.
 const MAX_SESSIONS: usize = 4_096;
 
@@ -87,9 +94,10 @@ impl Utmp {
     fn parse(bytes: &[u8]) -> Option<Utmp> {
         let four = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
         let two = bytes.get(..2)?.try_into().ok()?;
-        let seconds = i64::from(u32::from_ne_bytes(four(340)?));
-        let micros = i64::from(u32::from_ne_bytes(four(344)?)).min(999_999);
-        let address: [u8; 16] = bytes.get(348..364)?.try_into().ok()?;
+        // The lower half is enough until 2106: wide fields are little-endian.
+        let seconds = i64::from(u32::from_ne_bytes(four(SECONDS_AT)?));
+        let micros = i64::from(u32::from_ne_bytes(four(MICROS_AT)?)).min(999_999);
+        let address: [u8; 16] = bytes.get(ADDRESS_AT..ADDRESS_AT + 16)?.try_into().ok()?;
         Some(Utmp {
             kind: i16::from_ne_bytes(two),
             pid: i32::from_ne_bytes(four(4)?),
@@ -103,6 +111,14 @@ impl Utmp {
                 _ => Some(IpAddr::V6(Ipv6Addr::from(address)).to_canonical()),
             },
         })
+    }
+
+    /// ` on pts/0 from host.example`, or what is known of it.
+    fn place(&self) -> String {
+        let part = |word: &str, value: &str| {
+            some(value).map_or_else(String::new, |value| format!(" {word} {value}"))
+        };
+        part("on", &self.line) + &part("from", &self.host)
     }
 
     /// The address, from the host's text when the record has none.
@@ -189,8 +205,8 @@ impl Logins {
                 let mut event = Event::new("session.open", utmp.user.as_str());
                 event.severity = Some(6);
                 event.outcome = Some(Outcome::Success);
-                let from = some(&utmp.host).map(|host| format!(" from {host}")).unwrap_or_default();
-                event.message = Some(format!("{} logged in on {}{from}", utmp.user, utmp.line));
+                let place = utmp.place();
+                event.message = Some(format!("{} logged in{place}", utmp.user));
                 if self.sessions.len() >= MAX_SESSIONS {
                     self.sessions.pop_first();
                 }
@@ -220,11 +236,11 @@ impl Logins {
         }
         let user = self.names.failed(&utmp.user);
         let address = utmp.source();
-        let from = some(&utmp.host).map(|host| format!(" from {host}")).unwrap_or_default();
+        let place = utmp.place();
         let mut event = Event::new("login.failure", user.as_str());
         event.severity = Some(4);
         event.outcome = Some(Outcome::Failure);
-        event.message = Some(format!("{user} failed to log in on {}{from}", utmp.line));
+        event.message = Some(format!("{user} failed to log in{place}"));
         put_some(&mut event, "remote_host", some(&utmp.host));
         if let Some(address) = address {
             event.source_ip_address = Some(address);

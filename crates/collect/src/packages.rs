@@ -164,7 +164,7 @@ impl Packages {
             follower: Follower::new(
                 setup.paths.log.join("dpkg.log"),
                 Framing::Lines,
-                position.map(|p| &p["files"]),
+                position.map(|p| &p["log"]),
             ),
             apt: History::new(setup.paths.log.join("apt/history.log"), zone.clone()),
             zone,
@@ -180,7 +180,7 @@ impl Packages {
     fn position(&self) -> Value {
         let pending: serde_json::Map<String, Value> =
             self.pending.iter().map(|(package, pending)| (package.clone(), pending.to_json())).collect();
-        json!({ "files": self.follower.position(), "pending": pending })
+        json!({ "log": self.follower.position(), "pending": pending })
     }
 
     fn line(&mut self, line: &Line, feed: &mut Feed) {
@@ -280,6 +280,9 @@ fn message(name: &str, pending: &Pending, outcome: Outcome) -> String {
     let new = pending.new.as_deref().unwrap_or("an unknown version");
     let (done, doing, what) = match pending.action {
         Action::Install => ("installed", "installing", format!("{name} {new}")),
+        Action::Upgrade if pending.old == pending.new => {
+            ("reinstalled", "reinstalling", format!("{name} {new}"))
+        }
         Action::Upgrade => ("upgraded", "upgrading", format!("{name} from {old} to {new}")),
         Action::Remove => ("removed", "removing", format!("{name} {old}")),
         Action::Purge => ("purged", "purging", format!("{name} {old}")),

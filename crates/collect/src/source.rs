@@ -89,13 +89,16 @@ pub struct Paths {
     pub log: PathBuf,
     /// `/proc`
     pub proc: PathBuf,
-    /// `/usr/bin/journalctl`, or the name to look up in `PATH`; `None` leaves journald alone.
+    /// `/usr/bin/journalctl` where it is, else the name to look up in `PATH`; `None` leaves journald alone.
     pub journalctl: Option<PathBuf>,
 }
 
 impl Default for Paths {
     fn default() -> Paths {
-        Paths { log: "/var/log".into(), proc: "/proc".into(), journalctl: Some("journalctl".into()) }
+        // The absolute one where it is: what runs as root should not depend on PATH.
+        let journalctl = PathBuf::from("/usr/bin/journalctl");
+        let journalctl = if journalctl.exists() { journalctl } else { "journalctl".into() };
+        Paths { log: "/var/log".into(), proc: "/proc".into(), journalctl: Some(journalctl) }
     }
 }
 
@@ -165,7 +168,8 @@ impl Source {
         }
     }
 
-    /// Whether it can work with what is on this host.
+    /// Whether it can work with what is on this host. Opens files and, without an auth log, runs `journalctl` once (at most 5 s):
+    /// not for every request of a page.
     pub fn availability(self, paths: &Paths) -> Availability {
         match self {
             Source::Packages => packages::availability(paths),

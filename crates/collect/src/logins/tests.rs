@@ -35,9 +35,9 @@ impl Raw {
         put(8, self.line.as_bytes());
         put(44, self.user.as_bytes());
         put(76, self.host.as_bytes());
-        put(340, &self.seconds.to_ne_bytes());
-        put(344, &123_456u32.to_ne_bytes());
-        put(348, &self.address);
+        put(SECONDS_AT, &self.seconds.to_ne_bytes());
+        put(MICROS_AT, &123_456u32.to_ne_bytes());
+        put(ADDRESS_AT, &self.address);
         bytes
     }
 }
@@ -102,6 +102,10 @@ fn failed_names_are_hashed_unless_they_are_accounts() {
     assert!(seen[1].starts_with("login.failure redacted:"), "{}", seen[1]);
     assert_eq!(seen[2], "login.failure - - failure - tty=tty1 pid=77");
     assert_eq!(seen.len(), 3);
+    let messages: Vec<String> =
+        host.kept.events.lock().unwrap().iter().filter_map(|event| event.message.clone()).collect();
+    assert_eq!(messages[0], "alice failed to log in on ssh:notty from 192.0.2.7");
+    assert_eq!(messages[2], "- failed to log in on tty1");
     let kept = format!("{:?}", host.kept.events.lock().unwrap());
     assert!(!kept.contains("hunter2"));
 }

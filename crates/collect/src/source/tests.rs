@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     sync::{Barrier, mpsc},
     time::Instant,
 };
@@ -6,7 +7,7 @@ use std::{
 use serde_json::json;
 
 use super::*;
-use crate::proof::Host;
+use crate::{Positions, proof::Host};
 
 fn feed(setup: &Setup) -> Feed {
     Feed::new(setup.clone(), Arc::new(Status::default()), Stop::default())
@@ -154,6 +155,97 @@ fn a_slow_outlet_holds_the_source_back() {
         slow.go.wait();
     }
     running.stop();
+}
+
+/// Crashes at one batch: after the events are durable, before the position is kept; or before both.
+struct Crashing {
+    positions: Positions,
+    stored: Mutex<Vec<Event>>,
+    batches: Mutex<usize>,
+    at: usize,
+    persisted: bool,
+}
+
+impl Outlet for Crashing {
+    fn send(&self, source: &str, events: Vec<Event>, position: Value) -> Result<(), Stopped> {
+        let mut batches = self.batches.lock().unwrap();
+        *batches += 1;
+        let crash = *batches == self.at;
+        if !crash || self.persisted {
+            self.stored.lock().unwrap().extend(events);
+        }
+        if crash {
+            return Err(Stopped);
+        }
+        self.positions.save(source, &position).unwrap();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_crash_at_any_batch_loses_nothing_and_repeats_only_ids() {
+    let host = Host::new();
+    // Every third action ends only some hundred lines later, so that batches end with open ones.
+    let line = |n: u32, what: &str| format!("2026-05-09 08:{:02}:{:02} {what}\n", n / 60 % 60, n % 60);
+    let mut log = String::new();
+    for n in 0..3_300 {
+        log += &line(n, &format!("remove p{n}:a 1 <none>"));
+        if n % 3 != 0 {
+            log += &line(n, &format!("status not-installed p{n}:a"));
+        }
+        if n >= 300 && n % 3 == 0 {
+            log += &line(n, &format!("status not-installed p{}:a", n - 300));
+        }
+    }
+    host.append("dpkg.log", &log);
+    host.append(
+        "auth.log",
+        (0..2_500)
+            .map(|n| format!("Jan  2 03:{:02}:{:02} h su: (to root) u{n} on pts/0\n", n / 60, n % 60))
+            .collect::<String>(),
+    );
+    for source in [Source::Packages, Source::Auth] {
+        let run = |at: usize, persisted: bool| {
+            let folder = host.folder.path().join(format!("{source}-{at}-{persisted}"));
+            let positions = Positions::open(folder).unwrap();
+            let outlet = Arc::new(Crashing {
+                positions,
+                stored: Mutex::default(),
+                batches: Mutex::default(),
+                at,
+                persisted,
+            });
+            let start = || {
+                let mut setup = host.setup(source);
+                setup.outlet = outlet.clone();
+                setup.position = outlet.positions.load(source.name()).unwrap();
+                once(source, setup)
+            };
+            let crashed = start().is_err();
+            if crashed {
+                start().unwrap();
+            }
+            let stored = outlet.stored.lock().unwrap().clone();
+            (stored, crashed)
+        };
+        let (whole, _) = run(0, false);
+        assert!(whole.len() > 2 * BATCH_EVENTS);
+        for at in 1..=whole.len().div_ceil(BATCH_EVENTS) {
+            for persisted in [false, true] {
+                let (stored, crashed) = run(at, persisted);
+                assert!(crashed);
+                let mut by_id: HashMap<&str, &Event> = HashMap::new();
+                for event in &stored {
+                    let id = event.event_id.as_deref().unwrap();
+                    assert_eq!(**by_id.entry(id).or_insert(event), *event, "an id means one event");
+                }
+                assert_eq!(by_id.len(), whole.len(), "{source}, crash at {at}");
+                if !persisted {
+                    assert_eq!(stored.len(), whole.len(), "{source}, crash at {at}: nothing twice");
+                }
+            }
+        }
+    }
 }
 
 struct Broken;
