@@ -2,7 +2,7 @@
 
 use attestry_event::Field;
 
-use crate::dict::{CUT, Dict, text};
+use crate::dict::{Dict, Terms, is_cut, text};
 use crate::filter::Target;
 use crate::pack::Packed;
 use crate::part::{FieldSpan, Kinds, Part, Slot};
@@ -26,6 +26,11 @@ impl<'a> Column<'a> {
     #[inline]
     pub fn ordinal(&self, row: u32) -> Option<u32> {
         (self.ordinals.get(row as usize) as u32).checked_sub(1)
+    }
+
+    /// All values in the order of their ordinals.
+    pub(crate) fn terms(&self) -> Terms<'a> {
+        self.dict.iter()
     }
 
     /// The value with this ordinal.
@@ -136,7 +141,7 @@ impl Part {
         }
         let mut terms = self.dict(field).iter();
         while terms.advance() {
-            if terms.term().contains(&CUT) {
+            if field.cut && is_cut(terms.term()) {
                 continue;
             }
             let list = terms.list();
@@ -150,9 +155,10 @@ impl Part {
         {
             let numbers = self.numbers(field);
             for ordinal in 0..numbers.count() {
-                let count = numbers.rows(ordinal..ordinal + 1).filter(|row| rows.contains(*row)).count();
+                let mut count = 0;
+                numbers.each_row(ordinal..ordinal + 1, |row| count += u32::from(rows.contains(row)));
                 if count > 0 {
-                    counts.values.push((numbers.decimal(ordinal).to_string(), count as u32));
+                    counts.values.push((numbers.decimal(ordinal).to_string(), count));
                 }
             }
         }
@@ -160,7 +166,7 @@ impl Part {
     }
 
     /// The rows of a field with a value that the index does not hold whole.
-    fn unlisted(&self, field: &FieldSpan) -> RowSet {
+    pub(crate) fn unlisted(&self, field: &FieldSpan) -> RowSet {
         let all = self.row_count();
         let mut unlisted = Vec::new();
         if field.hashes.count > 0 {
@@ -172,10 +178,12 @@ impl Part {
         if let Slot::Keyword(Field::Message) = field.slot {
             self.list(&field.exists).decode(0, &mut unlisted);
         }
-        let mut terms = self.dict(field).iter();
-        while terms.advance() {
-            if terms.term().contains(&CUT) {
-                terms.list().decode(0, &mut unlisted);
+        if field.cut {
+            let mut terms = self.dict(field).iter();
+            while terms.advance() {
+                if is_cut(terms.term()) {
+                    terms.list().decode(0, &mut unlisted);
+                }
             }
         }
         RowSet::from_unsorted(unlisted, all)
@@ -198,11 +206,11 @@ impl Part {
             let every = rows.len() == self.row_count() && loose.is_empty();
             for ordinal in 0..numbers.count() {
                 let float = numbers.float(ordinal);
-                for row in numbers.rows(ordinal..ordinal + 1) {
+                numbers.each_row(ordinal..ordinal + 1, |row| {
                     if every || rows.contains(row) && !loose.contains(row) {
                         each(row, float);
                     }
-                }
+                });
             }
         }
         loose

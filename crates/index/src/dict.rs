@@ -289,6 +289,12 @@ impl<'a> Terms<'a> {
     }
 }
 
+/// Whether a term stands for something longer. 0xFF ends the known part of a word, and of a value with 16 bytes after
+/// it; within those anything may stand.
+pub(crate) fn is_cut(term: &[u8]) -> bool {
+    term.contains(&CUT)
+}
+
 /// A term's text, and whether that is the whole value.
 pub(crate) fn text(term: &[u8]) -> (&str, bool) {
     let (known, whole) = match term.iter().position(|byte| *byte == CUT) {

@@ -8,6 +8,7 @@ use crate::build::{MAX_VALUE_BYTES, cut_word, term_of_value, value_hash};
 use crate::decimal::Decimal;
 use crate::dict::{CUT, Dict, text};
 use crate::filter::{Bounds, Filter, Matcher, Target, Verdict};
+use crate::number::Numbers;
 use crate::part::{FieldSpan, Part, Slot};
 use crate::postings::List;
 use crate::rows::{Bitmap, RowSet};
@@ -122,6 +123,19 @@ impl Part {
                         Some(self.dict(field).find(&term_of_value(value)).map_or(0, |(_, list)| list.count()))
                     }
                     None => Some(0),
+                }
+            }
+            Filter::Number(target, bounds) => {
+                if matches!(target, Target::Path(_)) && self.field(&Slot::Loose).is_some() {
+                    return None;
+                }
+                match self.target(target) {
+                    Some(field) if field.several => None,
+                    Some(field) if field.numbers.count > 0 => {
+                        let numbers = self.numbers(field);
+                        Some(numbers.len(&numbers.within(bounds)) as u32)
+                    }
+                    _ => Some(0),
                 }
             }
             _ => None,
@@ -249,7 +263,7 @@ impl Part {
                     return 0;
                 }
                 let numbers = self.numbers(field);
-                numbers.rows(numbers.within(bounds)).len() as u32
+                numbers.len(&numbers.within(bounds)) as u32
             }),
             Filter::Exists(target) => self.target(target).map_or(0, |field| field.exists.count),
             Filter::And(filters) => filters.iter().map(|filter| self.estimate(filter)).min().unwrap_or(rows),
@@ -390,9 +404,9 @@ impl Part {
                 let numbers = self.numbers(field);
                 let range = numbers.within(bounds);
                 let all = field.numbers.entries as usize;
-                let set = |range| RowSet::from_unsorted(numbers.rows(range).collect(), rows);
+                let set = |range| rows_with(&numbers, range, rows);
                 let one_a_row = !field.several && field.numbers.entries == field.exists.count;
-                if one_a_row && numbers.rows(range.clone()).len() * 2 > all {
+                if one_a_row && numbers.len(&range) * 2 > all {
                     // Most of them: leaving out the rest is less work.
                     let rest = set(0..range.start).or(&set(range.end..numbers.count()), rows);
                     Found::exact(self.list(&field.exists).within(within).minus(&rest, rows))
@@ -465,7 +479,19 @@ fn find_matching(dict: &Dict<'_>, matcher: &Matcher, within: &RowSet, rows: u32)
     Found::exact(certain.finish().and(within)).or_maybe(&maybe.finish().and(within), rows)
 }
 
-/// Rows of many lists.
+/// The rows that have numbers of these ordinals.
+fn rows_with(numbers: &Numbers<'_>, ordinals: Range<u32>, rows: u32) -> RowSet {
+    let mut found = Gather::new(rows);
+    if numbers.list(0).is_some() {
+        ordinals.filter_map(|ordinal| numbers.list(ordinal)).for_each(|list| found.add(&list));
+    } else {
+        found.expect(numbers.len(&ordinals));
+        numbers.each_row(ordinals, |row| found.insert(row));
+    }
+    found.finish()
+}
+
+/// Rows from many places: a list while they are few, then a bitmap.
 struct Gather {
     rows: u32,
     few: Vec<u32>,
@@ -477,19 +503,34 @@ impl Gather {
         Gather { rows, few: Vec::new(), many: None }
     }
 
-    fn add(&mut self, list: &List<'_>) {
-        list.decode(0, &mut self.few);
-        if self.few.len() > 4096 && self.few.len() > self.rows as usize / 64 {
-            let bitmap = self.many.get_or_insert_with(|| Bitmap::new(self.rows));
-            self.few.drain(..).for_each(|row| bitmap.insert(row));
+    /// So many rows will come.
+    fn expect(&mut self, count: usize) {
+        if count > 4096 && count > self.rows as usize / 64 {
+            self.many.get_or_insert_with(|| Bitmap::new(self.rows));
         }
     }
 
-    fn finish(mut self) -> RowSet {
+    #[inline]
+    fn insert(&mut self, row: u32) {
+        match &mut self.many {
+            Some(bitmap) => bitmap.set(row),
+            None => self.few.push(row),
+        }
+    }
+
+    fn add(&mut self, list: &List<'_>) {
+        self.expect(self.few.len() + list.count() as usize);
+        match &mut self.many {
+            Some(bitmap) => list.add_to(bitmap, &mut self.few),
+            None => list.decode(0, &mut self.few),
+        }
+    }
+
+    fn finish(self) -> RowSet {
         match self.many {
             Some(mut bitmap) => {
-                self.few.drain(..).for_each(|row| bitmap.insert(row));
-                RowSet::from_bitmap(bitmap, self.rows)
+                self.few.iter().for_each(|row| bitmap.set(*row));
+                RowSet::from_bitmap(bitmap.recounted(), self.rows)
             }
             None => RowSet::from_unsorted(self.few, self.rows),
         }

@@ -15,6 +15,7 @@ use crate::merge::merge;
 use crate::part::Part;
 use crate::policy::{Job, Size, file_job, memory_job};
 use crate::snapshot::Snapshot;
+use crate::tally::Values;
 
 /// How an index is kept.
 #[derive(Debug, Clone)]
@@ -106,6 +107,7 @@ struct Shared {
     /// name, wait here for the next one that is written.
     manifest: Mutex<Vec<String>>,
     unique: Mutex<Unique>,
+    values: Arc<Values>,
 }
 
 /// Changes under its lock only, and only for moments.
@@ -143,6 +145,7 @@ impl Index {
             file_work: Mutex::new(()),
             manifest: Mutex::new(Vec::new()),
             unique: Mutex::new(Unique::default()),
+            values: Arc::new(Values::default()),
             options,
         });
         let mut workers = Vec::new();
@@ -206,7 +209,8 @@ impl Index {
     /// The index as it is now.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.shared.state.lock();
-        Snapshot { parts: state.parts.clone(), first: state.first, end: state.end }
+        let values = self.shared.values.clone();
+        Snapshot { parts: state.parts.clone(), first: state.first, end: state.end, values }
     }
 
     /// Forgets the rows before this one. Their space is given back when all rows of their part are pruned.

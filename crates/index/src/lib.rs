@@ -29,6 +29,7 @@ mod postings;
 mod rows;
 mod seal;
 mod snapshot;
+mod tally;
 mod times;
 mod words;
 
@@ -40,5 +41,6 @@ pub use index::{Error, Index, Options, Stats};
 pub use manifest::{Dropped, Opened};
 pub use part::{Kinds, Part};
 pub use rows::{RowSet, Rows};
-pub use snapshot::{Snapshot, Tally};
+pub use snapshot::Snapshot;
+pub use tally::Tally;
 pub use words::{MAX_WORD_BYTES, words};

@@ -119,6 +119,7 @@ impl<'a> Merger<'a, '_> {
         for (_, field) in fields {
             merged.kinds = merged.kinds.and(field.kinds);
             merged.several |= field.several;
+            merged.cut |= field.cut;
         }
         merged.exists = self.put_lists(fields, |field| field.exists)?;
         merged.refs = self.put_lists(fields, |field| field.refs)?;
@@ -174,7 +175,7 @@ impl<'a> Merger<'a, '_> {
         }
         let wants_column = is_column(slot) && nothing_hashed;
         let mut new_ordinals: Vec<Vec<u32>> = vec![Vec::new(); self.sources.len()];
-        let mut occurrences = 0;
+        let (mut occurrences, mut bytes) = (0, 0);
         let mut term = Vec::new();
         let writer = &mut self.writer;
         writer.dict.start(&writer.out);
@@ -197,6 +198,7 @@ impl<'a> Merger<'a, '_> {
                 heap.next(more, |left, right| before(&heads, left, right));
             }
             occurrences += self.list.len() as u64;
+            bytes += term.len() as u64;
             writer.dict.push(&mut writer.out, &term, &self.list)?;
         }
         merged.dict = writer.dict.finish(&mut writer.out)?;
@@ -214,8 +216,7 @@ impl<'a> Merger<'a, '_> {
             (merged.ordinal_bits, merged.ordinals) = writer.put_ordinals(merged.dict.count, column)?;
         }
         let distinct = u64::from(merged.dict.count);
-        let sample = heads.iter().map(|head| head.2.term());
-        if is_unique(slot, occurrences, distinct, sample) {
+        if is_unique(slot, occurrences, distinct, bytes) {
             self.learned.unique.push(slot.clone());
         }
         Ok(())
@@ -248,7 +249,7 @@ impl<'a> Merger<'a, '_> {
                 if head.compare(&first).is_ne() {
                     break;
                 }
-                self.list.extend(head.numbers.rows(head.next..head.next + 1).map(|row| row + head.offset));
+                head.numbers.each_row(head.next..head.next + 1, |row| self.list.push(row + head.offset));
                 let more = head.advance();
                 heap.next(more, |left, right| less(&heads, left, right));
             }

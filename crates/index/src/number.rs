@@ -5,8 +5,9 @@
 //! tokens), then
 //!
 //! - the values: integers packed as their distance to the base (form 1), or floats as sortable u64 (form 0);
-//! - where each value's rows start, packed, unless each has one row;
-//! - the rows, packed;
+//! - for each value how many rows the values before it have, packed, unless each has one row;
+//! - the rows: packed; or, where the values have many rows each (form + 2), as `postings` has them, with where each
+//!   list starts (packed) before them;
 //! - the tokens: for each the ordinal of its value (u32), for each where it ends (u32), then their text.
 
 use std::cmp::Ordering;
@@ -17,6 +18,7 @@ use crate::decimal::{Decimal, float_of, key_of, plain_decimal};
 use crate::filter::Bounds;
 use crate::out::{Out, Span};
 use crate::pack::{Cursor, Packed, bits_for, pack, packed_len, put_varint, slice, u32_at, u64_at};
+use crate::postings::{self, List};
 
 /// Where the numbers of a path are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,6 +44,10 @@ pub(crate) struct NumberWriter {
 
 const FLOATS: u64 = 0;
 const INTEGERS: u64 = 1;
+const LISTS: u64 = 2;
+
+/// From this many rows a value on average, lists are smaller than packed rows.
+const MANY_ROWS: usize = 128;
 
 /// Integers below this many are exact in `i64` arithmetic, differences included.
 const INTEGER_LIMIT: f64 = (1_i64 << 62) as f64;
@@ -72,9 +78,11 @@ impl NumberWriter {
             Some([only]) => (INTEGERS, *only, 0),
             _ => (FLOATS, 0, 0),
         };
+        let entries = self.rows.len();
+        let lists = entries >= self.keys.len() * MANY_ROWS;
         let blob = &mut self.blob;
         blob.clear();
-        put_varint(blob, form);
+        put_varint(blob, form + if lists { LISTS } else { 0 });
         put_varint(blob, base as u64);
         put_varint(blob, u64::from(bits));
         put_varint(blob, (self.token_ends.len() / 4) as u64);
@@ -83,11 +91,22 @@ impl NumberWriter {
             Some(integers) => pack(blob, bits, integers.iter().map(|value| value.wrapping_sub(base) as u64)),
             None => self.keys.iter().for_each(|key| blob.extend_from_slice(&key.to_le_bytes())),
         }
-        let entries = self.rows.len();
         if entries != self.keys.len() {
             pack(blob, bits_for(entries as u64), self.starts.iter().map(|start| u64::from(*start)));
         }
-        pack(blob, row_bits(rows), self.rows.iter().map(|row| u64::from(*row)));
+        if lists {
+            let (mut offsets, mut bytes) = (Vec::new(), Vec::new());
+            for (at, start) in self.starts.iter().enumerate() {
+                let end = self.starts.get(at + 1).map_or(entries, |end| *end as usize);
+                offsets.push(bytes.len() as u64);
+                postings::encode(self.rows.get(*start as usize..end).unwrap_or(&[]), rows, &mut bytes);
+            }
+            put_varint(blob, bytes.len() as u64);
+            pack(blob, bits_for(bytes.len() as u64), offsets.into_iter());
+            blob.extend_from_slice(&bytes);
+        } else {
+            pack(blob, row_bits(rows), self.rows.iter().map(|row| u64::from(*row)));
+        }
         blob.extend_from_slice(&self.token_ordinals);
         blob.extend_from_slice(&self.token_ends);
         blob.extend_from_slice(&self.tokens);
@@ -119,8 +138,16 @@ pub(crate) struct Numbers<'a> {
     floats: &'a [u8],
     /// `None` when each value has one row.
     starts: Option<Packed<'a>>,
-    rows: Packed<'a>,
+    rows: RowForm<'a>,
+    /// Rows of the part.
+    all: u32,
     tokens: Tokens<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum RowForm<'a> {
+    Packed(Packed<'a>),
+    Lists { offsets: Packed<'a>, bytes: &'a [u8] },
 }
 
 #[derive(Clone, Copy)]
@@ -134,7 +161,8 @@ struct Tokens<'a> {
 impl<'a> Numbers<'a> {
     pub(crate) fn new(part: &'a [u8], span: &NumberSpan, rows: u32) -> Numbers<'a> {
         let mut cursor = Cursor::new(slice(part, span.bytes.offset, span.bytes.len));
-        let form = cursor.varint();
+        let form_and_rows = cursor.varint();
+        let form = form_and_rows & INTEGERS;
         let base = cursor.varint() as i64;
         let bits = cursor.varint() as u8;
         let token_count = cursor.varint() as usize;
@@ -149,15 +177,23 @@ impl<'a> Numbers<'a> {
             let bits = bits_for(entries as u64);
             Packed::new(cursor.take(packed_len(count, bits)), bits)
         });
-        let bits = row_bits(rows);
-        let rows = Packed::new(cursor.take(packed_len(entries, bits)), bits);
+        let row_form = if form_and_rows & LISTS == 0 {
+            let bits = row_bits(rows);
+            RowForm::Packed(Packed::new(cursor.take(packed_len(entries, bits)), bits))
+        } else {
+            let len = cursor.varint() as usize;
+            let bits = bits_for(len as u64);
+            let offsets = Packed::new(cursor.take(packed_len(count, bits)), bits);
+            RowForm::Lists { offsets, bytes: cursor.take(len) }
+        };
         let tokens = Tokens {
             count: token_count,
             ordinals: cursor.take(token_count * 4),
             ends: cursor.take(token_count * 4),
             text: cursor.take(token_bytes),
         };
-        Numbers { count: span.count, entries: span.entries, form, base, values, floats, starts, rows, tokens }
+        let (count, entries, all, rows) = (span.count, span.entries, rows, row_form);
+        Numbers { count, entries, form, base, values, floats, starts, rows, all, tokens }
     }
 
     /// How many distinct values.
@@ -209,10 +245,39 @@ impl<'a> Numbers<'a> {
         self.starts.map_or(ordinal as usize, |starts| starts.get(ordinal as usize) as usize)
     }
 
-    /// The rows with values of these ordinals; for each value ascending.
-    pub(crate) fn rows(&self, ordinals: Range<u32>) -> impl ExactSizeIterator<Item = u32> + use<'a> {
-        let rows = self.rows;
-        (self.start(ordinals.start)..self.start(ordinals.end)).map(move |at| rows.get(at) as u32)
+    /// How many rows have the values of these ordinals, a row with several counted for each.
+    pub(crate) fn len(&self, ordinals: &Range<u32>) -> usize {
+        self.start(ordinals.end).saturating_sub(self.start(ordinals.start))
+    }
+
+    /// The rows with a value, where they are kept as a list.
+    pub(crate) fn list(&self, ordinal: u32) -> Option<List<'a>> {
+        match self.rows {
+            RowForm::Packed(_) => None,
+            RowForm::Lists { offsets, bytes } => {
+                let start = offsets.get(ordinal as usize) as usize;
+                let count = self.len(&(ordinal..ordinal + 1)) as u32;
+                Some(List::new(count, self.all, slice(bytes, start, usize::MAX)))
+            }
+        }
+    }
+
+    /// Calls `each` with the rows that have values of these ordinals; for each value ascending.
+    pub(crate) fn each_row(&self, ordinals: Range<u32>, mut each: impl FnMut(u32)) {
+        match self.rows {
+            RowForm::Packed(rows) => {
+                (self.start(ordinals.start)..self.start(ordinals.end))
+                    .for_each(|at| each(rows.get(at) as u32));
+            }
+            RowForm::Lists { .. } => {
+                let mut rows = Vec::new();
+                for list in ordinals.filter_map(|ordinal| self.list(ordinal)) {
+                    rows.clear();
+                    list.decode(0, &mut rows);
+                    rows.iter().for_each(|row| each(*row));
+                }
+            }
+        }
     }
 
     /// The ordinals of the values within bounds.
@@ -290,7 +355,10 @@ mod tests {
             let at = at as u32;
             assert_eq!(read.decimal(at), decimals[at as usize]);
             assert_eq!(read.float(at), token.parse::<f64>().unwrap());
-            assert_eq!(read.rows(at..at + 1).collect::<Vec<_>>(), *list);
+            let mut rows = Vec::new();
+            read.each_row(at..at + 1, |row| rows.push(row));
+            assert_eq!(rows, *list);
+            assert_eq!(read.len(&(at..at + 1)), list.len());
         }
         for low in &decimals {
             for high in &decimals {
@@ -319,6 +387,8 @@ mod tests {
         check(&[("7", vec![3])]);
         check(&[("-5", vec![1, 2]), ("0", vec![0]), ("7", vec![3, 999]), ("9007199254740991", vec![4])]);
         check(&[("1", vec![5]), ("2", vec![4]), ("3", vec![3])]);
+        check(&[("1", vec![5]), ("2", (0..900).collect()), ("2.5", (0..500).map(|row| row * 2).collect())]);
+        check(&[("3", (0..1000).collect())]);
         check(&[("-0.5", vec![1]), ("1", vec![1]), ("1e300", vec![2])]);
         check(&[
             ("-1e400", vec![1]),

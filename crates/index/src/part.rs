@@ -16,17 +16,21 @@
 //! value, ascending, then their rows, packed); for each row the ordinal of its value plus one, packed; numbers. Of the
 //! words, "exists" are the rows with a `$ref` anywhere: their text is not known.
 //!
-//! A directory record, in varints: kind, length of the name, name, kinds of values, 1 if a row may have several
-//! values, exists (count, offset, length), refs (count, offset, length), dictionary (count, and offset and length of
+//! A directory record, in varints: kind, length of the name, name, kinds of values, flags (1: a row may have
+//! several values, 2: terms are cut), exists (count, offset, length), refs (count, offset, length), dictionary (count, and offset and length of
 //! postings, terms and index), hashes (count, offset, length), ordinals (width, offset, length), numbers (distinct,
 //! all, offset, length).
 
 use std::io::{self, Write};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use attestry_event::Field;
 use memmap2::Mmap;
+use parking_lot::Mutex;
+
+use crate::tally::Numbered;
 
 use crate::dict::{Dict, DictSpan, DictWriter};
 use crate::number::{NumberSpan, NumberWriter, Numbers, row_bits};
@@ -132,6 +136,8 @@ pub(crate) struct FieldSpan {
     pub(crate) kinds: Kinds,
     /// Some row may have more than one value.
     pub(crate) several: bool,
+    /// Some terms of the dictionary are not whole.
+    pub(crate) cut: bool,
     pub(crate) exists: ListSpan,
     pub(crate) refs: ListSpan,
     pub(crate) dict: DictSpan,
@@ -147,6 +153,7 @@ impl FieldSpan {
             slot,
             kinds: Kinds::default(),
             several: false,
+            cut: false,
             exists: ListSpan::default(),
             refs: ListSpan::default(),
             dict: DictSpan::default(),
@@ -163,7 +170,7 @@ impl FieldSpan {
         put_varint(out, name.len() as u64);
         out.extend_from_slice(name.as_bytes());
         put_varint(out, u64::from(self.kinds.0));
-        put_varint(out, u64::from(self.several));
+        put_varint(out, u64::from(self.several) | u64::from(self.cut) << 1);
         let mut span = |count: u64, spans: &[Span]| {
             put_varint(out, count);
             for span in spans {
@@ -186,7 +193,9 @@ impl FieldSpan {
         let name = std::str::from_utf8(cursor.take(len)).ok()?;
         let mut field = FieldSpan::new(Slot::read(kind, name)?);
         field.kinds = Kinds(cursor.varint() as u8);
-        field.several = cursor.varint() == 1;
+        let flags = cursor.varint();
+        field.several = flags & 1 != 0;
+        field.cut = flags & 2 != 0;
         let span = |cursor: &mut Cursor<'_>| Span {
             offset: cursor.varint() as usize,
             len: cursor.varint() as usize,
@@ -366,6 +375,8 @@ pub struct Part {
     keywords: [Option<u16>; Field::ALL.len()],
     /// So many of the first rows were pruned: no filter finds them.
     hidden: AtomicU32,
+    /// The values of columns under numbers that all parts share, as far as they were asked for.
+    numbered: Mutex<Vec<(Field, Arc<Numbered>)>>,
 }
 
 impl Part {
@@ -426,6 +437,7 @@ impl Part {
             fields,
             keywords,
             hidden: AtomicU32::new(0),
+            numbered: Mutex::new(Vec::new()),
             bytes,
         })
     }
@@ -503,6 +515,34 @@ impl Part {
         self.received_times().iter(self.summary.rows)
     }
 
+    /// What takes how many bytes: for measurements.
+    pub fn space(&self) -> Vec<(String, usize)> {
+        let mut space =
+            vec![("times".to_owned(), self.times.len), ("received times".to_owned(), self.received.len)];
+        for field in &self.fields {
+            let name = match &field.slot {
+                Slot::Words => "words".to_owned(),
+                Slot::Keyword(keyword) => keyword.name().to_owned(),
+                Slot::Path(path) => format!("event_data.{path}"),
+                Slot::Loose => "loose rows".to_owned(),
+            };
+            let dict = &field.dict;
+            for (what, len) in [
+                ("terms", dict.terms.len + dict.index.len),
+                ("rows of terms", dict.postings.len),
+                ("ordinals", field.ordinals.len),
+                ("numbers", field.numbers.bytes.len),
+                ("hashes", field.hashes.bytes.len),
+                ("existence", field.exists.bytes.len + field.refs.bytes.len),
+            ] {
+                if len > 0 {
+                    space.push((format!("{name}: {what}"), len));
+                }
+            }
+        }
+        space
+    }
+
     pub(crate) fn fields(&self) -> &[FieldSpan] {
         &self.fields
     }
@@ -526,6 +566,10 @@ impl Part {
             })
             .ok()?;
         self.fields.get(place)
+    }
+
+    pub(crate) fn numbered(&self) -> &Mutex<Vec<(Field, Arc<Numbered>)>> {
+        &self.numbered
     }
 
     pub(crate) fn list(&self, span: &ListSpan) -> List<'_> {

@@ -147,6 +147,16 @@ impl<'a> List<'a> {
         }
     }
 
+    /// Adds the rows to a bitmap, uncounted; `scratch` is emptied of rows, which are added too.
+    pub(crate) fn add_to(&self, bitmap: &mut Bitmap, scratch: &mut Vec<u32>) {
+        if self.is_dense() && self.count != self.rows {
+            self.bitmap_words().enumerate().for_each(|(at, bits)| bitmap.set_word(at, bits));
+        } else {
+            self.decode(0, scratch);
+        }
+        scratch.drain(..).for_each(|row| bitmap.set(row));
+    }
+
     /// How many rows follow the last full block.
     fn tail(&self) -> usize {
         if self.count <= INLINE { self.count as usize } else { self.count as usize % BLOCK }

@@ -61,6 +61,26 @@ impl Bitmap {
         }
     }
 
+    /// Like [`insert`](Bitmap::insert) without counting: [`recounted`](Bitmap::recounted) must follow.
+    #[inline]
+    pub(crate) fn set(&mut self, row: u32) {
+        if let Some(word) = self.words.get_mut((row >> 6) as usize) {
+            *word |= 1 << (row & 63);
+        }
+    }
+
+    /// Adds 64 rows, from `at × 64` on, without counting.
+    #[inline]
+    pub(crate) fn set_word(&mut self, at: usize, bits: u64) {
+        if let Some(word) = self.words.get_mut(at) {
+            *word |= bits;
+        }
+    }
+
+    pub(crate) fn recounted(self) -> Bitmap {
+        Bitmap::counted(self.words)
+    }
+
     pub(crate) fn insert_range(&mut self, range: Range<u32>) {
         for (word, mask) in masks(&range) {
             if let Some(word) = self.words.get_mut(word) {

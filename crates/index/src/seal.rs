@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
+use attestry_event::Field;
+
 use crate::build::{Builder, COLUMNS, Gathered, NONE, Number, Term, Unique, value_hash};
+use crate::dict::is_cut;
 use crate::number::compare;
 use crate::part::{FieldSpan, PartWriter, Slot, Summary};
 
@@ -37,31 +40,18 @@ const ENOUGH_VALUES: u64 = 2_048;
 /// When values are drawn from at least this many, a part of half a million rows holds nearly as many different ones.
 const MANY_VALUES: u64 = 2_000_000;
 
-/// Whether a field's values are kept as hashes only: nearly all different, and identifiers by their look, so that no
-/// one searches for a part of them.
-pub(crate) fn is_unique<'a>(
-    slot: &Slot,
-    occurrences: u64,
-    distinct: u64,
-    mut terms: impl Iterator<Item = &'a [u8]>,
-) -> bool {
+/// Shorter values cost less in the dictionary than in a table of hashes.
+const LONG_VALUE: u64 = 12;
+
+/// Whether a field's values are kept as hashes only, because nearly all of them are different and long: identifiers,
+/// and sentences, which are found by their words.
+pub(crate) fn is_unique(slot: &Slot, occurrences: u64, distinct: u64, bytes_of_terms: u64) -> bool {
     // n draws from N values give about n²/2N repetitions.
     let repetitions = occurrences.saturating_sub(distinct).max(1);
-    may_be_hashed(slot)
+    matches!(slot, Slot::Keyword(Field::RequestId) | Slot::Path(_))
         && occurrences >= ENOUGH_VALUES
         && occurrences.saturating_mul(occurrences) / (2 * repetitions) >= MANY_VALUES
-        && terms.all(is_identifier)
-}
-
-fn may_be_hashed(slot: &Slot) -> bool {
-    matches!(slot, Slot::Keyword(attestry_event::Field::RequestId) | Slot::Path(_))
-}
-
-/// UUIDs, hexadecimal and the like: no words, no separators of paths, and digits among them.
-fn is_identifier(term: &[u8]) -> bool {
-    (12..=64).contains(&term.len())
-        && term.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':'))
-        && term.iter().filter(|byte| byte.is_ascii_digit()).count() >= 4
+        && bytes_of_terms >= distinct * LONG_VALUE
 }
 
 /// The terms of all fields, field by field and sorted, with their rows.
@@ -211,6 +201,7 @@ impl Builder {
         } else if !ids.is_empty() {
             writer.dict.start(&writer.out);
             for (id, (term, rows)) in ids.iter().zip(self.with_rows(ids, turned)) {
+                field.cut |= is_cut(term);
                 let ordinal = writer.dict.push(&mut writer.out, term, rows)?;
                 if let Some(place) = ordinals.get_mut(*id as usize) {
                     *place = ordinal + 1;
@@ -251,7 +242,8 @@ impl Builder {
     fn hash_anew(&self, gathered: &Gathered, ids: &[u32]) -> bool {
         let terms = || ids.iter().filter_map(|id| self.terms.get(*id as usize));
         let occurrences = terms().map(|term| u64::from(term.count)).sum();
-        is_unique(&gathered.slot, occurrences, ids.len() as u64, terms().map(|term| self.bytes(term)))
+        let bytes = terms().map(|term| u64::from(term.len)).sum();
+        is_unique(&gathered.slot, occurrences, ids.len() as u64, bytes)
     }
 
     fn with_rows<'a>(
