@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use attestry_event::{Entry, Field, Scalar, Text, walk};
-use attestry_index::{self as index, Bounds, Filter, Part, RowSet, Target};
+use attestry_index::{self as index, Part, RowSet, Target};
 
 use crate::query::Subject;
 use crate::scope::{Running, Source};
+use crate::tally::MAX_VALUE_BYTES;
+use crate::top::having;
 use crate::{Error, query};
 
 /// A field that values are taken from.
@@ -19,9 +21,6 @@ pub(crate) enum Key {
 
 /// With more values than this in a part, its rows are read rather than each value looked up.
 const LOOKED_UP_VALUES: usize = 4096;
-
-/// The most bytes of values held for one answer.
-pub(crate) const MAX_VALUE_BYTES: usize = 64 << 20;
 
 impl Key {
     /// From a field's name, as in a query.
@@ -203,11 +202,7 @@ impl Column {
             if known.contains_key(&value) {
                 continue;
             }
-            let mut filter = Filter::Equals(target.clone(), value.clone());
-            if let Some(number) = index::Decimal::parse(&value) {
-                filter = Filter::Or(vec![filter, Filter::Number(target.clone(), Bounds::exactly(number))]);
-            }
-            let with = part.eval(&filter).possible.and(&listed);
+            let with = part.eval(&having(target, &value)).possible.and(&listed);
             let place = self.place(known, value);
             with.for_each(|row| self.pairs.push((row, place)));
         }
@@ -233,16 +228,5 @@ impl Column {
     /// Row and place of its value in [`Column::values`], ascending.
     pub(crate) fn pairs(&self) -> &[(u32, u32)] {
         &self.pairs
-    }
-
-    /// In how many rows each value is.
-    pub(crate) fn counts(&self) -> Vec<u64> {
-        let mut counts = vec![0; self.values.len()];
-        for (_, value) in &self.pairs {
-            if let Some(count) = counts.get_mut(*value as usize) {
-                *count += 1;
-            }
-        }
-        counts
     }
 }

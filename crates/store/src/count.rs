@@ -5,9 +5,10 @@ use std::sync::Arc;
 use attestry_event::Nanos;
 use attestry_index::{Part, RowSet};
 
-use crate::column::{Column, Key};
-use crate::scope::Running;
-use crate::top::Tally;
+use crate::column::{Key, read_values};
+use crate::scope::{Running, Source};
+use crate::tally::Tally;
+use crate::top::{having, tally_part};
 use crate::{Error, Scope, Store};
 
 /// The most buckets in a histogram.
@@ -153,7 +154,6 @@ impl Store {
         }
         let key = request.by.as_deref().map(Key::parse).transpose()?;
         let running = self.run(&request.scope)?;
-        let mut times = Vec::new();
         let mut found: Vec<(usize, Arc<Part>, RowSet)> = Vec::new();
         let (mut least, mut greatest) = (i64::MAX, i64::MIN);
         let mut count = 0;
@@ -161,10 +161,9 @@ impl Store {
             count += u64::from(rows.len());
             // Which events there are decides where a side without a bound begins.
             if request.scope.from.is_none() || request.scope.to.is_none() {
-                times.clear();
-                part.times_of(&rows, &mut times);
-                least = times.iter().copied().min().unwrap_or(least).min(least);
-                greatest = times.iter().copied().max().unwrap_or(greatest).max(greatest);
+                let (first, last) = times(part, &rows);
+                least = least.min(first);
+                greatest = greatest.max(last);
             }
             found.push((running.number_of(source), part.clone(), rows));
             Ok(())
@@ -192,7 +191,6 @@ impl Store {
         histogram.buckets = (0..number as i64)
             .map(|bucket| Bucket { time: start(bucket), count: 0, by: Vec::new() })
             .collect();
-        let bucket_of = |time: i64| (time.div_euclid(interval) - first) as usize;
         let mut counts = vec![0; number];
         for (_, part, rows) in &found {
             running.check()?;
@@ -202,10 +200,26 @@ impl Store {
             bucket.count = count;
         }
         if let Some(key) = key {
-            stack(&running, &key, request.by_limit, &found, &mut histogram, bucket_of)?;
+            let tally = Tally::new(&self.fingerprints);
+            stack(&running, &key, request.by_limit, &found, &mut histogram, tally)?;
         }
         Ok(histogram)
     }
+}
+
+/// The least and the greatest event time of some rows.
+fn times(part: &Part, rows: &RowSet) -> (i64, i64) {
+    if rows.len() == part.row_count() {
+        return part.times();
+    }
+    if part.times_sorted() {
+        let (first, last) = (rows.iter().next(), rows.iter_desc().next());
+        return (first.map_or(i64::MAX, |row| part.time(row)), last.map_or(i64::MIN, |row| part.time(row)));
+    }
+    let mut times = Vec::new();
+    part.times_of(rows, &mut times);
+    let (least, greatest) = (times.iter().min(), times.iter().max());
+    (least.copied().unwrap_or(i64::MAX), greatest.copied().unwrap_or(i64::MIN))
 }
 
 /// The width, the number of the first bucket (counted from 1970), and how many there are.
@@ -236,38 +250,45 @@ fn stack(
     limit: usize,
     found: &[(usize, Arc<Part>, RowSet)],
     histogram: &mut Histogram,
-    bucket_of: impl Fn(i64) -> usize,
+    mut tally: Tally<'_>,
 ) -> Result<(), Error> {
-    let mut columns: Vec<(Column, &Part)> = Vec::new();
-    let mut tally = Tally::default();
+    let mut parts: Vec<(&Source, &Arc<Part>, &RowSet, RowSet)> = Vec::new();
     for (number, part, rows) in found {
         running.check()?;
         let Some(source) = running.sources.get(*number) else { continue };
-        let column = Column::read(running, source, part, key, rows)?;
-        for (value, count) in column.values().iter().zip(column.counts()) {
-            tally.add(value.clone(), count)?;
-        }
-        columns.push((column, part));
+        let (_, unlisted) = tally_part(running, source, part, key, rows, &mut tally)?;
+        parts.push((source, part, rows, unlisted));
     }
     let total = tally.len();
-    let top = tally.into_largest(limit);
-    histogram.more_values = (total - top.len()) as u64;
-    histogram.by_values = top.into_iter().map(|(value, _)| value).collect();
-    for bucket in &mut histogram.buckets {
-        bucket.by = vec![0; histogram.by_values.len()];
-    }
-    for (column, part) in columns {
+    histogram.by_values = tally.into_largest(limit).into_iter().map(|(value, _)| value).collect();
+    histogram.more_values = (total - histogram.by_values.len()) as u64;
+    let (from, width) = (histogram.from.0, histogram.interval);
+    let mut counts = vec![vec![0_u64; histogram.buckets.len()]; histogram.by_values.len()];
+    for (source, part, rows, unlisted) in parts {
         running.check()?;
-        let place = |value: &String| histogram.by_values.iter().position(|known| known == value);
-        let places: Vec<Option<usize>> = column.values().iter().map(place).collect();
-        for (row, value) in column.pairs() {
-            if let Some(Some(place)) = places.get(*value as usize)
-                && let Some(bucket) = histogram.buckets.get_mut(bucket_of(part.time(*row)))
-                && let Some(count) = bucket.by.get_mut(*place)
-            {
-                *count += 1;
-            }
+        let listed = rows.minus(&unlisted, part.row_count());
+        for (value, counts) in histogram.by_values.iter().zip(&mut counts) {
+            let with = match key {
+                Key::Ledger if *value == *source.name => listed.clone(),
+                Key::Ledger => continue,
+                Key::Target(target) => part.eval(&having(target, value)).possible.and(&listed),
+            };
+            part.histogram(&with, from, width, counts);
         }
+        read_values(running, source, part, key, &unlisted, |row, values| {
+            let bucket = usize::try_from(part.time(row).saturating_sub(from) / width).unwrap_or(usize::MAX);
+            for (value, counts) in histogram.by_values.iter().zip(&mut counts) {
+                if let Some(count) = counts.get_mut(bucket)
+                    && values.contains(value)
+                {
+                    *count += 1;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    for (number, bucket) in histogram.buckets.iter_mut().enumerate() {
+        bucket.by = counts.iter().map(|counts| counts.get(number).copied().unwrap_or(0)).collect();
     }
     Ok(())
 }

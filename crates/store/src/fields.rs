@@ -6,7 +6,7 @@ use attestry_event::{Field, Kind, Scalar, walk};
 use attestry_index::{Filter, Kinds, Target};
 
 use crate::column::Key;
-use crate::top::Tally;
+use crate::tally::Tally;
 use crate::{Error, Scope, Store};
 
 /// The most fields in an answer.
@@ -166,7 +166,7 @@ impl Store {
     pub fn values(&self, scope: &Scope, field: &str, prefix: &str, limit: usize) -> Result<Values, Error> {
         let key = Key::parse(field)?;
         let running = self.run(scope)?;
-        let mut tally = Tally::default();
+        let mut tally = Tally::new(&self.fingerprints);
         let mut cut = false;
         let unrestricted = scope.query.is_all() && scope.from.is_none() && scope.to.is_none();
         let target = match &key {

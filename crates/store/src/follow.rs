@@ -19,6 +19,12 @@ use crate::{Rows, RowsError};
 /// The most entries added at once. More would make those before them wait longer to be found; fewer cost more for each.
 const BATCH_ROWS: u64 = 8192;
 
+/// The same in bytes: about 8192 entries of a usual size, and a bound where they are large.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// How many entries are read at once: at most 15 MiB.
+const BLOCK_ROWS: u64 = 256;
+
 /// How long the follower waits for the ledger before it looks whether it should end: the longest time a clean stop takes.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -173,23 +179,30 @@ impl Followed {
             drop(index);
             return self.rebuild("it holds more entries than the ledger");
         }
-        let wanted: Vec<u64> = (from..end.min(from.saturating_add(BATCH_ROWS))).collect();
-        if wanted.is_empty() {
-            return Ok(());
-        }
         let mut bytes = Vec::new();
-        let mut ends = Vec::with_capacity(wanted.len());
-        let mut take = |_: u64, entry: &[u8]| {
-            bytes.extend_from_slice(entry);
-            ends.push(bytes.len());
-        };
-        self.rows.read(&wanted, &mut take).map_err(Failure::Rows)?;
-        if ends.len() != wanted.len() {
-            // Pruned while they were read: the next step starts behind them.
-            if self.rows.first() > from {
-                return Ok(());
+        let mut ends = Vec::new();
+        while bytes.len() < BATCH_BYTES && (ends.len() as u64) < BATCH_ROWS {
+            let next = from + ends.len() as u64;
+            let wanted: Vec<u64> = (next..end.min(next + BLOCK_ROWS)).collect();
+            if wanted.is_empty() {
+                break;
             }
-            return Err(Failure::Short { found: ends.len(), wanted: wanted.len() });
+            let had = ends.len();
+            let mut take = |_: u64, entry: &[u8]| {
+                bytes.extend_from_slice(entry);
+                ends.push(bytes.len());
+            };
+            self.rows.read(&wanted, &mut take).map_err(Failure::Rows)?;
+            if ends.len() - had != wanted.len() {
+                // Pruned while they were read: the next step starts behind them.
+                if self.rows.first() > from {
+                    return Ok(());
+                }
+                return Err(Failure::Short { found: ends.len() - had, wanted: wanted.len() });
+            }
+        }
+        if ends.is_empty() {
+            return Ok(());
         }
         let mut start = 0;
         let mut entries = ends.iter().map(|end| {

@@ -24,6 +24,7 @@ mod stats;
 mod stop;
 mod store;
 mod tail;
+mod tally;
 mod top;
 
 pub use attestry_index::Options;
@@ -35,7 +36,7 @@ pub use follow::State;
 pub use query::*;
 pub use rows::{Rows, RowsError};
 pub use scope::Scope;
-pub use search::{Hit, MAX_PAGE, Page, SearchRequest};
+pub use search::{Hit, MAX_PAGE, MAX_PAGE_BYTES, Page, SearchRequest};
 pub use sketch::RELATIVE_ERROR;
 pub use stats::{
     Calculation, Figure, MAX_CALCULATIONS, MAX_GROUP_FIELDS, MAX_GROUPS, Stats, StatsRequest, StatsRow,
@@ -43,4 +44,5 @@ pub use stats::{
 pub use stop::Stop;
 pub use store::Store;
 pub use tail::{Arrivals, TAIL_BACKLOG, Tail};
-pub use top::{MAX_VALUES, Top};
+pub use tally::MAX_VALUES;
+pub use top::Top;

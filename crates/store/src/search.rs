@@ -18,6 +18,12 @@ use crate::{Cursor, Error, Order, Scope};
 /// The most events in a page.
 pub const MAX_PAGE: usize = 10_000;
 
+/// A page ends early when its entries take more than this, 16 MiB, so that ten thousand of the largest do not take 600.
+pub const MAX_PAGE_BYTES: usize = 16 << 20;
+
+/// How many entries are read between two looks at the size of the page: at most 15 MiB.
+const FETCH_ROWS: usize = 256;
+
 /// How many rows are taken from a part at first, when some of them must be checked; each further time twice as many.
 const FIRST_CHUNK: usize = 64;
 
@@ -40,7 +46,7 @@ pub struct SearchRequest {
 /// A page of events.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The events, in order.
+    /// The events, in order. Fewer than asked for when they take more than [`MAX_PAGE_BYTES`].
     pub hits: Vec<Hit>,
     /// Where the next page begins; `None` when this is the last.
     pub next: Option<Cursor>,
@@ -104,14 +110,16 @@ pub(crate) fn search(running: &Running<'_>, request: &SearchRequest) -> Result<P
         best.take_from(running, number, source, part)?;
     }
     let mut ranks = best.heap.into_sorted_vec();
-    let more = ranks.len() > request.limit;
+    let mut more = ranks.len() > request.limit;
     ranks.truncate(request.limit);
-    let next = ranks.last().filter(|_| more).and_then(|last| {
-        let (time, source, index) = rank(request.order, *last);
-        let ledger = running.sources.get(source as usize)?.name.to_string();
-        Some(Cursor { order: request.order, after: Place { time, ledger, index } })
+    let places: Vec<Rank> = ranks.into_iter().map(|found| rank(request.order, found)).collect();
+    let (hits, read) = fetch(running, &places)?;
+    more |= read < places.len();
+    let last = places.get(read.wrapping_sub(1)).filter(|_| more);
+    let next = last.and_then(|(time, source, index)| {
+        let ledger = running.sources.get(*source as usize)?.name.to_string();
+        Some(Cursor { order: request.order, after: Place { time: *time, ledger, index: *index } })
     });
-    let hits = fetch(running, ranks.into_iter().map(|found| rank(request.order, found)).collect())?;
     Ok(Page { hits, next, behind: running.behind })
 }
 
@@ -236,31 +244,44 @@ impl Iterator for Drain {
     }
 }
 
-/// Reads the entries of places in the page's order. Those pruned since they were found are left out.
-pub(crate) fn fetch(running: &Running<'_>, places: Vec<Rank>) -> Result<Vec<Hit>, Error> {
+/// Reads the entries of places, in their order, until they take [`MAX_PAGE_BYTES`]; gives also how many places were dealt with.
+/// Entries that were pruned since they were found are left out.
+pub(crate) fn fetch(running: &Running<'_>, places: &[Rank]) -> Result<(Vec<Hit>, usize), Error> {
+    let (mut hits, mut bytes, mut read) = (Vec::with_capacity(places.len()), 0, 0);
+    for block in places.chunks(FETCH_ROWS) {
+        if bytes >= MAX_PAGE_BYTES {
+            break;
+        }
+        let found = fetch_block(running, block)?;
+        bytes += found.iter().map(|hit| hit.entry.len()).sum::<usize>();
+        hits.extend(found);
+        read += block.len();
+    }
+    Ok((hits, read))
+}
+
+fn fetch_block(running: &Running<'_>, places: &[Rank]) -> Result<Vec<Hit>, Error> {
     let mut hits: Vec<Option<Hit>> = vec![None; places.len()];
     for (number, source) in running.sources.iter().enumerate() {
-        let mut wanted: Vec<(u64, usize, i64)> = places
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, of, _))| *of as usize == number)
-            .map(|(slot, (time, _, index))| (*index, slot, *time))
-            .collect();
-        wanted.sort_unstable();
-        for block in wanted.chunks(LAST_CHUNK) {
-            running.check()?;
-            let indexes: Vec<u64> = block.iter().map(|(index, ..)| *index).collect();
-            let read = source.rows.read(&indexes, &mut |index, entry| {
-                let Ok(at) = block.binary_search_by_key(&index, |(index, ..)| *index) else { return };
-                if let Some((_, slot, time)) = block.get(at)
-                    && let Some(hit) = hits.get_mut(*slot)
-                {
-                    let (ledger, event_time) = (source.name.clone(), Nanos(*time));
-                    *hit = Some(Hit { ledger, index, event_time, entry: entry.to_vec() });
-                }
-            });
-            read.map_err(|error| Error::rows(&source.name, error))?;
+        running.check()?;
+        let of_source = places.iter().enumerate().filter(|(_, (_, of, _))| *of as usize == number);
+        let mut wanted: Vec<(u64, usize, i64)> =
+            of_source.map(|(slot, (time, _, index))| (*index, slot, *time)).collect();
+        if wanted.is_empty() {
+            continue;
         }
+        wanted.sort_unstable();
+        let indexes: Vec<u64> = wanted.iter().map(|(index, ..)| *index).collect();
+        let read = source.rows.read(&indexes, &mut |index, entry| {
+            let Ok(at) = wanted.binary_search_by_key(&index, |(index, ..)| *index) else { return };
+            if let Some((_, slot, time)) = wanted.get(at)
+                && let Some(hit) = hits.get_mut(*slot)
+            {
+                let (ledger, event_time) = (source.name.clone(), Nanos(*time));
+                *hit = Some(Hit { ledger, index, event_time, entry: entry.to_vec() });
+            }
+        });
+        read.map_err(|error| Error::rows(&source.name, error))?;
     }
     Ok(hits.into_iter().flatten().collect())
 }

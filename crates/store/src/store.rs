@@ -13,6 +13,7 @@ use crate::follow::{Followed, State};
 use crate::scope::Running;
 use crate::search::search;
 use crate::signal::Signal;
+use crate::tally::Fingerprints;
 use crate::{Error, Page, Rows, Scope, SearchRequest};
 
 /// Finds events of several ledgers. Searching needs `&self` only, from any number of threads; it blocks, so an asynchronous
@@ -21,6 +22,7 @@ pub struct Store {
     /// In the order of their names.
     pub(crate) ledgers: Vec<Arc<Followed>>,
     pub(crate) any: Arc<Signal>,
+    pub(crate) fingerprints: Fingerprints,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -41,7 +43,7 @@ impl Store {
         };
         let mut ledgers: Vec<Arc<Followed>> = ledgers.into_iter().map(follow).collect();
         ledgers.sort_by(|left, right| left.name.cmp(&right.name));
-        let store = Store { ledgers, any, threads: Mutex::default() };
+        let store = Store { ledgers, any, fingerprints: Fingerprints::default(), threads: Mutex::default() };
         for ledger in &store.ledgers {
             let followed = ledger.clone();
             let thread = thread::Builder::new()

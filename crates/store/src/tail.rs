@@ -78,9 +78,10 @@ impl Tail {
                 rows.for_each(|row| found.push((part.time(row), 0, first + u64::from(row))));
             }
             let too_many = found.len().saturating_sub(TAIL_BACKLOG);
-            let after_these = found.get(too_many + room).map(|(.., index)| *index);
-            let shown: Vec<_> = found.into_iter().skip(too_many).take(room).collect();
-            arrivals.hits.extend(fetch(&running, shown)?);
+            let wanted: Vec<_> = found.iter().skip(too_many).take(room).copied().collect();
+            let (hits, read) = fetch(&running, &wanted)?;
+            arrivals.hits.extend(hits);
+            let after_these = found.get(too_many + read).map(|(.., index)| *index);
             arrivals.dropped += too_many as u64;
             arrivals.more |= after_these.is_some();
             read_to.push(after_these.unwrap_or(end.max(next)));
