@@ -26,6 +26,9 @@ const SEARCHES: usize = 4;
 /// How many searches wait for their turn before more are refused.
 const SEARCHES_WAITING: usize = 256;
 
+/// How many exports run at once; each has a thread for as long as its reader takes.
+const EXPORTS: usize = 16;
+
 /// How many tails are open at once; each holds a connection and looks for news every second.
 const TAILS: usize = 256;
 
@@ -49,6 +52,8 @@ pub(crate) struct App {
     pub(crate) searches: Arc<Semaphore>,
     /// A permit a search that waits for its turn.
     pub(crate) searches_waiting: Arc<Semaphore>,
+    /// A permit a running export.
+    pub(crate) exports: Arc<Semaphore>,
     /// A permit an open tail.
     pub(crate) tails: Arc<Semaphore>,
     /// A permit a password being hashed.
@@ -87,6 +92,7 @@ impl App {
             budget: Arc::new(Budget::new()),
             searches: Arc::new(Semaphore::new(SEARCHES)),
             searches_waiting: Arc::new(Semaphore::new(SEARCHES_WAITING)),
+            exports: Arc::new(Semaphore::new(EXPORTS)),
             tails: Arc::new(Semaphore::new(TAILS)),
             passwords: Arc::new(Semaphore::new(PASSWORDS)),
             keys_used: Mutex::default(),

@@ -1,10 +1,9 @@
 //! Handing a batch to a ledger and waiting, without a thread, until it is durable and can be found.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attestry_event::Batch;
-use attestry_ledger::{Ledger, OnConflict, Outcome, Refusal, Submission};
+use attestry_ledger::{Ledger, OnConflict, Outcome, Refusal, Signed, Submission};
 use tokio::sync::oneshot;
 
 use crate::app::App;
@@ -15,7 +14,10 @@ use crate::problem::{Kind, Problem};
 const INDEX_WAIT: Duration = Duration::from_secs(10);
 
 /// How long `wait=checkpoint` waits.
-const CHECKPOINT_WAIT: Duration = Duration::from_secs(15);
+pub(crate) const CHECKPOINT_WAIT: Duration = Duration::from_secs(15);
+
+/// How often is looked for the checkpoint.
+const SIGNED_POLL: Duration = Duration::from_millis(10);
 
 /// Submits the batch and waits for the ledger's answer.
 pub(crate) async fn submit(ledger: &Ledger, batch: Batch, on_conflict: OnConflict) -> Outcome {
@@ -36,14 +38,25 @@ pub(crate) async fn searchable(app: &App, ledger: &str, end: u64) -> bool {
     matches!(reached, Ok(Ok(_)))
 }
 
-/// Waits until a checkpoint covers `end` entries.
-pub(crate) async fn signed(ledger: &Arc<Ledger>, end: u64) -> Result<(), Problem> {
-    let ledger = Arc::clone(ledger);
-    let signed = crate::app::blocking(move || Ok(ledger.wait_signed(end, CHECKPOINT_WAIT))).await?;
-    if signed { Ok(()) } else { Err(unsigned()) }
+/// Waits until a checkpoint covers `end` entries, and gives it; `None` when there is none in time.
+///
+/// Looks again and again instead of blocking a thread: as many may wait here as there are connections, and threads that
+/// may block are fewer.
+pub(crate) async fn signed(ledger: &Ledger, end: u64, wait: Duration) -> Option<Signed> {
+    // Has the signer hurry; does not wait itself.
+    ledger.wait_signed(end, Duration::ZERO);
+    let deadline = Instant::now() + wait;
+    loop {
+        let signed = ledger.signed().filter(|signed| signed.size >= end);
+        if signed.is_some() || Instant::now() >= deadline {
+            return signed;
+        }
+        tokio::time::sleep(SIGNED_POLL).await;
+    }
 }
 
-fn unsigned() -> Problem {
+/// The answer to `wait=checkpoint` when no checkpoint came.
+pub(crate) fn unsigned() -> Problem {
     let detail = "the events are stored and can be found, but no checkpoint covers them yet; sending them again with \
                   their event_id stores nothing twice";
     Problem::new(Kind::Unavailable, detail).retry_after(5)

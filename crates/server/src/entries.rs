@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestry_event::{Entry, Event, is_id};
+use attestry_event::{Entry, Event, Scalar, Text, is_id, walk};
 use attestry_ledger::{Ledger, ReadError};
 use attestry_store::{Query as Search, Row};
 use attestry_tlog::leaf_hash;
@@ -15,11 +15,15 @@ use serde_json::value::RawValue;
 
 use crate::app::{App, blocking};
 use crate::auth::{Caller, Scope, whole_ledger};
+use crate::commit::signed;
 use crate::log::unreadable;
 use crate::problem::{Problem, ProblemDetails};
 
 /// How long a proof waits for a checkpoint that covers its entry.
 const SIGN_WAIT: Duration = Duration::from_secs(5);
+
+/// The header with a large value's salt.
+const SALT_HEADER: HeaderName = HeaderName::from_static("x-attestry-salt");
 
 /// How many other addresses of an id are listed.
 const ALSO_MAX: usize = 100;
@@ -93,11 +97,8 @@ pub(crate) async fn proof_by_id(
     if scope.filter.is_some() {
         return Err(Problem::forbidden("a filtered key or user gets no raw log and no proofs"));
     }
-    blocking(move || {
-        let newest = find(&scope, &id)?.pop().ok_or_else(|| no_event(&id))?;
-        prove(&newest.ledger, newest.index)
-    })
-    .await
+    let newest = blocking(move || find(&scope, &id)?.pop().ok_or_else(|| no_event(&id))).await?;
+    prove(newest.ledger, newest.index).await
 }
 
 /// An event by its address.
@@ -136,6 +137,26 @@ pub(crate) async fn raw(
     blocking(move || Ok(json(read(&scope, index)?.entry))).await
 }
 
+/// A large value of an entry: the text that a `$ref` in it stands for.
+///
+/// SHA-256(salt ‖ text) is the reference; the salt is in `X-Attestry-Salt`, hexadecimal.
+#[utoipa::path(
+    get,
+    path = "/ledgers/{ledger}/entries/{index}/values/{hash}",
+    tag = "events",
+    params(("ledger" = String, Path), ("index" = u64, Path), ("hash" = String, Path, description = "What stands behind `sha256:`")),
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ProblemDetails, content_type = "application/problem+json"))
+)]
+pub(crate) async fn value(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Path((name, index, hash)): Path<(String, u64, String)>,
+) -> Result<Response, Problem> {
+    let scope = caller.scope(&app, Some(&name))?;
+    record(&app, &caller, &format!("{name}/{index}"))?;
+    blocking(move || read_value(&read(&scope, index)?, &hash)).await
+}
+
 /// The proof of an entry (C2SP tlog-proof@v1); for anybody when the ledger is public.
 #[utoipa::path(
     get,
@@ -150,7 +171,7 @@ pub(crate) async fn proof_by_index(
     Path((name, index)): Path<(String, u64)>,
 ) -> Result<Response, Problem> {
     let ledger = whole_ledger(&app, caller.as_ref(), &name)?;
-    blocking(move || prove(&ledger, index)).await
+    prove(ledger, index).await
 }
 
 fn record(app: &App, caller: &Caller, what: &str) -> Result<(), Problem> {
@@ -206,6 +227,47 @@ fn read(scope: &Scope, index: u64) -> Result<Found, Problem> {
     Ok(Found { ledger: Arc::clone(ledger), index, entry })
 }
 
+fn read_value(found: &Found, hash: &str) -> Result<Response, Problem> {
+    let missing = || Problem::not_found("this entry refers to no such value, or the value was erased");
+    // Only what this entry refers to: a hash alone, of an entry that the caller may not see, opens nothing.
+    let entry = Entry::parse(&found.entry).map_err(|error| Problem::internal(&error))?;
+    let wanted = digest(hash).ok_or_else(missing)?;
+    let mut refers = matches!(entry.message(), Some(Text::Ref { hash, .. }) if hash == wanted);
+    let walked = walk(entry.event_data().unwrap_or(b"{}"), &mut |_: &str, scalar: Scalar<'_>| {
+        refers |= matches!(scalar, Scalar::Ref { hash, .. } if hash == wanted);
+    });
+    walked.map_err(|error| Problem::internal(&error))?;
+    if !refers {
+        return Err(missing());
+    }
+    let value = found.ledger.value(&wanted).map_err(|error| unreadable(&error))?.ok_or_else(missing)?;
+    let salt: String = value.salt.iter().map(|byte| format!("{byte:02x}")).collect();
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // Hexadecimal digits always are a header value.
+        (SALT_HEADER, HeaderValue::from_str(&salt).unwrap_or(HeaderValue::from_static(""))),
+    ];
+    Ok((headers, value.content).into_response())
+}
+
+/// Reads 64 lower-case hexadecimal digits.
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = digit(*pair.first()?)? << 4 | digit(*pair.last()?)?;
+    }
+    Some(bytes)
+}
+
 fn visible(ledger: &Ledger, index: u64, bytes: &[u8], filter: Option<&Search>) -> bool {
     let Some(filter) = filter else { return true };
     let value_of = |hash: &[u8; 32]| ledger.value(hash).ok().flatten().map(|value| value.content);
@@ -237,12 +299,16 @@ fn json(bytes: Vec<u8>) -> Response {
     (StatusCode::OK, headers, bytes).into_response()
 }
 
-fn prove(ledger: &Ledger, index: u64) -> Result<Response, Problem> {
+async fn prove(ledger: Arc<Ledger>, index: u64) -> Result<Response, Problem> {
     if index >= ledger.size() {
         return Err(Problem::not_found(format!("there is no entry {index}")));
     }
     // When this is not signed in time the proof itself says so.
-    ledger.wait_signed(index + 1, SIGN_WAIT);
+    signed(&ledger, index + 1, SIGN_WAIT).await;
+    blocking(move || build_proof(&ledger, index)).await
+}
+
+fn build_proof(ledger: &Ledger, index: u64) -> Result<Response, Problem> {
     let proof = ledger.prove(index).map_err(|error| unreadable(&error))?;
     let name = format!("attachment; filename=\"{}-{index}.tlog-proof\"", ledger.name());
     let headers: [(HeaderName, HeaderValue); 3] = [

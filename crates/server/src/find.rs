@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{App, blocking};
 use crate::auth::Caller;
+use crate::body::overloaded;
 use crate::csv;
 use crate::params::Params;
 use crate::problem::{Problem, ProblemDetails, chain};
@@ -183,6 +184,8 @@ async fn export(
     // An export may take as long as its reader; it ends when the reader leaves.
     let scope = Scope { stop: Stop::never(), ..which.scope(&app, &caller)? };
     let kind = if form == Form::Csv { "csv" } else { "ndjson" };
+    let place = Arc::clone(&app.exports).try_acquire_owned();
+    let place = place.map_err(|_| overloaded("too many exports are running"))?;
     let permit = search::turn(&app).await?;
     let (working, counted) = (Arc::clone(&app), scope.clone());
     let stop = StopOnDrop(scope.stop.clone());
@@ -197,7 +200,7 @@ async fn export(
     app.audit.record_durably(event).await?;
     let (pieces, body) = stream::body();
     tokio::task::spawn_blocking(move || {
-        let _stop = stop;
+        let _held = (stop, place);
         let request = SearchRequest { scope, order, limit: EXPORT_PAGE, cursor };
         if let Err(error) = send_all(&app, request, limit, form, &pieces) {
             tracing::warn!(error = chain(&error), "an export was broken off");

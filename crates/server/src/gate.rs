@@ -53,7 +53,10 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, mut request: Request, next
     if app.names.secure {
         headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(HSTS);
     }
-    app.metrics.request(&method, route.as_deref().unwrap_or("other"), response.status(), started.elapsed());
+    let (route, status, took) = (route.as_deref().unwrap_or("other"), response.status(), started.elapsed());
+    app.metrics.request(&method, route, status, took);
+    // The route, not the address: that may hold what people searched for.
+    tracing::debug!(%method, route, status = status.as_u16(), ?took, "answered");
     response
 }
 

@@ -20,7 +20,7 @@ use crate::accounts::Key;
 use crate::app::{App, blocking, known_ledger};
 use crate::auth::Caller;
 use crate::body::{self, Encoding};
-use crate::commit::{refused, searchable, signed, submit};
+use crate::commit::{CHECKPOINT_WAIT, refused, searchable, signed, submit, unsigned};
 use crate::params::Params;
 use crate::problem::{Kind, Problem, ProblemDetails};
 use crate::split::Events;
@@ -199,8 +199,8 @@ pub(crate) async fn post(
     meter.stage("index", committed.elapsed());
     let checkpoint = match query.wait {
         Some(Wait::Checkpoint) => {
-            signed(&ledger, stored.end).await?;
-            ledger.signed().map(|signed| signed.note)
+            let signed = signed(&ledger, stored.end, CHECKPOINT_WAIT).await;
+            Some(signed.ok_or_else(unsigned)?.note)
         }
         None => None,
     };

@@ -36,6 +36,9 @@ pub(crate) struct LedgerAnswer {
     retention_days: Option<u64>,
     /// How many entries searches find.
     indexed: u64,
+    /// Why the search index does not follow at the moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index_failure: Option<String>,
     /// The last verification.
     last_verify: Option<VerifyStatus>,
 }
@@ -140,7 +143,8 @@ fn answer(app: &App, part: &LedgerPart) -> LedgerAnswer {
         bytes: sizes.sealed_bytes + sizes.tail_bytes,
         public: part.public,
         retention_days: part.retention.map(|retention| retention.as_secs() / 86_400),
-        indexed: state.map_or(0, |state| state.indexed),
+        indexed: state.as_ref().map_or(0, |state| state.indexed),
+        index_failure: state.and_then(|state| state.failure),
         last_verify: app.operations.last_verify(ledger.name()),
     }
 }

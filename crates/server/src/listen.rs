@@ -28,8 +28,11 @@ const HEAD_WAIT: Duration = Duration::from_secs(60);
 /// How long a TLS handshake may take.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 
-/// The most bytes of a request's line and headers, and how much of a body is read at a time.
-const HEAD_BYTES: usize = 512 << 10;
+/// The most bytes of a request's line and headers.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// How much of a body is read at a time, at most.
+const READ_BYTES: usize = 512 << 10;
 
 /// How long requests under way get to end when the server stops.
 pub(crate) const GRACE: Duration = Duration::from_secs(20);
@@ -112,7 +115,8 @@ impl Connection {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_WAIT)
-            .max_buf_size(HEAD_BYTES)
+            .max_header_size(HEAD_BYTES)
+            .max_buf_size(READ_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, %peer, "a connection ended early");

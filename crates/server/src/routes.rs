@@ -26,6 +26,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(entries::proof_by_id))
         .routes(routes!(entries::by_index))
         .routes(routes!(entries::raw))
+        .routes(routes!(entries::value))
         .routes(routes!(entries::proof_by_index))
         .routes(routes!(aggregate::count))
         .routes(routes!(aggregate::histogram))

@@ -1,6 +1,6 @@
 //! The server as a whole: bound, run, stopped.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -84,24 +84,6 @@ impl Server {
     /// The link that makes the first user, while there is none. Never to be logged.
     pub fn setup_link(&self) -> Option<&SetupLink> {
         self.setup.as_ref()
-    }
-
-    /// Says on the terminal, if the standard error is one, where the page is and how to make the first user.
-    pub fn greet(&self) -> io::Result<()> {
-        let mut terminal = io::stderr();
-        if !terminal.is_terminal() {
-            return Ok(());
-        }
-        writeln!(terminal, "Attestry is at {}", self.url)?;
-        match &self.setup {
-            Some(link) => writeln!(
-                terminal,
-                "Make the first user within 15 minutes:\n  {}\n(also in {}, until it was used)",
-                link.url,
-                link.file.display()
-            ),
-            None => Ok(()),
-        }
     }
 
     /// Answers requests until `stop`; then ends those under way and writes what is to be recorded. The ledgers and the

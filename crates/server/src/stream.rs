@@ -2,13 +2,18 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 /// How many pieces may wait for a slow reader; whoever writes then waits too.
 const PIECES: usize = 4;
+
+/// How long a reader may take nothing before it is given up.
+const STALL_MAX: Duration = Duration::from_secs(60);
 
 /// The reader left, or the answer was broken off.
 #[derive(Debug)]
@@ -23,9 +28,11 @@ pub(crate) struct BrokenOff;
 pub(crate) struct Pieces(mpsc::Sender<Result<Bytes, BrokenOff>>);
 
 impl Pieces {
-    /// Hands a piece over; waits, on a thread that may block, while the reader is slow.
+    /// Hands a piece over; waits, on a thread of the runtime that may block, while the reader is slow, but not for one that
+    /// reads nothing at all.
     pub(crate) fn send_blocking(&self, piece: Vec<u8>) -> Result<(), Gone> {
-        self.0.blocking_send(Ok(piece.into())).map_err(|_| Gone)
+        let sending = self.0.send_timeout(Ok(piece.into()), STALL_MAX);
+        Handle::current().block_on(sending).map_err(|_| Gone)
     }
 
     /// The same for a task.
@@ -40,8 +47,8 @@ impl Pieces {
 
     /// Ends the answer as incomplete.
     pub(crate) fn break_off(&self) {
-        // A reader that left needs no error.
-        let _ = self.0.blocking_send(Err(BrokenOff));
+        // A reader that left needs no error, one that reads nothing gets none.
+        let _ = Handle::current().block_on(self.0.send_timeout(Err(BrokenOff), STALL_MAX));
     }
 }
 

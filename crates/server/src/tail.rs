@@ -34,7 +34,7 @@ const BATCH: usize = 200;
 /// Follow events.
 ///
 /// Server-sent events: `event` with `{"ledger","index","event"}`, `dropped` with `{"count"}` when the reader was too slow for some,
-/// `error` with a problem before the stream ends by itself. A comment every 15 s keeps the connection open.
+/// `end` with a problem before the server ends the stream. A comment every 15 s keeps the connection open.
 #[utoipa::path(
     get,
     path = "/tail",
@@ -106,7 +106,7 @@ async fn follow(mut following: Following) {
                 arrivals.more || !arrivals.hits.is_empty()
             }
             Err(why) => {
-                let _: Result<(), Gone> = following.pieces.send(error_event(why)).await;
+                let _: Result<(), Gone> = following.pieces.send(end_event(why)).await;
                 return;
             }
         };
@@ -165,9 +165,10 @@ fn write(out: &mut Vec<u8>, arrivals: &Arrivals, tail: &Tail) {
     }
 }
 
-fn error_event(detail: &'static str) -> Vec<u8> {
+/// Not named `error`: browsers fire that one themselves when a connection breaks.
+fn end_event(detail: &'static str) -> Vec<u8> {
     let text = Problem::new(Kind::Unavailable, detail).open_json();
-    format!("event: error\ndata: {text}}}\n\n").into_bytes()
+    format!("event: end\ndata: {text}}}\n\n").into_bytes()
 }
 
 /// Reads `audit:17,logs:4`; what is malformed is left out, and that ledger's tail then begins now.
@@ -195,9 +196,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_one_event() {
-        let event = String::from_utf8(error_event("gone")).unwrap();
-        assert!(event.starts_with("event: error\ndata: {\"type\":"), "{event}");
+    fn the_end_is_one_event() {
+        let event = String::from_utf8(end_event("gone")).unwrap();
+        assert!(event.starts_with("event: end\ndata: {\"type\":"), "{event}");
         assert!(event.ends_with("\"detail\":\"gone\"}\n\n"), "{event}");
     }
 }

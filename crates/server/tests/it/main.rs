@@ -7,6 +7,8 @@
 mod bodies;
 mod client;
 mod script;
+mod starting;
+mod tails;
 mod world;
 
 use script::check;

@@ -10,7 +10,8 @@ use attestry_event::{ManualClock, Nanos};
 use attestry_ledger::{DataDir, Options};
 use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey, Role};
 use attestry_server::{
-    Config, LedgerPart, LedgerRows, Operations, Parts, Server, SourceStatus, VerifyStatus,
+    Config, DEFAULT_LISTEN, LedgerPart, LedgerRows, Operations, Parts, ServeError, Server, SourceStatus,
+    VerifyStatus,
 };
 use attestry_store::{Rows, Store};
 use tokio::runtime::Runtime;
@@ -59,15 +60,19 @@ impl World {
     /// The ledgers `audit`, `logs` and the public `open`; a key of each sort; the administrator `root`, the reader `rita`
     /// who sees alice only; no other user.
     pub(crate) fn new() -> World {
-        World::with(Config::default(), true)
+        World::with(Config::default(), true, Options::default())
     }
 
-    pub(crate) fn with(config: Config, people: bool) -> World {
+    pub(crate) fn with(config: Config, people: bool, options: Options) -> World {
+        World::try_with(config, people, options).unwrap()
+    }
+
+    pub(crate) fn try_with(config: Config, people: bool, options: Options) -> Result<World, ServeError> {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(Nanos::parse(START).unwrap()));
         let data = DataDir::open(&dir.path().join("data")).unwrap();
         let ledger = |name: &str| {
-            let (ledger, _) = data.ledger(name, clock.clone(), Options::default()).unwrap();
+            let (ledger, _) = data.ledger(name, clock.clone(), options.clone()).unwrap();
             LedgerPart { ledger: Arc::new(ledger), public: name == "open", retention: None }
         };
         let ledgers = vec![ledger("audit"), ledger("logs"), ledger("open")];
@@ -93,15 +98,16 @@ impl World {
             operations: Arc::new(Nothing),
         };
         let runtime = Runtime::new().unwrap();
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..config };
-        let server = runtime.block_on(Server::bind(config, parts)).unwrap();
+        let listen =
+            if config.listen == DEFAULT_LISTEN { "127.0.0.1:0".parse().unwrap() } else { config.listen };
+        let server = runtime.block_on(Server::bind(Config { listen, ..config }, parts))?;
         let address = server.address();
         names.insert("address".to_owned(), address.to_string());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = runtime.spawn(server.run(async {
             let _ = stopped.await;
         }));
-        World {
+        Ok(World {
             address,
             accounts,
             clock,
@@ -112,7 +118,7 @@ impl World {
             _store: store,
             _data: data,
             dir,
-        }
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
