@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use attestry_event::{LargeValue, Nanos};
+use attestry_event::{Batch, LargeValue, Nanos};
 use attestry_tlog::Hash;
 
 /// The entries of one commit, in index order, laid out as a C2SP entry bundle: the same bytes go to the journal, into a
@@ -60,6 +60,15 @@ impl Chunk {
         self.event_times.truncate(nth);
         self.id_hashes.truncate(nth);
         self.values.truncate(values);
+    }
+
+    /// Makes room for batches at once: megabytes that grow step by step are copied, and their pages cleared, several times.
+    pub(crate) fn reserve<'a>(&mut self, batches: impl Iterator<Item = &'a Batch> + Clone) {
+        let rows = batches.clone().map(Batch::len).sum();
+        self.bundle.reserve_exact(batches.map(|batch| batch.bytes.len()).sum::<usize>() + 2 * rows);
+        self.starts.reserve_exact(rows);
+        self.event_times.reserve_exact(rows);
+        self.id_hashes.reserve_exact(rows);
     }
 
     /// Appends one entry and gives where its bytes begin in the bundle.

@@ -36,6 +36,7 @@ impl<D: Disk> Core<D> {
     pub(crate) fn commit(&self, sequencer: &mut Sequencer, group: Vec<Submission>) {
         let received_at = self.clock.now().max(sequencer.last_received);
         let mut chunk = Chunk { first: self.size(), received_at, ..Chunk::default() };
+        chunk.reserve(group.iter().map(|submission| &submission.batch));
         let mut answers = Vec::with_capacity(group.len());
 
         // Stage. Ids go into the table at once, so that the group's own events meet each other there.
