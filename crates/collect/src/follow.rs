@@ -247,7 +247,7 @@ impl Follower {
     }
 
     fn open(&mut self, member: Member, now: Nanos) {
-        // A pipe would block in open, a device is no log: looked at before, and again through the handle below.
+        // A pipe would block in open, and a device is no log.
         let Ok(meta) = fs::metadata(&member.path) else { return };
         if !meta.is_file() || meta.len() == 0 {
             return;

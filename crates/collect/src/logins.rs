@@ -240,7 +240,8 @@ impl Logins {
         let mut event = Event::new("login.failure", user.as_str());
         event.severity = Some(4);
         event.outcome = Some(Outcome::Failure);
-        event.message = Some(format!("{user} failed to log in{place}"));
+        let who = if user == "-" { "somebody" } else { &user };
+        event.message = Some(format!("{who} failed to log in{place}"));
         put_some(&mut event, "remote_host", some(&utmp.host));
         if let Some(address) = address {
             event.source_ip_address = Some(address);

@@ -284,6 +284,11 @@ impl Running {
         self.thread.is_finished()
     }
 
+    /// Tells it to end, and does not wait: to end several at once.
+    pub fn signal(&self) {
+        self.stop.stop();
+    }
+
     /// Tells it to end, and waits for that. An outlet that blocks must be released first.
     pub fn stop(self) {
         self.stop.stop();

@@ -105,7 +105,7 @@ fn failed_names_are_hashed_unless_they_are_accounts() {
     let messages: Vec<String> =
         host.kept.events.lock().unwrap().iter().filter_map(|event| event.message.clone()).collect();
     assert_eq!(messages[0], "alice failed to log in on ssh:notty from 192.0.2.7");
-    assert_eq!(messages[2], "- failed to log in on tty1");
+    assert_eq!(messages[2], "somebody failed to log in on tty1");
     let kept = format!("{:?}", host.kept.events.lock().unwrap());
     assert!(!kept.contains("hunter2"));
 }

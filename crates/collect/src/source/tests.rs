@@ -100,6 +100,7 @@ fn a_resident_source_looks_at_once_and_ends_when_told() {
         thread::sleep(Duration::from_millis(5));
     }
     assert!(running.status().last_event().is_some() && !running.ended());
+    running.signal();
     running.stop();
     assert!(started.elapsed() < Duration::from_secs(10), "not after its 60 s");
 }
