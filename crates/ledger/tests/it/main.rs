@@ -141,7 +141,7 @@ fn what_was_stored_is_read_and_proved_for_ever() {
         for (index, entry) in entries.iter().enumerate().skip(first as usize) {
             let index = index as u64;
             assert_eq!(&ledger.with_entry(index, <[u8]>::to_vec).unwrap(), entry, "{stage}: {index}");
-            if index % 37 == 0 || index + 1 == size {
+            if index.is_multiple_of(37) || index + 1 == size {
                 let proof = ledger.prove(index).unwrap();
                 assert_eq!(proof.verify(entry, &key).unwrap().size, size, "{stage}: {index}");
             }
