@@ -431,3 +431,51 @@ fn what_cannot_be_checked_says_so() {
     fs::write(dir.path().join("FORMAT"), "attestry-data 2\n").unwrap();
     assert!(matches!(check(), Err(CannotCheck::Newer(_))));
 }
+
+/// Whatever byte of a sealed segment, a value file, the key or the checkpoint is changed, it is noticed, and nothing panics.
+/// In the journal there is room that means nothing; there it is only the latter.
+#[test]
+fn any_changed_byte_is_noticed() {
+    use attestry_verify::{Options, directory};
+    let dir = tempfile::tempdir().unwrap();
+    let mut model = Model::sample();
+    model.segments = vec![0..256, 256..SEALED];
+    model.write(dir.path());
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for (folder, ending, must) in
+        [("segments", "seg", true), ("segments", "val", true), ("wal", "jnl", false)]
+    {
+        for path in files(dir.path(), folder, ending) {
+            let honest = fs::read(&path).unwrap();
+            for _ in 0..25 {
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let (at, bit) = ((random >> 32) as usize % honest.len(), random >> 29 & 7);
+                let mut bytes = honest.clone();
+                bytes[at] ^= 1 << bit;
+                fs::write(&path, bytes).unwrap();
+                let code = directory(dir.path(), &Options::default()).unwrap().exit_code();
+                assert!(code == 1 || !must, "bit {bit} of byte {at} of {}", path.display());
+                fs::write(&path, &honest[..at]).unwrap();
+                let code = directory(dir.path(), &Options::default()).unwrap().exit_code();
+                assert!(code == 1 || !must, "{} cut at {at}", path.display());
+            }
+            fs::write(&path, honest).unwrap();
+        }
+    }
+    for name in ["vkey", "checkpoint"] {
+        let path = ledger(dir.path()).join(name);
+        let honest = fs::read(&path).unwrap();
+        for at in 0..honest.len() - 1 {
+            let mut bytes = honest.clone();
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(
+                directory(dir.path(), &Options::default()).unwrap().exit_code(),
+                1,
+                "byte {at} of {name}"
+            );
+        }
+        fs::write(&path, honest).unwrap();
+    }
+}

@@ -1,7 +1,6 @@
 //! Proofs and exports, true and forged.
 
 use std::fs;
-use std::path::Path;
 
 use attestry_tlog::{Pin, SigningKey, TlogProof, inclusion_proof, leaf_hash, subtree_root};
 use attestry_verify::Options;
@@ -116,8 +115,7 @@ fn check_export(text: &str, pins: &[Pin], code: i64) -> String {
     let path = dir.path().join("export.ndjson");
     fs::write(&path, text).unwrap();
     let (verdict, _) = ours(&path, pins, Options::default());
-    let theirs = python(Path::new(&path), pins, &[]);
-    assert_eq!((verdict.code, theirs.code), (code, code), "{}\n{}", verdict.text, theirs.text);
+    assert_eq!(verdict.code, code, "{}", verdict.text);
     verdict.text
 }
 

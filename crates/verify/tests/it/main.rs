@@ -5,6 +5,7 @@
 
 mod both;
 mod clean;
+mod command;
 mod forged;
 mod handed_out;
 mod model;
