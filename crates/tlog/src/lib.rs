@@ -13,6 +13,7 @@
 //! - [`pin`]: what a reader keeps elsewhere
 
 pub mod checkpoint;
+pub mod cover;
 pub mod frontier;
 pub mod hash;
 pub mod key;
@@ -23,6 +24,7 @@ pub mod tile;
 pub mod tlog_proof;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use cover::nodes_beside;
 pub use frontier::Frontier;
 pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash, subtree_root};
 pub use key::{KeyError, SigningKey, VerifierKey};
