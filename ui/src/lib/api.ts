@@ -26,7 +26,6 @@ export interface User {
 export interface Session {
   user: User;
   csrf: string;
-  expires?: string;
 }
 
 /** An event at its address. */
@@ -39,6 +38,8 @@ export interface Row {
 export interface Page {
   rows: Row[];
   next: string | null;
+  /** Committed events that searches do not find yet. */
+  behind: number;
 }
 
 /** What is searched, as the API takes it. */
@@ -54,7 +55,12 @@ export interface Histogram {
   to: string;
   interval_s: number;
   buckets: { time: string; count: number; by?: Record<string, number> }[];
+  /** The most frequent values of the field it is divided by. */
   by_values?: string[];
+  /** How many more values there are. */
+  more_values?: number;
+  /** All events that match. */
+  count: number;
 }
 
 export interface ValueCount {
@@ -83,12 +89,15 @@ export interface QueryCheck {
   hints?: { position: number; length: number; message: string }[];
 }
 
-export interface LastVerify {
+export interface Verification {
+  /** When it ended; while it runs, when it began. */
   time: string;
+  running: boolean;
   clean: boolean;
-  size?: number;
-  damage?: unknown;
-  [more: string]: unknown;
+  /** How many were hashed. */
+  entries: number;
+  /** Everything damaged or missing. */
+  problems: string[];
 }
 
 export interface Ledger {
@@ -97,23 +106,25 @@ export interface Ledger {
   first: number;
   origin: string;
   vkey: string;
-  checkpoint: { size: number; root: string; time?: string; note: string } | null;
+  checkpoint: { size: number; root: string; time: string; note: string } | null;
   bytes: number;
   public: boolean;
-  retention: unknown;
-  last_verify?: LastVerify | null;
+  /** Null: for ever. */
+  retention_days: number | null;
+  last_verify: Verification | null;
 }
 
 export interface Key {
   id: string;
   name: string;
-  kind: string;
-  ledger?: string | null;
-  filter?: string | null;
-  created?: string | null;
-  expires?: string | null;
-  last_used?: string | null;
-  revoked?: string | null;
+  kind: 'write' | 'read';
+  /** Empty: all. */
+  ledgers: string[];
+  filter: string | null;
+  created_at: string;
+  expires_at: string | null;
+  revoked_at: string | null;
+  last_used_at: string | null;
 }
 
 export interface NewKey {
@@ -128,7 +139,7 @@ export interface Source {
   name: string;
   on: boolean;
   why?: string;
-  last_event?: string | null;
+  last_event: string | null;
 }
 
 export interface Detail extends Row {
@@ -192,11 +203,6 @@ async function send<T>(method: string, path: string, body?: unknown): Promise<T>
   return (text === '' ? undefined : JSON.parse(text)) as T;
 }
 
-/** Some lists come bare, some under their name. */
-function list<T>(answer: T[] | Record<string, T[]>, name: string): T[] {
-  return Array.isArray(answer) ? answer : (answer[name] ?? []);
-}
-
 export function scopeParams(scope: Scope, more: Record<string, string | number | undefined> = {}): string {
   const params = new URLSearchParams();
   if (scope.q !== '') params.set('q', scope.q);
@@ -229,8 +235,11 @@ export const entryPath = (ledger: string, index: number) =>
 export const api = {
   setupNeeded: async () => (await getJson<{ needed: boolean }>('/setup')).needed,
 
-  setUp: (token: string, username: string, password: string) =>
-    send<Session | undefined>('POST', '/setup', { token, username, password }),
+  async setUp(token: string, username: string, password: string): Promise<Session> {
+    const session = await send<Session>('POST', '/setup', { token, username, password });
+    csrf = session.csrf;
+    return session;
+  },
 
   async session(): Promise<Session | null> {
     try {
@@ -266,7 +275,11 @@ export const api = {
       throw new ApiError(0, 'The answer cannot be read', 'it holds no list of events');
     }
     const next = answer.get('next');
-    return { rows: events.map(toRow), next: typeof next === 'string' ? next : null };
+    return {
+      rows: events.map(toRow),
+      next: typeof next === 'string' ? next : null,
+      behind: answer.has('behind') ? toNumber(answer.get('behind')) : 0,
+    };
   },
 
   async entry(ledger: string, index: number, signal?: AbortSignal): Promise<Detail> {
@@ -276,7 +289,11 @@ export const api = {
     return {
       ...toRow(answer),
       leaf_hash: String(answer.get('leaf_hash') ?? ''),
-      also: Array.isArray(also) ? also.map((v) => addressText(v)) : [],
+      also: Array.isArray(also)
+        ? also.flatMap((v) =>
+            v instanceof Map ? [`${String(v.get('ledger'))}/${String(v.get('index'))}`] : [],
+          )
+        : [],
     };
   },
 
@@ -307,17 +324,17 @@ export const api = {
   checkQuery: (q: string, signal?: AbortSignal) =>
     getJson<QueryCheck>(`/query?${new URLSearchParams({ q })}`, signal),
 
-  ledgers: async () => list(await getJson<Ledger[] | Record<string, Ledger[]>>('/ledgers'), 'ledgers'),
+  ledgers: () => getJson<Ledger[]>('/ledgers'),
 
   verifyLedger: (name: string) => send<unknown>('POST', `/ledgers/${encodeURIComponent(name)}/verify`),
 
-  keys: async () => list(await getJson<Key[] | Record<string, Key[]>>('/keys'), 'keys'),
+  keys: async () => (await getJson<{ keys: Key[] }>('/keys')).keys,
 
   createKey: (key: NewKey) => send<{ id: string; key: string }>('POST', '/keys', key),
 
   revokeKey: (id: string) => send<void>('DELETE', `/keys/${encodeURIComponent(id)}`),
 
-  sources: async () => list(await getJson<Source[] | Record<string, Source[]>>('/sources'), 'sources'),
+  sources: async () => (await getJson<{ sources: Source[] }>('/sources')).sources,
 
   tail: (scope: Scope) =>
     new EventSource(`${BASE}/tail?${scopeParams({ q: scope.q, ledgers: scope.ledgers })}`, {
@@ -325,7 +342,7 @@ export const api = {
     }),
 };
 
-function addressText(value: Json): string {
-  if (value instanceof Map) return `${String(value.get('ledger'))}/${String(value.get('index'))}`;
-  return String(value);
+/** The address of an export of everything that is searched; a browser saves it while it comes. */
+export function exportAddress(scope: Scope, order: 'desc' | 'asc', format: 'ndjson' | 'csv'): string {
+  return `${BASE}/events?${scopeParams(scope, { order, limit: 0, format })}`;
 }

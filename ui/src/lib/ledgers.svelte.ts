@@ -2,16 +2,13 @@ import { api, type ApiError, type Ledger } from './api';
 import { asApiError } from './search.svelte';
 
 const POLL_MS = 700;
-/** A verification that takes longer goes on by itself; its result is there at the next visit. */
-const POLL_TURNS = 600;
 
 /** The ledgers this reader may see. */
 class Ledgers {
   list: Ledger[] = $state.raw([]);
   failure: ApiError | null = $state.raw(null);
   loaded = $state(false);
-  /** Names of those that are being verified. */
-  verifying: string[] = $state([]);
+  #polling = false;
 
   async load(): Promise<void> {
     try {
@@ -24,25 +21,24 @@ class Ledgers {
   }
 
   async verify(name: string): Promise<void> {
-    if (this.verifying.includes(name)) return;
-    const before = this.#lastVerify(name);
-    this.verifying = [...this.verifying, name];
     try {
       await api.verifyLedger(name);
-      for (let turn = 0; turn < POLL_TURNS && this.#lastVerify(name) === before; turn++) {
-        await new Promise((done) => setTimeout(done, POLL_MS));
-        await this.load();
-        if (this.failure) break;
-      }
+      await this.load();
+      await this.follow();
     } catch (error) {
       this.failure = asApiError(error);
-    } finally {
-      this.verifying = this.verifying.filter((n) => n !== name);
     }
   }
 
-  #lastVerify(name: string): string {
-    return this.list.find((ledger) => ledger.name === name)?.last_verify?.time ?? '';
+  /** Looks again while a verification runs, whoever started it. */
+  async follow(): Promise<void> {
+    if (this.#polling) return;
+    this.#polling = true;
+    while (this.failure === null && this.list.some((ledger) => ledger.last_verify?.running)) {
+      await new Promise((done) => setTimeout(done, POLL_MS));
+      await this.load();
+    }
+    this.#polling = false;
   }
 }
 

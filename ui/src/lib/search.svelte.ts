@@ -1,4 +1,5 @@
 import { api, ApiError, isAbort, serverNow, type Histogram, type Row, type Scope } from './api';
+import { grow } from './stack';
 import { resolveRange } from './time';
 import { view } from './view.svelte';
 
@@ -19,6 +20,8 @@ class Search {
   /** Older rows left a live list that grew too long. */
   trimmed = $state(false);
   total: number | null = $state.raw(null);
+  /** Committed events that the index does not know yet. */
+  behind = $state(0);
   histogram: Histogram | null = $state.raw(null);
   failure: ApiError | null = $state.raw(null);
   /** Why there is no histogram or count though there are rows. */
@@ -56,14 +59,13 @@ class Search {
       this.#order = order;
       this.rows = page.rows;
       this.next = page.next;
+      this.behind = page.behind;
       this.trimmed = false;
       this.took = performance.now() - started;
       this.failure = null;
       this.generation++;
     });
-    const side = Promise.all([this.#count(scope, abort.signal), this.#bars(scope, by, abort.signal)]).then(
-      () => (this.sideFailure = null),
-    );
+    const side = this.#bars(scope, by, abort.signal).then(() => (this.sideFailure = null));
     const [main, extra] = await Promise.allSettled([rows, side]);
     if (this.#abort !== abort) return;
     this.since = null;
@@ -72,30 +74,14 @@ class Search {
       this.sideFailure = asApiError(extra.reason);
   }
 
-  async #count(scope: Scope, signal: AbortSignal): Promise<void> {
-    this.total = await api.count(scope, signal);
-  }
-
   async #bars(scope: Scope, by: string, signal: AbortSignal): Promise<void> {
     this.histogram = await api.histogram(scope, BUCKETS, by, signal);
+    this.total = this.histogram.count;
   }
 
   #fail(reason: unknown): void {
     if (isAbort(reason)) this.stopped = true;
     else this.failure = asApiError(reason);
-  }
-
-  /** Count and histogram again, for a list that grows by itself. */
-  async refreshSide(): Promise<void> {
-    const abort = this.#abort;
-    if (!abort || abort.signal.aborted) return;
-    const { q, range, ledgers, by } = view.now;
-    const scope = { q, ledgers, ...resolveRange(range, serverNow()) };
-    try {
-      await Promise.all([this.#count(scope, abort.signal), this.#bars(scope, by, abort.signal)]);
-    } catch {
-      // The next turn shows it, or the live connection does.
-    }
   }
 
   async restack(): Promise<void> {
@@ -140,6 +126,11 @@ class Search {
       this.next = null;
     }
     this.rows = all.slice(0, LIVE_ROWS);
+    // Asking the server again would be a search, whose record would be the next live event, and so on.
+    if (this.histogram) {
+      this.histogram = grow(this.histogram, view.now.by, added);
+      this.total = this.histogram.count;
+    }
   }
 
   find(key: string): number {

@@ -30,11 +30,8 @@ class SessionState {
   }
 
   async setUp(token: string, username: string, password: string): Promise<void> {
-    await api.setUp(token, username, password);
-    // The answer may or may not carry a session; asking tells for certain.
-    const session = (await api.session()) ?? (await api.signIn(username, password));
+    this.#enter(await api.setUp(token, username, password));
     this.needsSetup = false;
-    this.#enter(session);
   }
 
   async signOut(): Promise<void> {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { stack } from './stack';
+import { parseJson, type JsonObject } from './json';
+import { grow, stack } from './stack';
 
 const bucket = (time: string, count: number, by?: Record<string, number>) => ({
   time,
@@ -9,6 +10,7 @@ const bucket = (time: string, count: number, by?: Record<string, number>) => ({
 const histogram = {
   from: '2026-01-01T00:00:00Z',
   to: '2026-01-01T00:02:00Z',
+  count: 8,
   interval_s: 60,
   buckets: [
     bucket('2026-01-01T00:00:00Z', 6, { success: 3, failure: 1 }),
@@ -43,10 +45,31 @@ test('values beyond those named fall into the rest', () => {
 
 test('without a field there is one layer, and an empty answer has bars of nothing', () => {
   expect(stack(histogram, '').layers.map((layer) => layer.counts)).toEqual([[6, 2]]);
-  expect(stack({ ...histogram, buckets: [], from: '', to: '' }, '')).toMatchObject({
+  expect(stack({ ...histogram, buckets: [] }, '')).toMatchObject({
     starts: [],
     totals: [],
     from: 0,
     to: 60,
   });
+});
+
+test('a live histogram grows by bars as time goes on', () => {
+  const row = (time: string, outcome?: string) => ({
+    ledger: 'audit',
+    index: 0,
+    event: parseJson(JSON.stringify({ event_time: time, outcome })) as JsonObject,
+  });
+  const grown = grow(histogram, 'outcome', [
+    row('2026-01-01T00:01:59.999999999Z', 'success'),
+    row('2026-01-01T00:04:00.5Z', 'failure'),
+    row('2026-01-01T00:04:01Z'),
+    row('2025-01-01T00:00:00Z'),
+    row('2027-01-01T00:00:00Z'),
+    row('lunch'),
+  ]);
+  expect(grown.buckets.map((bucket) => bucket.count)).toEqual([6, 3, 0, 0, 2]);
+  expect(grown.buckets[1]?.by).toEqual({ failure: 2, success: 1 });
+  expect(grown).toMatchObject({ count: 11, to: '2026-01-01T00:05:00.000Z' });
+  expect(histogram.buckets).toHaveLength(2);
+  expect(stack(grown, 'outcome').totals).toEqual([6, 3, 0, 0, 2]);
 });

@@ -1,7 +1,11 @@
-import type { Histogram } from './api';
+import type { Histogram, Row } from './api';
+import { lookup, scalarText } from './json';
+
+/** A live histogram grows by at most this many bars at once. */
+const GROW_BARS = 1000;
 
 export interface Layer {
-  /** The field's value; '' for events that lack it or have one that is not shown. */
+  /** The field's value; '' for events that lack it or have one that is not named. */
   value: string;
   /** Its rank among the values, which fixes its colour. */
   place: number;
@@ -9,6 +13,8 @@ export interface Layer {
 }
 
 export interface Stacked {
+  /** Some of the events in the layer '' have the field, with a value that is not named. */
+  others: boolean;
   /** Seconds since 1970 at which each bar begins. */
   starts: number[];
   step: number;
@@ -44,13 +50,12 @@ export function stack(histogram: Histogram, by: string): Stacked {
   }
   const first = starts[0] ?? 0;
   const last = (starts[starts.length - 1] ?? first) + step;
-  const bound = (time: string, otherwise: number) =>
-    isNaN(Date.parse(time)) ? otherwise : Date.parse(time) / 1000;
   return {
+    others: (histogram.more_values ?? 0) > 0,
     starts,
     step,
-    from: bound(histogram.from, first),
-    to: bound(histogram.to, last),
+    from: first,
+    to: last,
     layers,
     sums,
     totals,
@@ -61,4 +66,30 @@ function weight(by: string, layer: Layer): number {
   if (by === 'outcome') return ['', 'success', 'failure'].indexOf(layer.value);
   if (by === 'severity') return layer.value === '' ? -1 : 8 - Number(layer.value);
   return layer.place;
+}
+
+/** The histogram with the events that a live list received since; without asking the server again. */
+export function grow(histogram: Histogram, by: string, rows: Row[]): Histogram {
+  const step = histogram.interval_s * 1000;
+  const buckets = histogram.buckets.map((bucket) => ({ ...bucket, by: { ...bucket.by } }));
+  const first = Date.parse(buckets[0]?.time ?? '');
+  if (isNaN(first) || !(step > 0)) return histogram;
+  let count = histogram.count;
+  for (const row of rows) {
+    const place = Math.floor((Date.parse(scalarText(row.event.get('event_time'))) - first) / step);
+    // An event of long ago, or of a clock far ahead, is in the list and in no bar.
+    if (isNaN(place) || place < 0 || place > buckets.length + GROW_BARS) continue;
+    while (place >= buckets.length)
+      buckets.push({ time: new Date(first + buckets.length * step).toISOString(), count: 0, by: {} });
+    const bucket = buckets[place];
+    if (!bucket) continue;
+    bucket.count++;
+    count++;
+    const value = by === '' ? undefined : lookup(row.event, by);
+    if (value === undefined || value === null) continue;
+    const name = scalarText(value);
+    bucket.by[name] = (bucket.by[name] ?? 0) + 1;
+  }
+  const last = buckets[buckets.length - 1]?.time ?? histogram.to;
+  return { ...histogram, buckets, count, to: new Date(Date.parse(last) + step).toISOString() };
 }

@@ -4,7 +4,6 @@ import { view } from './view.svelte';
 
 /** Rows are put into the list this often, so that a burst costs one drawing. */
 const FLUSH_MS = 150;
-const SIDE_MS = 5000;
 /** More than this is not kept for a reader who is away; the number goes on counting. */
 const WAITING_ROWS = 5000;
 
@@ -19,7 +18,7 @@ class Tail {
 
   #source: EventSource | null = null;
   #fresh: Row[] = [];
-  #timers: ReturnType<typeof setInterval>[] = [];
+  #timer: ReturnType<typeof setInterval> | undefined;
 
   start(): void {
     this.stop();
@@ -38,17 +37,13 @@ class Tail {
     source.addEventListener('dropped', (message) => {
       this.dropped += Number((message as MessageEvent<string>).data) || 0;
     });
-    this.#timers = [
-      setInterval(() => this.#flush(), FLUSH_MS),
-      setInterval(() => !document.hidden && this.state === 'live' && void search.refreshSide(), SIDE_MS),
-    ];
+    this.#timer = setInterval(() => this.#flush(), FLUSH_MS);
   }
 
   stop(): void {
     this.#source?.close();
     this.#source = null;
-    for (const timer of this.#timers) clearInterval(timer);
-    this.#timers = [];
+    clearInterval(this.#timer);
     this.#fresh = [];
     this.waiting = 0;
     this.state = 'off';

@@ -65,20 +65,27 @@ export function createMock(options: MockOptions = {}): Mock {
       id: 'k1',
       name: 'billing-api',
       kind: 'write',
-      ledger: 'audit',
-      created: '2026-09-01T08:00:00Z',
-      expires: null,
-      last_used: new Date(Date.now() - 90_000).toISOString(),
+      ledgers: ['audit'],
+      filter: null,
+      lenient: false,
+      created_at: '2026-09-01T08:00:00Z',
+      created_by: 'dora',
+      expires_at: null,
+      revoked_at: null,
+      last_used_at: new Date(Date.now() - 90_000).toISOString(),
     },
     {
       id: 'k2',
       name: 'grafana',
       kind: 'read',
-      ledger: null,
+      ledgers: [],
       filter: '-event_source:db1',
-      created: '2026-10-12T14:30:00Z',
-      expires: '2027-01-01T00:00:00Z',
-      last_used: null,
+      lenient: false,
+      created_at: '2026-10-12T14:30:00Z',
+      created_by: 'dora',
+      expires_at: '2027-01-01T00:00:00Z',
+      revoked_at: null,
+      last_used_at: null,
     },
   ];
 
@@ -132,9 +139,10 @@ export function createMock(options: MockOptions = {}): Mock {
     const p = url.searchParams;
     const all = found(url);
     if (p.get('order') !== 'asc') all.reverse();
-    if (accept.includes('ndjson'))
+    const format = p.get('format') ?? accept;
+    if (format.includes('ndjson'))
       return { type: 'application/x-ndjson', body: all.map((row) => row.entry + '\n').join('') };
-    if (accept.includes('csv'))
+    if (format.includes('csv'))
       return {
         type: 'text/csv',
         body:
@@ -180,7 +188,13 @@ export function createMock(options: MockOptions = {}): Mock {
       .sort((a, b) => b[1] - a[1])
       .slice(0, 8)
       .map(([v]) => v);
+    for (const bucket of buckets.values()) {
+      for (const value of Object.keys(bucket.by ?? {}))
+        if (!by_values.includes(value)) delete bucket.by?.[value];
+    }
     return {
+      count: all.length,
+      more_values: Math.max(0, totals.size - by_values.length),
       from: new Date(from).toISOString(),
       to: new Date(to).toISOString(),
       interval_s: step,
@@ -253,8 +267,9 @@ export function createMock(options: MockOptions = {}): Mock {
       },
       bytes: log.size * 214,
       public: name === 'logs',
-      retention: name === 'logs' ? '90d' : null,
-      ...(verified.has(name) ? { last_verify: verified.get(name) } : {}),
+      retention_days: name === 'logs' ? 90 : null,
+      indexed: log.size,
+      last_verify: verified.get(name) ?? null,
     }));
   }
 
@@ -314,51 +329,43 @@ export function createMock(options: MockOptions = {}): Mock {
         id: `k${serial++}`,
         name: input.name,
         kind: input.kind,
-        ledger: input.ledger ?? null,
+        ledgers: input.ledger ? [input.ledger] : input.kind === 'write' ? ['audit'] : [],
         filter: input.filter ?? null,
-        created: new Date().toISOString(),
-        expires: input.expires ?? null,
-        last_used: null,
+        lenient: false,
+        created_at: new Date().toISOString(),
+        created_by: account.name,
+        expires_at: input.expires ?? null,
+        revoked_at: null,
+        last_used_at: null,
       };
       keys.push(key);
       return { status: 201, body: { id: key.id, key: `atk_${'0123456789abcdef'.repeat(2)}` } };
     }
-    if (path === '/keys') return { body: keys };
+    if (path === '/keys') return { body: { keys } };
     if (path.startsWith('/keys/') && method === 'DELETE') {
       const at = keys.findIndex((key) => key.id === path.slice(6));
-      if (at >= 0) keys.splice(at, 1);
+      if (keys[at]) keys[at].revoked_at = new Date().toISOString();
       return { status: 204, body: '' };
     }
     if (path === '/sources')
       return {
-        body: [
-          {
-            name: 'dpkg',
-            on: true,
-            why: '/var/log/dpkg.log',
-            last_event: rows.at(-1)?.event.event_time ?? null,
-          },
-          {
-            name: 'host',
-            on: true,
-            why: 'load, memory, uptime and file systems every 60 s',
-            last_event: rows.at(-1)?.event.event_time ?? null,
-          },
-          { name: 'auth-log', on: true, why: '/var/log/auth.log', last_event: null },
-          { name: 'logins', on: false, why: '/var/log/wtmp does not exist', last_event: null },
-        ],
+        body: {
+          sources: [
+            { name: 'dpkg', on: true, events: 812, last_event: rows.at(-1)?.event.event_time ?? null },
+            { name: 'host', on: true, events: 94, last_event: rows.at(-1)?.event.event_time ?? null },
+            { name: 'auth-log', on: true, events: 0, last_event: null },
+            { name: 'logins', on: false, why: '/var/log/wtmp does not exist', events: 0, last_event: null },
+          ],
+        },
       };
     if (path === '/ledgers') return { body: ledgers() };
     if (path.endsWith('/verify')) {
       const name = path.split('/')[2] ?? '';
+      const entries = logs.get(name)?.size ?? 0;
+      const status = { time: new Date().toISOString(), running: true, clean: true, entries: 0, problems: [] };
+      verified.set(name, status);
       setTimeout(
-        () =>
-          verified.set(name, {
-            time: new Date().toISOString(),
-            clean: true,
-            size: logs.get(name)?.size,
-            damage: 0,
-          }),
+        () => Object.assign(status, { time: new Date().toISOString(), running: false, entries }),
         600,
       );
       return { status: 202, body: {} };
