@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 use crate::decimal::keyed;
 use crate::dict::CUT;
 use crate::part::{Kinds, Slot};
-use crate::words::{MAX_WORD_BYTES, cut, words};
+use crate::seal::Turned;
+use crate::words::{MAX_WORD_BYTES, cut, word_bytes};
 
 /// Of a longer value a term holds the start, and a hash of the whole.
 pub(crate) const MAX_VALUE_BYTES: usize = 128;
@@ -47,14 +48,26 @@ pub(crate) const COLUMNS: [Field; 11] = [
     Field::Agent,
 ];
 
+/// A value of a field. Small, because the table of these is what the processor waits for.
 pub(crate) struct Term {
     hash: u64,
+    /// Where its bytes are in the arena.
     pub(crate) at: u32,
-    pub(crate) len: u32,
-    pub(crate) field: u32,
+    /// At most [`MAX_VALUE_BYTES`] and what marks a longer one.
+    pub(crate) len: u16,
+    pub(crate) field: u16,
     last_row: u32,
     pub(crate) count: u32,
 }
+
+impl Term {
+    pub(crate) fn bytes<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        let start = self.at as usize;
+        arena.get(start..start + usize::from(self.len)).unwrap_or(&[])
+    }
+}
+
+const _: () = assert!(MAX_PATHS + Field::ALL.len() < u16::MAX as usize);
 
 /// One number of one row.
 #[derive(Clone, Copy)]
@@ -136,6 +149,8 @@ pub(crate) struct Builder {
     unique: Unique,
     walker: Option<Walker>,
     scratch: Vec<u8>,
+    /// Kept from part to part for its memory.
+    pub(crate) turned: Turned,
 }
 
 impl Builder {
@@ -156,6 +171,7 @@ impl Builder {
             unique: Unique::default(),
             walker: Some(Walker::default()),
             scratch: Vec::new(),
+            turned: Turned::default(),
         }
     }
 
@@ -356,7 +372,7 @@ impl Builder {
             field.hashes.push(value_hash(&term, row));
             return;
         }
-        let id = self.term(place as u32, row, &term);
+        let id = self.term(place as u16, row, &term);
         if let Some(field) = self.fields.get_mut(place)
             && field.column.len() == row as usize
             && place < FIRST_PATH
@@ -366,13 +382,13 @@ impl Builder {
     }
 
     fn words(&mut self, row: u32, text: &str) {
-        words(text, &mut |word| {
+        word_bytes(text, &mut |word| {
             if word.len() <= MAX_WORD_BYTES {
-                self.term(WORDS as u32, row, word.as_bytes());
+                self.term(WORDS as u16, row, word);
             } else {
                 let mut term = std::mem::take(&mut self.scratch);
-                cut_word(word, &mut term);
-                self.term(WORDS as u32, row, &term);
+                cut_word(std::str::from_utf8(word).unwrap_or_default(), &mut term);
+                self.term(WORDS as u16, row, &term);
                 self.scratch = term;
             }
         });
@@ -380,17 +396,15 @@ impl Builder {
 
     /// The term's number; notes that the row has it.
     #[inline]
-    fn term(&mut self, field: u32, row: u32, bytes: &[u8]) -> u32 {
+    fn term(&mut self, field: u16, row: u32, bytes: &[u8]) -> u32 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write_u32(field);
+        hasher.write_u16(field);
         hasher.write(bytes);
         let hash = hasher.finish();
         let (terms, arena) = (&mut self.terms, &mut self.arena);
         let same = |id: &u32| {
             terms.get(*id as usize).is_some_and(|term: &Term| {
-                term.hash == hash
-                    && term.field == field
-                    && arena.get(term.at as usize..(term.at + term.len) as usize) == Some(bytes)
+                term.hash == hash && term.field == field && term.bytes(arena) == bytes
             })
         };
         if let Some(&id) = self.table.find(hash, same) {
@@ -407,7 +421,7 @@ impl Builder {
         terms.push(Term {
             hash,
             at: arena.len() as u32,
-            len: bytes.len() as u32,
+            len: bytes.len() as u16,
             field,
             last_row: row,
             count: 1,

@@ -160,8 +160,8 @@ pub(crate) fn plain_decimal(key: u64) -> Decimal {
 
 /// The sort key of a number token; `None` when it is not a number.
 pub(crate) fn keyed(token: &str) -> Option<Keyed> {
-    if let Some(whole) = small_integer(token) {
-        return Some(Keyed { key: key_of(whole as f64), plain: true });
+    if let Some(float) = short(token) {
+        return Some(Keyed { key: key_of(float), plain: true });
     }
     let decimal = Decimal::parse(token)?;
     let key = key_of(token.parse().ok()?);
@@ -170,24 +170,36 @@ pub(crate) fn keyed(token: &str) -> Option<Keyed> {
     Some(Keyed { key, plain })
 }
 
-/// The value of a token that is an integer of at most 15 digits.
-fn small_integer(token: &str) -> Option<i64> {
+/// The nearest float of a token with at most 15 digits and no exponent. Digits and power of ten are both exact floats
+/// then, so their quotient is the nearest one, and it is written as this decimal.
+fn short(token: &str) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
     let (negative, digits) = match token.as_bytes() {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),
     };
-    if digits.is_empty() || digits.len() > 15 {
+    if digits.len() > 16 {
         return None;
     }
-    let mut value = 0;
-    for digit in digits {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
+    let (mut value, mut count, mut point) = (0_i64, 0, None);
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            value = value * 10 + i64::from(digit);
+            count += 1;
+        } else if *byte == b'.' && point.is_none() && count > 0 {
+            point = Some(count);
+        } else {
             return None;
         }
-        value = value * 10 + i64::from(digit);
     }
-    Some(if negative { -value } else { value })
+    let fraction = point.map_or(0, |point| count - point);
+    if count == 0 || count > 15 || (point.is_some() && fraction == 0) {
+        return None;
+    }
+    let float = value as f64 / POWERS.get(fraction).copied()?;
+    Some(if negative { -float } else { float })
 }
 
 #[cfg(test)]
@@ -273,6 +285,21 @@ mod tests {
         }
         for token in ["9007199254740993", "0.10000000000000000001", "1e400", "1e-400"] {
             assert!(!keyed(token).unwrap().plain, "{token}");
+        }
+    }
+
+    #[test]
+    fn short_tokens_are_read_as_the_library_reads_them() {
+        for whole in ["0", "7", "-3", "123456", "99999999999999", "-0", "007"] {
+            for fraction in ["", ".0", ".1", ".10", ".333", ".000001", ".99999999"] {
+                let token = format!("{whole}{fraction}");
+                let read = short(&token);
+                let digits = token.bytes().filter(u8::is_ascii_digit).count();
+                assert_eq!(read, (digits <= 15).then(|| token.parse().unwrap()), "{token}");
+            }
+        }
+        for token in ["", "-", ".", ".5", "5.", "1..2", "1e5", "1.2.3", "+1", "1234567890123456"] {
+            assert_eq!(short(token), None, "{token}");
         }
     }
 

@@ -349,7 +349,7 @@ impl Part {
         let found = if field.hashes.count == 0 {
             found
         } else {
-            let hashed = self.hashes(field).find((value_hash(&term, 0) >> 32) as u32);
+            let hashed = self.hashes(field).find(value_hash(&term, 0));
             found.or_maybe(&RowSet::from_unsorted(hashed, rows).and(within), rows)
         };
         found.or_maybe(&self.list(&field.refs).within(within), rows)

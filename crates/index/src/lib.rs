@@ -17,6 +17,7 @@ mod decimal;
 mod dict;
 mod eval;
 mod filter;
+mod hashes;
 mod index;
 mod manifest;
 mod merge;

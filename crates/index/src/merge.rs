@@ -135,7 +135,7 @@ impl<'a> Merger<'a, '_> {
             self.put_terms(slot, fields, &mut merged, hashes.is_empty())?;
         }
         if !hashes.is_empty() {
-            merged.hashes = self.writer.put_hashes(&mut hashes)?;
+            (merged.hashes, _) = self.writer.put_hashes(&hashes)?;
         }
         self.put_numbers(fields, &mut merged)?;
         self.writer.end_field(&merged);

@@ -12,8 +12,7 @@
 //!
 //! A field is the words of text, a field of the entry, a path of `event_data`, or the loose rows: those with paths that
 //! were too many or too long to be indexed. It has any of: the rows where it exists; the rows where its value stands
-//! beside the entry (`$ref`); a dictionary; a table of hashes, where nearly every value is another (u32 hash of each
-//! value, ascending, then their rows, packed); for each row the ordinal of its value plus one, packed; numbers. Of the
+//! beside the entry (`$ref`); a dictionary; a table of hashes, where nearly every value is another (`hashes`); for each row the ordinal of its value plus one, packed; numbers. Of the
 //! words, "exists" are the rows with a `$ref` anywhere: their text is not known.
 //!
 //! A directory record, in varints: kind, length of the name, name, kinds of values, flags (1: a row may have
@@ -33,7 +32,8 @@ use parking_lot::Mutex;
 use crate::tally::Numbered;
 
 use crate::dict::{Dict, DictSpan, DictWriter};
-use crate::number::{NumberSpan, NumberWriter, Numbers, row_bits};
+use crate::hashes::{self, Hashes};
+use crate::number::{NumberSpan, NumberWriter, Numbers};
 use crate::out::{Out, Span};
 use crate::pack::{Cursor, Packed, bits_for, pack, put_varint, slice, u32_at, u64_at};
 use crate::postings::{self, List};
@@ -277,15 +277,11 @@ impl<'a> PartWriter<'a> {
         Ok(ListSpan { count: list.len() as u32, bytes: self.out.put(&self.scratch)? })
     }
 
-    /// Writes a table of hashes: each number is a hash, shifted left by 32, and a row. Sorts them.
-    pub(crate) fn put_hashes(&mut self, hashes: &mut [u64]) -> io::Result<ListSpan> {
-        hashes.sort_unstable();
+    /// Writes a table of hashes, as [`hashes::encode`] explains; gives how many different ones it has, too.
+    pub(crate) fn put_hashes(&mut self, values: &[u64]) -> io::Result<(ListSpan, usize)> {
         self.scratch.clear();
-        for hash in hashes.iter() {
-            self.scratch.extend_from_slice(&((hash >> 32) as u32).to_le_bytes());
-        }
-        pack(&mut self.scratch, row_bits(self.rows), hashes.iter().map(|hash| hash & u64::from(u32::MAX)));
-        Ok(ListSpan { count: hashes.len() as u32, bytes: self.out.put(&self.scratch)? })
+        let distinct = hashes::encode(values, self.rows, &mut self.scratch);
+        Ok((ListSpan { count: values.len() as u32, bytes: self.out.put(&self.scratch)? }, distinct))
     }
 
     /// Writes a column of ordinals below `count`, plus one; 0 where there is none. Gives its width.
@@ -585,13 +581,8 @@ impl Part {
     }
 
     pub(crate) fn hashes(&self, field: &FieldSpan) -> Hashes<'_> {
-        let count = field.hashes.count as usize;
         let bytes = slice(self.bytes(), field.hashes.bytes.offset, field.hashes.bytes.len);
-        Hashes {
-            count,
-            hashes: slice(bytes, 0, count * 4),
-            rows: Packed::new(slice(bytes, count * 4, usize::MAX), row_bits(self.summary.rows)),
-        }
+        Hashes::new(bytes, field.hashes.count, self.summary.rows)
     }
 
     /// For each row the ordinal of its value plus one.
@@ -605,42 +596,5 @@ impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place = if self.is_in_memory() { "memory" } else { "file" };
         write!(f, "Part({:?}, {} bytes in {place})", self.rows(), self.size())
-    }
-}
-
-/// A table of hashes.
-pub(crate) struct Hashes<'a> {
-    count: usize,
-    hashes: &'a [u8],
-    rows: Packed<'a>,
-}
-
-impl Hashes<'_> {
-    fn hash(&self, at: usize) -> u32 {
-        u32_at(self.hashes, at * 4)
-    }
-
-    /// The rows that have a value with this hash, ascending.
-    pub(crate) fn find(&self, hash: u32) -> Vec<u32> {
-        let (mut low, mut high) = (0, self.count);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.hash(middle) < hash {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        (low..self.count).take_while(|at| self.hash(*at) == hash).map(|at| self.rows.get(at) as u32).collect()
-    }
-
-    /// All, as hash, shifted left by 32, and row.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + '_ {
-        (0..self.count).map(|at| u64::from(self.hash(at)) << 32 | self.rows.get(at))
-    }
-
-    /// The rows of all.
-    pub(crate) fn rows(&self) -> Vec<u32> {
-        (0..self.count).map(|at| self.rows.get(at) as u32).collect()
     }
 }

@@ -55,21 +55,24 @@ pub(crate) fn is_unique(slot: &Slot, occurrences: u64, distinct: u64, bytes_of_t
 }
 
 /// The terms of all fields, field by field and sorted, with their rows.
-struct Turned {
-    /// For each term its rows' start in `rows`; the length is the term's count.
-    starts: Vec<u32>,
+#[derive(Default)]
+pub(crate) struct Turned {
+    /// For each term where its rows end in `rows`; how many there are is the term's count.
+    ends: Vec<u32>,
     rows: Vec<u32>,
     /// Term numbers by field, sorted within each.
     order: Vec<u32>,
     /// Where in `order` each field's terms start; one more at the end.
     of_field: Vec<u32>,
+    keys: Vec<(u64, u32)>,
 }
 
 impl Builder {
     /// Writes the gathered rows as a part that starts at row `first` of the ledger. There is at least one row.
     pub(crate) fn seal(&mut self, first: u64, to: &mut dyn Write) -> io::Result<Learned> {
         let mut learned = Learned::default();
-        let turned = self.turn();
+        let mut turned = std::mem::take(&mut self.turned);
+        self.turn(&mut turned);
         let mut fields: Vec<usize> = (0..self.fields.len()).collect();
         fields.sort_unstable_by(|left, right| self.slot(*left).cmp(&self.slot(*right)));
         let mut writer = PartWriter::new(to, self.rows())?;
@@ -84,6 +87,7 @@ impl Builder {
         }
         let summary = Summary::of_times(first, self.times.iter().copied());
         writer.finish(&summary, self.times.iter().copied(), self.received.iter().copied())?;
+        self.turned = turned;
         Ok(learned)
     }
 
@@ -92,53 +96,57 @@ impl Builder {
     }
 
     fn bytes(&self, term: &Term) -> &[u8] {
-        self.arena.get(term.at as usize..(term.at + term.len) as usize).unwrap_or(&[])
+        term.bytes(&self.arena)
     }
 
-    fn turn(&self) -> Turned {
-        let mut of_field = vec![0_u32; self.fields.len() + 1];
+    fn turn(&self, turned: &mut Turned) {
+        let Turned { ends, rows, order, of_field, keys } = turned;
+        let refill = |vec: &mut Vec<u32>, len: usize| {
+            vec.clear();
+            vec.resize(len, 0);
+        };
+        refill(of_field, self.fields.len() + 1);
         for term in &self.terms {
-            if let Some(count) = of_field.get_mut(term.field as usize + 1) {
+            if let Some(count) = of_field.get_mut(usize::from(term.field) + 1) {
                 *count += 1;
             }
         }
         let mut sum = 0;
-        for start in &mut of_field {
+        for start in of_field.iter_mut() {
             sum += *start;
             *start = sum;
         }
-        let mut order = vec![0; self.terms.len()];
+        refill(order, self.terms.len());
         let mut next = of_field.clone();
         for (id, term) in self.terms.iter().enumerate() {
-            if let Some(at) = next.get_mut(term.field as usize) {
+            if let Some(at) = next.get_mut(usize::from(term.field)) {
                 if let Some(place) = order.get_mut(*at as usize) {
                     *place = id as u32;
                 }
                 *at += 1;
             }
         }
-        let mut keys = Vec::new();
         for field in of_field.windows(2) {
             if let [start, end] = *field
                 && let Some(ids) = order.get_mut(start as usize..end as usize)
             {
-                self.sort(ids, &mut keys);
+                self.sort(ids, keys);
             }
         }
-        let mut starts = vec![0; self.terms.len()];
+        refill(ends, self.terms.len());
         let mut at = 0;
-        for id in &order {
-            if let (Some(start), Some(term)) = (starts.get_mut(*id as usize), self.terms.get(*id as usize)) {
+        for id in order.iter() {
+            if let (Some(start), Some(term)) = (ends.get_mut(*id as usize), self.terms.get(*id as usize)) {
                 *start = at;
                 at += term.count;
             }
         }
-        let mut rows = vec![0; self.log.len()];
-        let mut cursors = starts.clone();
+        // Each term's place starts where its rows do and ends where they end.
+        refill(rows, self.log.len());
         let mut from = 0;
         for (row, end) in self.ends.iter().enumerate() {
             for id in self.log.get(from as usize..*end as usize).unwrap_or(&[]) {
-                if let Some(cursor) = cursors.get_mut(*id as usize) {
+                if let Some(cursor) = ends.get_mut(*id as usize) {
                     if let Some(place) = rows.get_mut(*cursor as usize) {
                         *place = row as u32;
                     }
@@ -147,7 +155,6 @@ impl Builder {
             }
             from = *end;
         }
-        Turned { starts, rows, order, of_field }
     }
 
     /// Sorts the terms of one field by their bytes: mostly by the first eight after what all have in common.
@@ -224,9 +231,8 @@ impl Builder {
         }
         if !hashes.is_empty() {
             let slot = gathered.slot.clone();
-            field.hashes = writer.put_hashes(&mut hashes)?;
-            let distinct =
-                1 + hashes.windows(2).filter(|pair| matches!(pair, [a, b] if a >> 32 != b >> 32)).count();
+            let (table, distinct) = writer.put_hashes(&hashes)?;
+            field.hashes = table;
             if hashes.len() as u64 >= ENOUGH_VALUES && distinct * 2 < hashes.len() {
                 learned.common.push(slot);
             }
@@ -253,8 +259,8 @@ impl Builder {
     ) -> impl Iterator<Item = (&'a [u8], &'a [u32])> {
         ids.iter().filter_map(|id| {
             let term = self.terms.get(*id as usize)?;
-            let start = *turned.starts.get(*id as usize)? as usize;
-            Some((self.bytes(term), turned.rows.get(start..start + term.count as usize)?))
+            let end = *turned.ends.get(*id as usize)? as usize;
+            Some((self.bytes(term), turned.rows.get(end - term.count as usize..end)?))
         })
     }
 
@@ -264,16 +270,14 @@ impl Builder {
     }
 
     fn put_numbers(&self, numbers: &mut [Number], writer: &mut PartWriter<'_>) {
-        numbers.sort_unstable_by(|left, right| {
-            let plain = left.token == NONE && right.token == NONE;
-            let order = left.key.cmp(&right.key);
-            let order = if plain {
-                order
-            } else {
-                order.then_with(|| compare((left.key, self.token(left)), (right.key, self.token(right))))
-            };
-            order.then(left.row.cmp(&right.row))
-        });
+        if numbers.iter().all(|number| number.token == NONE) {
+            numbers.sort_unstable_by_key(|number| (number.key, number.row));
+        } else {
+            numbers.sort_unstable_by(|left, right| {
+                compare((left.key, self.token(left)), (right.key, self.token(right)))
+                    .then(left.row.cmp(&right.row))
+            });
+        }
         let same = |left: &Number, right: &Number| {
             left.key == right.key
                 && (left.token == NONE && right.token == NONE

@@ -29,6 +29,11 @@ const CLASS: [u8; 256] = {
 
 /// Calls `each` with every word of `text` in order, lower-cased and whole.
 pub fn words(text: &str, each: &mut impl FnMut(&str)) {
+    word_bytes(text, &mut |word| each(std::str::from_utf8(word).unwrap_or_default()));
+}
+
+/// [`words`] as UTF-8, without the check that it is.
+pub(crate) fn word_bytes(text: &str, each: &mut impl FnMut(&[u8])) {
     let bytes = text.as_bytes();
     let mut buffer = [0_u8; MAX_WORD_BYTES];
     let mut at = 0;
@@ -49,20 +54,19 @@ pub fn words(text: &str, each: &mut impl FnMut(&str)) {
             at += 1;
         }
         if let Some(word) = buffer.get(..len).filter(|word| !word.is_empty()) {
-            // Only ASCII went in.
-            each(std::str::from_utf8(word).unwrap_or_default());
+            each(word);
         }
         at += 1;
     }
 }
 
 /// The run from `start` on, which is long or holds characters beyond ASCII; gives where the text goes on.
-fn slow_word(text: &str, start: usize, each: &mut impl FnMut(&str)) -> usize {
+fn slow_word(text: &str, start: usize, each: &mut impl FnMut(&[u8])) -> usize {
     let rest = text.get(start..).unwrap_or_default();
     let len = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let run = rest.get(..len).unwrap_or_default();
     if !run.is_empty() {
-        each(&run.to_lowercase());
+        each(run.to_lowercase().as_bytes());
     }
     let after = rest.get(len..).and_then(|after| after.chars().next()).map_or(0, char::len_utf8);
     start + len + after
