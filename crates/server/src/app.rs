@@ -77,7 +77,7 @@ pub(crate) struct Setup {
 impl App {
     pub(crate) fn new(setup: Setup) -> App {
         let Setup { parts, audit, names, trusted_proxies } = setup;
-        let metrics = Metrics::new(&parts.ledgers, &parts.store);
+        let metrics = Metrics::new(&parts.ledgers, &parts.store, &parts.operations);
         App {
             accounts: parts.accounts,
             ledgers: parts.ledgers,

@@ -13,6 +13,9 @@ use crate::problem::{Kind, Problem};
 /// that they cannot be found yet: a broken index, which can be rebuilt, must not make senders lose evidence.
 const INDEX_WAIT: Duration = Duration::from_secs(10);
 
+/// An index that is further behind than this, in entries, is being built anew: then nobody waits for it at all.
+const INDEX_LAG_MAX: u64 = 1_000_000;
+
 /// How long `wait=checkpoint` waits.
 pub(crate) const CHECKPOINT_WAIT: Duration = Duration::from_secs(15);
 
@@ -34,6 +37,9 @@ pub(crate) async fn submit(ledger: &Ledger, batch: Batch, on_conflict: OnConflic
 /// Waits until the entries below `end` can be found; whether they can.
 pub(crate) async fn searchable(app: &App, ledger: &str, end: u64) -> bool {
     let Ok(mut indexed) = app.store.indexed(ledger) else { return false };
+    if indexed.borrow().saturating_add(INDEX_LAG_MAX) < end {
+        return false;
+    }
     let reached = tokio::time::timeout(INDEX_WAIT, indexed.wait_for(|indexed| *indexed >= end)).await;
     matches!(reached, Ok(Ok(_)))
 }

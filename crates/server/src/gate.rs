@@ -34,6 +34,9 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
+/// What the API tells is for the one who asked, and true for now, unless its handler knows better.
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
 /// Browsers shall come back encrypted only, for half a year.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=15768000");
 
@@ -42,11 +45,15 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, mut request: Request, next
     let started = Instant::now();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let private = request.uri().path().starts_with("/api/");
     let mut response = match admit(&app, &mut request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
     let headers = response.headers_mut();
+    if private {
+        headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+    }
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(value);
     }

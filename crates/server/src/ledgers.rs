@@ -18,10 +18,10 @@ use crate::problem::{Problem, ProblemDetails};
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct LedgerAnswer {
     name: String,
-    /// Committed entries, pruned ones included.
-    size: u64,
+    /// Committed entries, pruned ones included. Null, as all numbers of the whole, for a filtered key or user.
+    size: Option<u64>,
     /// Index of the first entry that is not pruned.
-    first: u64,
+    first: Option<u64>,
     /// The C2SP origin.
     origin: String,
     /// The verifier key in signed-note form.
@@ -29,13 +29,13 @@ pub(crate) struct LedgerAnswer {
     /// The newest checkpoint.
     checkpoint: Option<CheckpointAnswer>,
     /// What the entries take on the disk.
-    bytes: u64,
+    bytes: Option<u64>,
     /// Whether anybody may read the raw log and proofs.
     public: bool,
     /// How long entries are kept, in days; null: for ever.
     retention_days: Option<u64>,
     /// How many entries searches find.
-    indexed: u64,
+    indexed: Option<u64>,
     /// Why the search index does not follow at the moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     index_failure: Option<String>,
@@ -76,7 +76,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Vec<LedgerAnswer>>, Problem> {
     let scope = caller.scope(&app, None)?;
     let may = |part: &&LedgerPart| scope.ledgers.iter().any(|ledger| Arc::ptr_eq(ledger, &part.ledger));
-    Ok(Json(app.ledgers.iter().filter(may).map(|part| answer(&app, part)).collect()))
+    Ok(Json(app.ledgers.iter().filter(may).map(|part| answer(&app, part, scope.filter.is_none())).collect()))
 }
 
 /// One ledger.
@@ -92,9 +92,9 @@ pub(crate) async fn show(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<LedgerAnswer>, Problem> {
-    caller.scope(&app, Some(&name))?;
+    let scope = caller.scope(&app, Some(&name))?;
     let part = app.ledger(&name).ok_or_else(|| Problem::not_found("there is no such ledger"))?;
-    Ok(Json(answer(&app, part)))
+    Ok(Json(answer(&app, part, scope.filter.is_none())))
 }
 
 /// Start verifying a ledger: everything is hashed anew, in the background. The result is part of the ledger.
@@ -129,22 +129,23 @@ pub(crate) async fn sources(
     Ok(Json(SourcesAnswer { sources: app.operations.sources() }))
 }
 
-fn answer(app: &App, part: &LedgerPart) -> LedgerAnswer {
+/// A filtered caller does not learn from the numbers of the whole how much there is that the filter hides.
+fn answer(app: &App, part: &LedgerPart, whole: bool) -> LedgerAnswer {
     let ledger: &Ledger = &part.ledger;
     let sizes = ledger.sizes();
     let state = app.store.states().into_iter().find(|state| &*state.ledger == ledger.name());
     LedgerAnswer {
         name: ledger.name().to_owned(),
-        size: sizes.entries,
-        first: sizes.first,
+        size: whole.then_some(sizes.entries),
+        first: whole.then_some(sizes.first),
         origin: ledger.origin().to_owned(),
         vkey: ledger.vkey(),
-        checkpoint: ledger.signed().map(CheckpointAnswer::from),
-        bytes: sizes.sealed_bytes + sizes.tail_bytes,
+        checkpoint: ledger.signed().filter(|_| whole).map(CheckpointAnswer::from),
+        bytes: whole.then_some(sizes.sealed_bytes + sizes.tail_bytes),
         public: part.public,
         retention_days: part.retention.map(|retention| retention.as_secs() / 86_400),
-        indexed: state.as_ref().map_or(0, |state| state.indexed),
-        index_failure: state.and_then(|state| state.failure),
-        last_verify: app.operations.last_verify(ledger.name()),
+        indexed: state.as_ref().filter(|_| whole).map(|state| state.indexed),
+        index_failure: state.filter(|_| whole).and_then(|state| state.failure),
+        last_verify: app.operations.last_verify(ledger.name()).filter(|_| whole),
     }
 }

@@ -12,13 +12,13 @@ use attestry_store::Store;
 use axum::http::{Method, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::parts::LedgerPart;
+use crate::parts::{LedgerPart, Operations};
 
 /// Upper bounds of the time histograms, in seconds: from a cached lookup to a large batch on a busy disk.
 const SECONDS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -49,6 +49,11 @@ struct LedgerLabels {
     ledger: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    source: String,
+}
+
 /// All metrics of the server.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -66,7 +71,11 @@ fn histogram() -> Histogram {
 }
 
 impl Metrics {
-    pub(crate) fn new(ledgers: &[LedgerPart], store: &Arc<Store>) -> Metrics {
+    pub(crate) fn new(
+        ledgers: &[LedgerPart],
+        store: &Arc<Store>,
+        operations: &Arc<dyn Operations>,
+    ) -> Metrics {
         let mut registry = Registry::with_prefix("attestry");
         let requests = Family::default();
         registry.register("http_requests", "Requests answered", requests.clone());
@@ -101,6 +110,7 @@ impl Metrics {
         registry.register("searches_stopped", help, searches_stopped.clone());
         registry
             .register_collector(Box::new(Ledgers { ledgers: ledgers.to_vec(), store: Arc::clone(store) }));
+        registry.register_collector(Box::new(Sources(Arc::clone(operations))));
         Metrics {
             registry,
             requests,
@@ -247,4 +257,38 @@ fn encode_gauge<'a>(
         ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+/// Asks the sources of this node how many events they sent when somebody looks.
+struct Sources(Arc<dyn Operations>);
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Sources").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Sources {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let sources = self.0.sources();
+        let counter = ConstCounter::new(0u64);
+        let help = "Events that the sources of this node have sent since the start";
+        let mut metric = encoder.encode_descriptor("source_events", help, None, counter.metric_type())?;
+        for source in &sources {
+            let labels = SourceLabels { source: source.name.clone() };
+            ConstCounter::new(source.events).encode(metric.encode_family(&labels)?)?;
+        }
+        let gauge = ConstGauge::new(0i64);
+        let mut metric = encoder.encode_descriptor(
+            "source_on",
+            "1 while the source is running",
+            None,
+            gauge.metric_type(),
+        )?;
+        for source in &sources {
+            let labels = SourceLabels { source: source.name.clone() };
+            ConstGauge::new(i64::from(source.on)).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
 }

@@ -148,6 +148,8 @@ fn string_end(bytes: &[u8], mut pos: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
     /// Shows what was found as `number:event`, `number!expected` where the array is broken.
     fn check(body: &str, ndjson: bool, expected: &[&str]) {
@@ -173,6 +175,40 @@ mod tests {
         check("[{}]\n[{}]", true, &["1:[{}]", "2:[{}]"]);
         check("x\ny", false, &["1:x", "2:y"]);
         check("{\"a\":", false, &["1:{\"a\":"]);
+    }
+
+    /// A JSON value, of everything that could mislead a scan for brackets, quotes and commas.
+    fn value() -> impl Strategy<Value = Value> {
+        let text = "[a\\\\\"\\[\\]{},:\n ü]{0,6}";
+        let leaf =
+            prop_oneof![Just(Value::Null), any::<i32>().prop_map(Value::from), text.prop_map(Value::from)];
+        leaf.prop_recursive(3, 12, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((text, inner), 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_elements_of_an_array_are_found_as_a_parser_finds_them(values in prop::collection::vec(value(), 0..6), pretty: bool) {
+            let all = Value::from(values.clone());
+            let body = if pretty { format!("{all:#}") } else { all.to_string() };
+            let found: Vec<Value> =
+                Events::new(body.as_bytes(), false).map(|(_, event)| serde_json::from_slice(event.unwrap()).unwrap()).collect();
+            prop_assert_eq!(found, values);
+        }
+
+        #[test]
+        fn no_body_is_too_strange(body: Vec<u8>, cut in 0usize..200, ndjson: bool) {
+            let mut last = 0;
+            for (number, _) in Events::new(&body, ndjson).take(cut) {
+                prop_assert!(number > last);
+                last = number;
+            }
+        }
     }
 
     #[test]
