@@ -386,11 +386,11 @@ log:
         assert_eq!(config.written.data_dir, Path::new("7"));
         let mistakes = load("", &[("ATTESTRY_SERVER_LISTN", "x"), ("ATTESTRY_LOG_LEVEL", "[]")]).unwrap_err();
         assert!(
-            mistakes[0].starts_with("ATTESTRY_SERVER_LISTN: ")
-                && mistakes[0].contains("ATTESTRY_SERVER_LISTEN"),
+            mistakes[1].starts_with("ATTESTRY_SERVER_LISTN: ")
+                && mistakes[1].contains("ATTESTRY_SERVER_LISTEN"),
             "{mistakes:?}"
         );
-        assert!(mistakes[1].starts_with("ATTESTRY_LOG_LEVEL: "), "{mistakes:?}");
+        assert!(mistakes[0].starts_with("ATTESTRY_LOG_LEVEL: "), "{mistakes:?}");
     }
 
     #[test]

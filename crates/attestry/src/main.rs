@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{backup, check, find, key, ledger, send, user, verify};
+use commands::{backup, check, export, find, key, ledger, send, user, verify};
 
 /// The allocator of a server that makes and drops many buffers from several threads.
 #[global_allocator]
@@ -57,6 +57,8 @@ enum Command {
     User(user::Users),
     /// The ledgers, their keys and checkpoints.
     Ledger(ledger::Ledgers),
+    /// Hand out entries with the proof that they are in the signed log.
+    Export(export::Export),
     /// Check that a data directory, a server, an export or a proof is whole and as it was signed.
     Verify(verify::Verify),
     /// Copy everything that cannot be made again, whether or not the server runs, and verify the copy.
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Key(of) => done(key::key(of)),
         Command::User(of) => done(user::user(of)),
         Command::Ledger(of) => done(ledger::ledger(of)),
+        Command::Export(of) => done(export::export(of)),
         Command::Verify(of) => verify::verify(of).or_else(|error| {
             complain(&error);
             Ok(2)

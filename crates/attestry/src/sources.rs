@@ -2,10 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use attestry_collect::{Names, Outlet, Paths, Positions, Running, Setup, Source, Status, Stopped};
+use attestry_collect::{
+    Names, Outlet, Paths, PositionError, Positions, Running, Setup, Source, Status, Stopped,
+};
 use attestry_event::{Batch, Border, Clock, Event};
 use attestry_ledger::{DataDir, Ledger, OnConflict, Refusal};
 use attestry_server::{LedgerPart, SourceStatus};
@@ -14,11 +17,15 @@ use serde_json::Value;
 
 use crate::config;
 
+/// The key with which names that are not to be kept in clear are hashed. It signs nothing, so it is not among the ledgers' keys.
+pub(crate) const REDACTION_KEY_FILE: &str = "redaction.key";
+
 /// How long a source waits before it offers events again that the ledger refused.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// A source's way into a ledger.
 struct ToLedger {
+    stopping: Arc<AtomicBool>,
     ledger: Arc<Ledger>,
     clock: Arc<dyn Clock>,
     positions: Arc<Positions>,
@@ -50,6 +57,8 @@ impl Outlet for ToLedger {
             match self.ledger.append(batch, OnConflict::RefuseEvent) {
                 Ok(_) => break,
                 Err(Refusal::Closed) => return Err(Stopped),
+                // What was not taken is offered again after the next start, from the position that was kept last.
+                Err(_) if self.stopping.load(Ordering::Relaxed) => return Err(Stopped),
                 Err(refusal) => {
                     tracing::warn!(source, %refusal, "the ledger refused events of a source, trying again");
                     std::thread::sleep(RETRY);
@@ -66,11 +75,14 @@ impl Outlet for ToLedger {
 
 /// How each source is doing, for those who ask.
 #[derive(Clone, Default)]
-pub(crate) struct Statuses(Arc<Mutex<Vec<(SourceStatus, Option<Arc<Status>>)>>>);
+pub(crate) struct Statuses(Arc<Mutex<Vec<Known>>>);
+
+/// What was said of a source at the start, and what it has done since, if it runs.
+type Known = (SourceStatus, Option<Arc<Status>>);
 
 impl Statuses {
     pub(crate) fn all(&self) -> Vec<SourceStatus> {
-        let fresh = |(status, running): &(SourceStatus, Option<Arc<Status>>)| {
+        let fresh = |(status, running): &Known| {
             let mut status = status.clone();
             if let Some(running) = running {
                 status.last_event = running.last_event();
@@ -83,8 +95,20 @@ impl Statuses {
     }
 }
 
+/// Where a source was; none when that is not to be known, which costs time but repeats nothing: history has the same ids again.
+fn position(positions: &Positions, source: Source) -> Result<Option<Value>> {
+    match positions.load(source.name()) {
+        Err(error @ PositionError::Damaged { .. }) => {
+            tracing::warn!(source = source.name(), %error, "the source starts from its oldest record again");
+            Ok(None)
+        }
+        other => other.context("cannot read a source's position"),
+    }
+}
+
 /// The sources that run.
 pub(crate) struct Sources {
+    stopping: Arc<AtomicBool>,
     running: Vec<Running>,
     statuses: Statuses,
 }
@@ -98,16 +122,17 @@ impl Sources {
         clock: &Arc<dyn Clock>,
     ) -> Result<Sources> {
         let positions = Arc::new(
-            Positions::open(&data.path().join("positions")).context("cannot open the sources' positions")?,
+            Positions::open(data.path().join("positions")).context("cannot open the sources' positions")?,
         );
         let paths = Paths::default();
         let names = Arc::new(
-            Names::open(&data.path().join("keys").join("names.key"), "/etc/passwd")
+            Names::open(&data.path().join(REDACTION_KEY_FILE), "/etc/passwd")
                 .context("cannot read the redaction key")?,
         );
         let ledgers: HashMap<&str, &Arc<Ledger>> =
             ledgers.iter().map(|part| (part.ledger.name(), &part.ledger)).collect();
         let statuses = Statuses::default();
+        let stopping = Arc::new(AtomicBool::new(false));
         let mut running = Vec::new();
         for (source, config) in [
             (Source::Packages, &wanted.packages),
@@ -126,6 +151,7 @@ impl Sources {
                 let ledger =
                     ledgers.get(config.ledger.as_str()).context("a source's ledger does not exist")?;
                 let outlet = ToLedger {
+                    stopping: Arc::clone(&stopping),
                     ledger: Arc::clone(ledger),
                     clock: Arc::clone(clock),
                     positions: Arc::clone(&positions),
@@ -137,7 +163,7 @@ impl Sources {
                     clock: Arc::clone(clock),
                     names: Arc::clone(&names),
                     outlet: Arc::new(outlet),
-                    position: positions.load(source.name()).context("cannot read a source's position")?,
+                    position: position(&positions, source)?,
                 };
                 let started = attestry_collect::start(source, setup)?;
                 status = Some(Arc::clone(started.status()));
@@ -152,7 +178,7 @@ impl Sources {
             };
             statuses.0.lock().push((shown, status));
         }
-        Ok(Sources { running, statuses })
+        Ok(Sources { stopping, running, statuses })
     }
 
     pub(crate) fn statuses(&self) -> Statuses {
@@ -161,6 +187,8 @@ impl Sources {
 
     /// Ends them all.
     pub(crate) fn stop(self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.running.iter().for_each(Running::signal);
         self.running.into_iter().for_each(Running::stop);
     }
 }

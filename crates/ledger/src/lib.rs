@@ -39,7 +39,7 @@ pub use crate::checkpoint::Signed;
 use crate::core::Core;
 pub use crate::datadir::{DataDir, DataDirError};
 pub use crate::error::{OpenError, ReadError, Refusal, UpkeepError};
-pub use crate::prune::Prunable;
+pub use crate::prune::{Prunable, prunable_on_disk};
 use crate::queue::Queue;
 pub use crate::queue::{OnConflict, Submission};
 use crate::threads::Threads;
@@ -336,6 +336,14 @@ impl<D: Disk> Ledger<D> {
             return Err(ReadError::Beyond { index: new, size: self.size() });
         }
         consistency_proof(old, new, &*self.core).map_err(ReadError::from_proof)
+    }
+
+    /// The root of a complete subtree; level 0 are the leaves.
+    ///
+    /// # Errors
+    /// [`ReadError::Beyond`] when it is not complete, [`ReadError::Pruned`] when it lies within a pruned tile.
+    pub fn tree_node(&self, level: u8, index: u64) -> Result<Hash, ReadError> {
+        attestry_tlog::Nodes::node(&*self.core, level, index)
     }
 
     /// What would be pruned if entries received before `cutoff` were to go.

@@ -3,14 +3,17 @@
 //! What stays of a pruned segment is its tile nodes, so that the proofs of what follows can still be made.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use attestry_event::Nanos;
-use attestry_journal::disk::Disk;
+use attestry_journal::disk::{Disk, File, RealDisk};
 
 use crate::core::Core;
-use crate::error::UpkeepError;
+use crate::error::{OpenError, UpkeepError};
+use crate::recover::list_segments;
 use crate::seal::{Sequential, open_sealed, stem};
+use crate::sealed::Sealed;
 
 /// What pruning would remove, or has removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,27 +26,38 @@ pub struct Prunable {
     pub bytes: u64,
 }
 
+/// What could be pruned of the ledger in `dir`, seen from outside: also while another process has it open.
+///
+/// # Errors
+/// When a segment cannot be read.
+pub fn prunable_on_disk(dir: &Path, cutoff: Nanos) -> Result<Option<Prunable>, OpenError> {
+    Ok(prunable(&list_segments(&RealDisk, &dir.join("segments"))?.0, cutoff))
+}
+
+fn prunable<F: File>(sealed: &Sealed<F>, cutoff: Nanos) -> Option<Prunable> {
+    let mut found: Option<Prunable> = None;
+    for sealed in sealed.0.iter().filter(|sealed| !sealed.segment.footer().is_pruned()) {
+        let footer = sealed.segment.footer();
+        if footer.received.1 >= cutoff {
+            break;
+        }
+        let before = found.take();
+        found = Some(Prunable {
+            range: before.as_ref().map_or(footer.first, |before| before.range.start)..footer.end,
+            received: (
+                before.as_ref().map_or(footer.received.0, |before| before.received.0),
+                footer.received.1,
+            ),
+            bytes: before.map_or(0, |before| before.bytes) + sealed.segment.bytes(),
+        });
+    }
+    found
+}
+
 impl<D: Disk> Core<D> {
     /// The longest prefix of whole segments whose entries all came in before `cutoff`; none when there is nothing to prune.
     pub(crate) fn prunable(&self, cutoff: Nanos) -> Option<Prunable> {
-        let view = self.view.read();
-        let mut found: Option<Prunable> = None;
-        for sealed in view.sealed.0.iter().filter(|sealed| !sealed.segment.footer().is_pruned()) {
-            let footer = sealed.segment.footer();
-            if footer.received.1 >= cutoff {
-                break;
-            }
-            let before = found.take();
-            found = Some(Prunable {
-                range: before.as_ref().map_or(footer.first, |before| before.range.start)..footer.end,
-                received: (
-                    before.as_ref().map_or(footer.received.0, |before| before.received.0),
-                    footer.received.1,
-                ),
-                bytes: before.map_or(0, |before| before.bytes) + sealed.segment.bytes(),
-            });
-        }
-        found
+        prunable(&self.view.read().sealed, cutoff)
     }
 
     /// Removes the entries of all segments that end at `first` or before. The `ledger.pruned` event that allows it must be in the ledger.

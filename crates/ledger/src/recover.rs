@@ -100,13 +100,26 @@ impl<D: Disk> Core<D> {
     }
 }
 
-/// Opens all segments. Files that a crash left half done are removed; what is missing in between is an error.
+/// Opens all segments and removes the files that a crash left half done or replaced.
 fn open_segments<D: Disk>(disk: &D, dir: &Path) -> Result<Sealed<D::File>, OpenError> {
+    let (sealed, leftovers) = list_segments(disk, dir)?;
+    for path in leftovers {
+        disk.remove(&path)?;
+    }
+    Ok(sealed)
+}
+
+/// Opens all segments, and gives the files that are none or no longer needed. What is missing in between is an error.
+pub(crate) fn list_segments<D: Disk>(
+    disk: &D,
+    dir: &Path,
+) -> Result<(Sealed<D::File>, Vec<PathBuf>), OpenError> {
     let mut found: Vec<(Range<u64>, PathBuf)> = Vec::new();
+    let mut leftovers = Vec::new();
     for name in disk.list(dir)? {
         let path = dir.join(&name);
         match path.extension().and_then(|ending| ending.to_str()) {
-            Some("tmp") => disk.remove(&path)?,
+            Some("tmp") => leftovers.push(path),
             Some("seg" | "pruned") => found.extend(range_of(&path).map(|range| (range, path))),
             _ => {}
         }
@@ -119,7 +132,7 @@ fn open_segments<D: Disk>(disk: &D, dir: &Path) -> Result<Sealed<D::File>, OpenE
     for (range, path) in found {
         let expected = sealed.end();
         if range.end <= expected {
-            disk.remove(&path)?;
+            leftovers.push(path);
             continue;
         }
         if range.start != expected {
@@ -136,7 +149,7 @@ fn open_segments<D: Disk>(disk: &D, dir: &Path) -> Result<Sealed<D::File>, OpenE
         }
         sealed.0.push(Arc::new(segment));
     }
-    Ok(sealed)
+    Ok((sealed, leftovers))
 }
 
 fn range_of(path: &Path) -> Option<Range<u64>> {

@@ -23,7 +23,7 @@ use crate::stream::{self, Pieces};
 const LIMIT: usize = 100;
 
 /// How many events an export reads at a time.
-const EXPORT_PAGE: usize = 1_000;
+pub(crate) const EXPORT_PAGE: usize = 1_000;
 
 /// In which order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]

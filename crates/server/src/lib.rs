@@ -20,6 +20,7 @@ mod commit;
 mod config;
 mod csv;
 mod entries;
+mod evidence;
 mod find;
 mod gate;
 mod health;

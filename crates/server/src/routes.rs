@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::openapi::{self, Description, Texts};
 use crate::problem::{Kind, Problem};
 use crate::{
-    aggregate, entries, find, gate, health, ingest, keys, ledgers, log, page, people, query, stats, tail,
-    values,
+    aggregate, entries, evidence, find, gate, health, ingest, keys, ledgers, log, page, people, query, stats,
+    tail, values,
 };
 
 /// The routes with their descriptions.
@@ -28,6 +28,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(entries::raw))
         .routes(routes!(entries::value))
         .routes(routes!(entries::proof_by_index))
+        .routes(routes!(evidence::export))
         .routes(routes!(aggregate::count))
         .routes(routes!(aggregate::histogram))
         .routes(routes!(stats::stats))

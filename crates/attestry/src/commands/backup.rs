@@ -13,6 +13,7 @@ use clap::Args;
 
 use crate::client::Connection;
 use crate::run::ACCOUNTS_FILE;
+use crate::sources::REDACTION_KEY_FILE;
 
 #[derive(Args, Debug)]
 pub(crate) struct Backup {
@@ -60,7 +61,7 @@ pub(crate) fn backup(backup: &Backup) -> Result<u8> {
             copy_if_there(&from.join(folder).join(&file), &to.join(folder).join(&file))?;
         }
     }
-    for file in ["tls.cert", "tls.key", "installation", "FORMAT"] {
+    for file in ["tls.cert", "tls.key", REDACTION_KEY_FILE, "installation", "FORMAT"] {
         copy_if_there(&from.join(file), &to.join(file))?;
     }
     Accounts::open(&from.join(ACCOUNTS_FILE), Arc::new(SystemClock))?

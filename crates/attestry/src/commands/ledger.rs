@@ -1,12 +1,17 @@
 //! `attestry ledger`: which ledgers there are, their keys, and pruning them.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use attestry_event::{Clock, Nanos, SystemClock};
+use attestry_ledger::{DataDir, Options, Prunable};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::client::Connection;
+use crate::config::parse_duration;
+use crate::house;
 use crate::terminal::{Look, Table};
 
 #[derive(Args, Debug)]
@@ -29,9 +34,24 @@ enum Command {
         #[arg(long)]
         pin: bool,
     },
+    /// Remove the entries that came in before a time, by whole segments from the oldest on. The event that says so goes first. While the server
+    /// runs only --dry-run works: the retention of the configuration prunes then.
+    Prune {
+        /// The ledger's name.
+        name: String,
+        /// Age from which entries go, such as 365d. Default: the retention of the configuration.
+        #[arg(long, value_name = "TIME")]
+        older_than: Option<String>,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 pub(crate) fn ledger(ledgers: &Ledgers) -> Result<()> {
+    if let Command::Prune { name, older_than, dry_run } = &ledgers.command {
+        return prune(&ledgers.connection, name, older_than.as_deref(), *dry_run);
+    }
     let client = ledgers.connection.client()?;
     let mut out = io::stdout().lock();
     match &ledgers.command {
@@ -72,7 +92,44 @@ pub(crate) fn ledger(ledgers: &Ledgers) -> Result<()> {
             writeln!(out, "bytes        {}", found["bytes"])?;
             writeln!(out, "\n{checkpoint}")?;
         }
+        Command::Prune { .. } => {}
     }
+    Ok(())
+}
+
+fn prune(connection: &Connection, name: &str, older_than: Option<&str>, dry_run: bool) -> Result<()> {
+    let config = connection.config()?;
+    let Some(ledger) = config.ledgers.iter().find(|ledger| ledger.name == name) else {
+        bail!("there is no ledger {name:?}")
+    };
+    let age = match older_than {
+        Some(text) => {
+            parse_duration(text).with_context(|| format!("{text:?} is no time, expected one such as 365d"))?
+        }
+        None => ledger.retention.context("the ledger keeps its entries for ever; give --older-than")?,
+    };
+    let mut out = io::stdout().lock();
+    let data_dir = &config.written.data_dir;
+    let tell = |out: &mut io::StdoutLock<'_>, prunable: Option<&Prunable>, what: &str| match prunable {
+        None => writeln!(out, "nothing in {name} is old enough to be pruned"),
+        Some(Prunable { range, received, bytes }) => writeln!(
+            out,
+            "{what} entries {}..{} of {name}, received {} to {}, {bytes} bytes",
+            range.start, range.end, received.0, received.1
+        ),
+    };
+    let clock = SystemClock;
+    let cutoff = Nanos(clock.now().0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
+    if dry_run {
+        let prunable = attestry_ledger::prunable_on_disk(&data_dir.join("ledgers").join(name), cutoff)?;
+        tell(&mut out, prunable.as_ref(), "would prune")?;
+        return Ok(());
+    }
+    let data = DataDir::open(data_dir).context("pruning by hand needs the server stopped")?;
+    let (opened, _) = data.ledger(name, Arc::new(clock), Options::default())?;
+    let user = std::env::var("USER").unwrap_or_else(|_| "-".to_owned());
+    let pruned = house::prune(&opened, &SystemClock, cutoff, &user)?;
+    tell(&mut out, pruned.as_ref(), "pruned")?;
     Ok(())
 }
 

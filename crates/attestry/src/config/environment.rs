@@ -28,7 +28,7 @@ pub(super) fn apply(
 }
 
 fn overridden(written: &Written, name: &str, text: &str) -> Result<Written, String> {
-    let mut whole = serde_json::to_value(&*written).map_err(|error| error.to_string())?;
+    let mut whole = serde_json::to_value(written).map_err(|error| error.to_string())?;
     let known = names(&whole, PREFIX);
     let Some((_, pointer)) = known.iter().find(|(known, _)| known == name) else {
         let nearest =
