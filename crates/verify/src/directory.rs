@@ -5,7 +5,7 @@ use std::path::Path;
 use attestry_tlog::Pin;
 
 use crate::ledger::{self, read_small};
-use crate::report::{Damage, Kind, Report, Subject};
+use crate::report::{Damage, Kind, Ledger, Report, Subject};
 use crate::{CannotCheck, Options};
 
 const FORMAT: &str = "attestry-data 1\n";
@@ -17,6 +17,34 @@ const FORMAT: &str = "attestry-data 1\n";
 /// # Errors
 /// [`CannotCheck`] when it is no data directory, of a newer format, or cannot be read.
 pub fn directory(path: &Path, options: &Options<'_>) -> Result<Report, CannotCheck> {
+    let (mut report, installation) = begin(path)?;
+    let names = names_in(&path.join("ledgers"), "")?;
+    for name in names_in(&path.join("keys"), ".key")?.iter().filter(|name| !names.contains(name)) {
+        let what = format!("keys/{name}.key is of a ledger that is not here");
+        report.damage.push(Damage::general(Kind::Missing, what));
+    }
+    let origins: Vec<String> = names.iter().map(|name| origin(&installation, name)).collect();
+    report_lost_pins(&mut report, &options.pins, &origins);
+    for name in &names {
+        report.ledgers.push(check(path, &installation, name, options)?);
+    }
+    Ok(report)
+}
+
+/// Checks one ledger of the data directory at `path`, and the pins that are of it.
+///
+/// # Errors
+/// As [`directory`], and [`CannotCheck::Io`] when there is no such ledger.
+pub fn ledger(path: &Path, name: &str, options: &Options<'_>) -> Result<Report, CannotCheck> {
+    let (mut report, installation) = begin(path)?;
+    let dir = path.join("ledgers").join(name);
+    std::fs::metadata(&dir).map_err(CannotCheck::io(&dir))?;
+    report.ledgers.push(check(path, &installation, name, options)?);
+    Ok(report)
+}
+
+/// Checks what is said of the directory as a whole, and gives the installation id, empty when it is damaged.
+fn begin(path: &Path) -> Result<(Report, String), CannotCheck> {
     match read_small(&path.join("FORMAT"))? {
         None => return Err(CannotCheck::Unknown(path.display().to_string())),
         Some(format) if format == FORMAT => {}
@@ -28,24 +56,22 @@ pub fn directory(path: &Path, options: &Options<'_>) -> Result<Report, CannotChe
     let mut report = Report::new(path.display().to_string(), Subject::Directory);
     let installation = read_small(&path.join("installation"))?.unwrap_or_default();
     let installation = installation.strip_suffix('\n').unwrap_or_default();
-    if installation.len() != 32 || !installation.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        report
-            .damage
-            .push(Damage::general(Kind::File, "installation: the installation id is missing or damaged"));
+    let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    if installation.len() != 32 || !installation.bytes().all(is_digit) {
+        let what = "installation: the installation id is missing or damaged";
+        report.damage.push(Damage::general(Kind::File, what));
     }
-    let names = names_in(&path.join("ledgers"), "")?;
-    for name in names_in(&path.join("keys"), ".key")?.iter().filter(|name| !names.contains(name)) {
-        report
-            .damage
-            .push(Damage::general(Kind::Missing, format!("keys/{name}.key is of a ledger that is not here")));
-    }
-    let origins: Vec<String> = names.iter().map(|name| format!("{installation}.attestry/{name}")).collect();
-    report_lost_pins(&mut report, &options.pins, &origins);
-    for (name, origin) in names.iter().zip(&origins) {
-        let pins: Vec<&Pin> = options.pins.iter().filter(|pin| pin.key.name() == origin).collect();
-        report.ledgers.push(ledger::check(&path.join("ledgers").join(name), name, origin, &pins, options)?);
-    }
-    Ok(report)
+    Ok((report, installation.to_owned()))
+}
+
+fn origin(installation: &str, name: &str) -> String {
+    format!("{installation}.attestry/{name}")
+}
+
+fn check(path: &Path, installation: &str, name: &str, options: &Options<'_>) -> Result<Ledger, CannotCheck> {
+    let origin = origin(installation, name);
+    let pins: Vec<&Pin> = options.pins.iter().filter(|pin| pin.key.name() == origin).collect();
+    ledger::check(&path.join("ledgers").join(name), name, &origin, &pins, options)
 }
 
 /// A pin of a log that is not here: the log was removed, or the installation is another one.

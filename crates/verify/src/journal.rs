@@ -58,7 +58,12 @@ impl Journal {
                 continue;
             }
             let Ok(first) = stem.parse() else { continue };
-            let file = if aside { None } else { Some(File::open(found.path())?) };
+            let file = match File::open(found.path()) {
+                _ if aside => None,
+                // Sealed and removed since the folder was listed: the segments have what it held.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => Some(file?),
+            };
             files.push(JournalFile { name, first, file });
         }
         files.sort_by_key(|file| file.first);

@@ -74,8 +74,32 @@ pub(crate) fn identify(name: &str, origin: &str, vkey: &str, note: Option<&str>,
     Identity { ledger, anchors, checkpoint }
 }
 
+/// How often a ledger is checked again because its segments were replaced while they were read.
+const MAX_TRIES: u32 = 3;
+
 /// Checks the ledger in `dir`.
+///
+/// A running server may seal, prune or pack segments meanwhile. Damage is believed when the files are the same afterwards.
 pub(crate) fn check(
+    dir: &Path,
+    name: &str,
+    origin: &str,
+    pins: &[&Pin],
+    options: &Options<'_>,
+) -> Result<Ledger, CannotCheck> {
+    let folder = dir.join("segments");
+    let list = || segments::list(&folder).map_err(CannotCheck::io(&folder));
+    for _ in 1..MAX_TRIES {
+        let before = list()?;
+        let ledger = check_once(dir, name, origin, pins, options)?;
+        if ledger.damage.is_empty() || list()? == before {
+            return Ok(ledger);
+        }
+    }
+    check_once(dir, name, origin, pins, options)
+}
+
+fn check_once(
     dir: &Path,
     name: &str,
     origin: &str,
@@ -101,14 +125,9 @@ pub(crate) fn check(
     let mut lost: Vec<(std::ops::Range<u64>, Kind, String)> = Vec::new();
     let (mut sealed_end, mut pruned_end) = (0, 0);
     let folder = dir.join("segments");
-    for mut file in segments::list(&folder).map_err(CannotCheck::io(&folder))? {
+    for file in segments::list(&folder).map_err(CannotCheck::io(&folder))? {
         if file.range.end <= sealed_end || file.range.is_empty() {
             continue;
-        }
-        if !file.is_pruned && !file.path.exists() {
-            // Pruned since the folder was listed.
-            file.path.set_extension("pruned");
-            file.is_pruned = true;
         }
         if file.range.start > sealed_end {
             lost.push((sealed_end..file.range.start, Kind::Missing, "missing: no segment holds them".into()));

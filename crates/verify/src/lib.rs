@@ -8,9 +8,9 @@
 //! `tlog` (what can be proved) and `segment` (how entries rest on disk). It reads the journal itself, from its description in
 //! `docs/formats.md`, and shares nothing with the code that writes ledgers.
 //!
-//! - [`directory`]: everything in a data directory
-//! - [`server`]: a log as it is served over HTTP
-//! - [`export`], [`proof`]: what was handed out
+//! - [`directory()`]: everything in a data directory; [`ledger()`]: one ledger of it
+//! - [`server()`]: a log as it is served over HTTP
+//! - [`export()`], [`proof()`]: what was handed out
 //! - [`check`]: whichever of these a path or URL names
 
 mod compare;
@@ -34,7 +34,7 @@ use std::path::PathBuf;
 pub use attestry_tlog::pin::PinError;
 pub use attestry_tlog::{Pin, VerifierKey};
 
-pub use crate::directory::directory;
+pub use crate::directory::{directory, ledger};
 pub use crate::export::export;
 pub use crate::proof::proof;
 pub use crate::report::{Damage, Kind, Ledger, Pinned, Report, Signed, Subject};

@@ -428,6 +428,9 @@ fn what_cannot_be_checked_says_so() {
     assert!(matches!(check(), Err(CannotCheck::Unknown(_))));
     Model::sample().write(dir.path());
     assert!(check().unwrap().is_clean());
+    let one = |name: &str| attestry_verify::ledger(dir.path(), name, &Options::default());
+    assert!(one("audit").unwrap().is_clean());
+    assert!(matches!(one("logs"), Err(CannotCheck::Io { .. })));
     fs::write(dir.path().join("FORMAT"), "attestry-data 2\n").unwrap();
     assert!(matches!(check(), Err(CannotCheck::Newer(_))));
 }
