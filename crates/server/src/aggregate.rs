@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::params::Params;
+use crate::params::{BothParams, Params};
 use crate::problem::{Problem, ProblemDetails};
 use crate::search::{Which, run};
 use crate::times;
@@ -107,8 +107,7 @@ pub(crate) struct BucketAnswer {
 pub(crate) async fn histogram(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Params(which): Params<Which>,
-    Params(query): Params<HistogramQuery>,
+    BothParams(which, query): BothParams<Which, HistogramQuery>,
 ) -> Result<Json<HistogramAnswer>, Problem> {
     let interval = match query.interval.as_deref() {
         None | Some("" | "auto") => Interval::AtMost(query.buckets.unwrap_or(BUCKETS)),

@@ -8,7 +8,7 @@ use attestry_event::{Entry, Outcome, Scalar, Text, walk};
 use attestry_ledger::{Ledger, Signed};
 use attestry_store::{Order, SearchRequest, Stop};
 use attestry_tlog::nodes_beside;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -20,6 +20,7 @@ use crate::body::overloaded;
 use crate::commit::signed;
 use crate::find::EXPORT_PAGE;
 use crate::log::unreadable;
+use crate::params::Params;
 use crate::problem::{Problem, ProblemDetails};
 use crate::search::{self, StopOnDrop, Which, failed};
 use crate::stream::{self, Pieces};
@@ -46,7 +47,7 @@ pub(crate) async fn export(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(name): Path<String>,
-    Query(which): Query<Which>,
+    Params(which): Params<Which>,
 ) -> Result<Response, Problem> {
     let ledger = caller.whole_ledger(&app, &name)?;
     let which = Which { ledger: Some(name.clone()), ..which };

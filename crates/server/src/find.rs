@@ -14,7 +14,7 @@ use crate::app::{App, blocking};
 use crate::auth::Caller;
 use crate::body::overloaded;
 use crate::csv;
-use crate::params::Params;
+use crate::params::BothParams;
 use crate::problem::{Problem, ProblemDetails, chain};
 use crate::search::{self, StopOnDrop, Which, failed, run};
 use crate::stream::{self, Pieces};
@@ -103,8 +103,7 @@ pub(crate) struct FoundEvent {
 pub(crate) async fn find(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Params(which): Params<Which>,
-    Params(query): Params<FindQuery>,
+    BothParams(which, query): BothParams<Which, FindQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let form = query.format.unwrap_or_else(|| accepted(&headers));

@@ -35,7 +35,6 @@ const EVENTS_MAX: usize = 100_000;
 const INLINE_BYTES: usize = 16 << 10;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct IngestQuery {
     /// Store the good events although others are bad, and list the bad ones in `problems`.

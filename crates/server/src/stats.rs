@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::params::Params;
+use crate::params::BothParams;
 use crate::problem::{Problem, ProblemDetails};
 use crate::search::{Which, failed, run};
 
@@ -62,8 +62,7 @@ pub(crate) struct StatsAnswer {
 pub(crate) async fn stats(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Params(which): Params<Which>,
-    Params(query): Params<StatsQuery>,
+    BothParams(which, query): BothParams<Which, StatsQuery>,
 ) -> Result<Json<StatsAnswer>, Problem> {
     let list = |text: &str| -> Vec<String> {
         text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::params::Params;
+use crate::params::{BothParams, Params};
 use crate::problem::{Problem, ProblemDetails};
 use crate::search::{Which, run};
 
@@ -80,8 +80,7 @@ pub(crate) struct TopAnswer {
 pub(crate) async fn top(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Params(which): Params<Which>,
-    Params(query): Params<FieldQuery>,
+    BothParams(which, query): BothParams<Which, FieldQuery>,
 ) -> Result<Json<TopAnswer>, Problem> {
     let limit = query.limit()?;
     let field = query.field.clone();
@@ -119,8 +118,7 @@ pub(crate) struct DistinctAnswer {
 pub(crate) async fn distinct(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Params(which): Params<Which>,
-    Params(query): Params<FieldQuery>,
+    BothParams(which, query): BothParams<Which, FieldQuery>,
 ) -> Result<Json<DistinctAnswer>, Problem> {
     let field = query.field.clone();
     let work = move |store: &Store, scope| store.distinct(&scope, &field);
@@ -148,8 +146,7 @@ pub(crate) struct ValuesAnswer {
 pub(crate) async fn values(
     State(app): State<Arc<App>>,
     caller: Caller,
-    Params(which): Params<Which>,
-    Params(query): Params<FieldQuery>,
+    BothParams(which, query): BothParams<Which, FieldQuery>,
 ) -> Result<Json<ValuesAnswer>, Problem> {
     let limit = query.limit()?;
     let work = move |store: &Store, scope| store.values(&scope, &query.field, &query.prefix, limit);
