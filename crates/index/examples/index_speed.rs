@@ -13,7 +13,7 @@ use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use attestry_event::{Field, Nanos};
-use attestry_index::{Bounds, Decimal, Filter, Index, Matcher, Options, RowSet, Snapshot, Target};
+use attestry_index::{Bounds, Decimal, Filter, Index, Matcher, Options, Order, RowSet, Snapshot, Target};
 
 const BATCH: usize = 10_000;
 const SECOND: i64 = 1_000_000_000;
@@ -30,7 +30,7 @@ impl Random {
     }
 
     fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
     /// A rank below `end`, rank r about as often as 1/r.
@@ -161,11 +161,8 @@ fn newest(snapshot: &Snapshot, filter: &Filter, wanted: usize) -> usize {
         if found.len() >= wanted && found.iter().map(|(time, _)| *time).min() > Some(part.times().1) {
             break;
         }
-        let rows = part.eval(filter).possible;
-        // More than a page: late events could be anywhere, so the times of all are looked at.
-        let mut times = Vec::new();
-        part.times_of(&rows, &mut times);
-        found.extend(times.into_iter().zip(rows.iter().map(|row| part.rows().start + u64::from(row))));
+        let page = part.page(&part.eval(filter).possible, Order::Newest, None, wanted);
+        found.extend(page.into_iter().map(|(time, row)| (time, part.rows().start + u64::from(row))));
         found.sort_unstable_by(|left, right| right.cmp(left));
         found.truncate(wanted);
     }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it must be")]
 
+mod damage;
 mod entries;
 mod filters;
+mod hostile;
 mod scan;
 mod whole;
