@@ -200,8 +200,10 @@ struct Group {
     numbers: Vec<Numbers>,
 }
 
-/// The values of the fields grouped by: their numbers in `Groups::values`, and `None` for no value.
-type GroupKey = Vec<Option<u32>>;
+/// The values of the fields grouped by: their numbers in `Groups::values`, [`NO_VALUE`] where there is none.
+type GroupKey = [u32; MAX_GROUP_FIELDS];
+
+const NO_VALUE: u32 = u32::MAX;
 
 #[derive(Default)]
 struct Groups {
@@ -230,7 +232,7 @@ impl Groups {
             return Err(Error::TooMany { what: "groups", limit: MAX_GROUPS_HELD });
         }
         let number = self.groups.len() as u32;
-        self.keys.insert(key.clone(), number);
+        self.keys.insert(*key, number);
         self.groups.push(Group { count: 0, numbers: vec![Numbers::new(); measures] });
         Ok(number)
     }
@@ -344,7 +346,7 @@ impl Members {
         groups: &mut Groups,
     ) -> Result<Members, Error> {
         if keys.is_empty() {
-            let only = groups.group(&Vec::new(), measures)?;
+            let only = groups.group(&[NO_VALUE; MAX_GROUP_FIELDS], measures)?;
             if let Some(group) = groups.groups.get_mut(only as usize) {
                 group.count += u64::from(rows.len());
             }
@@ -356,34 +358,37 @@ impl Members {
             let numbers = column.values().iter().map(|value| groups.value(value)).collect();
             columns.push((column, numbers));
         }
-        let mut members = Members { starts: vec![0; part.row_count() as usize + 1], groups: Vec::new() };
-        let mut at = vec![0_usize; keys.len()];
+        let mut members = Members {
+            starts: vec![0; part.row_count() as usize + 1],
+            groups: Vec::with_capacity(rows.len() as usize),
+        };
+        let mut at = [0_usize; MAX_GROUP_FIELDS];
         let mut next_row = 0;
-        let mut tuples: Vec<GroupKey> = Vec::new();
+        // The groups of one row: a field with several values multiplies them.
+        let mut of_row: Vec<GroupKey> = Vec::new();
         for row in rows.iter() {
-            tuples.clear();
-            tuples.push(Vec::with_capacity(keys.len()));
-            for ((column, numbers), at) in columns.iter().zip(&mut at) {
+            of_row.clear();
+            of_row.push([NO_VALUE; MAX_GROUP_FIELDS]);
+            for (place, ((column, numbers), at)) in columns.iter().zip(&mut at).enumerate() {
                 let start = *at;
                 while column.pairs().get(*at).is_some_and(|(of, _)| *of == row) {
                     *at += 1;
                 }
-                let found = column.pairs().get(start..*at).unwrap_or(&[]);
-                let values: Vec<Option<u32>> = match found {
-                    [] => vec![None],
-                    found => found.iter().map(|(_, value)| numbers.get(*value as usize).copied()).collect(),
-                };
-                tuples = tuples
-                    .iter()
-                    .flat_map(|tuple| {
-                        values.iter().map(move |value| tuple.iter().copied().chain([*value]).collect())
-                    })
-                    .collect();
+                let before = of_row.len();
+                for (turn, (_, value)) in column.pairs().get(start..*at).unwrap_or(&[]).iter().enumerate() {
+                    let value = numbers.get(*value as usize).copied().unwrap_or(NO_VALUE);
+                    if turn > 0 {
+                        of_row.extend_from_within(..before);
+                    }
+                    for slot in of_row.iter_mut().skip(turn * before).filter_map(|key| key.get_mut(place)) {
+                        *slot = value;
+                    }
+                }
             }
             let begin = members.groups.len() as u32;
             members.fill(&mut next_row, row, begin);
-            for tuple in &tuples {
-                let number = groups.group(tuple, measures)?;
+            for key in &of_row {
+                let number = groups.group(key, measures)?;
                 if let Some(group) = groups.groups.get_mut(number as usize) {
                     group.count += 1;
                 }
@@ -446,12 +451,12 @@ fn finish(request: &StatsRequest, groups: Groups, of: &[usize], mut stats: Stats
     let Groups { values, keys, groups, .. } = groups;
     stats.groups = groups.len() as u64;
     stats.cut = groups.len() > request.limit;
-    let name = |value: &Option<u32>| value.and_then(|value| values.get(value as usize).cloned());
+    let name = |value: &u32| values.get(*value as usize).cloned();
     let mut rows: Vec<(u64, Vec<Option<String>>, u32)> = keys
         .iter()
         .map(|(key, number)| {
             let count = groups.get(*number as usize).map_or(0, |group| group.count);
-            (count, key.iter().map(name).collect(), *number)
+            (count, key.iter().take(request.by.len()).map(name).collect(), *number)
         })
         .collect();
     rows.sort_unstable_by(|left, right| right.0.cmp(&left.0).then_with(|| left.1.cmp(&right.1)));

@@ -77,35 +77,38 @@ impl Fingerprints {
     }
 }
 
-/// Where a value's text is.
+/// Where a value's text is: in [`Tally::texts`], or behind an ordinal of one of [`Tally::columns`].
 enum Source {
-    Text(String),
-    Ordinal(Arc<Part>, Field, u32),
+    Text(u32),
+    Ordinal { column: u32, ordinal: u32 },
 }
 
 /// Counts by value, within bounds.
 pub(crate) struct Tally<'a> {
     fingerprints: &'a Fingerprints,
     counts: HashMap<u128, (u64, Source), BuildHasherDefault<AsIs>>,
+    texts: Vec<String>,
+    columns: Vec<(Arc<Part>, Field)>,
     bytes: usize,
 }
 
 impl<'a> Tally<'a> {
     pub(crate) fn new(fingerprints: &'a Fingerprints) -> Tally<'a> {
-        Tally { fingerprints, counts: HashMap::default(), bytes: 0 }
+        Tally { fingerprints, counts: HashMap::default(), texts: Vec::new(), columns: Vec::new(), bytes: 0 }
     }
 
     pub(crate) fn add(&mut self, value: String, count: u64) -> Result<(), Error> {
-        let length = value.len();
-        if let Some((sum, _)) = self.counts.get_mut(&self.fingerprints.of(&value)) {
+        let fingerprint = self.fingerprints.of(&value);
+        if let Some((sum, _)) = self.counts.get_mut(&fingerprint) {
             *sum += count;
             return Ok(());
         }
-        self.bytes += length;
+        self.bytes += value.len();
         if self.bytes > MAX_VALUE_BYTES {
             return Err(Error::TooMany { what: "bytes of values", limit: MAX_VALUE_BYTES });
         }
-        self.counts.insert(self.fingerprints.of(&value), (count, Source::Text(value)));
+        self.counts.insert(fingerprint, (count, Source::Text(self.texts.len() as u32)));
+        self.texts.push(value);
         self.check()
     }
 
@@ -119,6 +122,11 @@ impl<'a> Tally<'a> {
         counts: &[u32],
     ) -> Result<Vec<u32>, Error> {
         let list = self.fingerprints.of_column(part, field, column);
+        let number = self.columns.len() as u32;
+        self.columns.push((part.clone(), field));
+        if self.counts.is_empty() {
+            self.counts.reserve(counts.iter().filter(|count| **count > 0).count().min(MAX_VALUES));
+        }
         let mut cut = Vec::new();
         for (ordinal, (fingerprint, count)) in (0_u32..).zip(list.iter().zip(counts)) {
             if *count == 0 {
@@ -128,8 +136,8 @@ impl<'a> Tally<'a> {
                 cut.push(ordinal);
                 continue;
             }
-            let source = || (0, Source::Ordinal(part.clone(), field, ordinal));
-            self.counts.entry(*fingerprint).or_insert_with(source).0 += u64::from(*count);
+            let source = Source::Ordinal { column: number, ordinal };
+            self.counts.entry(*fingerprint).or_insert((0, source)).0 += u64::from(*count);
         }
         self.check()?;
         Ok(cut)
@@ -148,8 +156,8 @@ impl<'a> Tally<'a> {
     }
 
     /// The `limit` largest, the largest first, equal ones in the order of their bytes.
-    pub(crate) fn into_largest(self, limit: usize) -> Vec<(String, u64)> {
-        let mut all: Vec<(u64, Source)> = self.counts.into_values().collect();
+    pub(crate) fn into_largest(mut self, limit: usize) -> Vec<(String, u64)> {
+        let mut all: Vec<(u64, Source)> = std::mem::take(&mut self.counts).into_values().collect();
         if limit == 0 {
             return Vec::new();
         }
@@ -160,19 +168,20 @@ impl<'a> Tally<'a> {
             all.retain(|(count, _)| *count >= least);
         }
         let mut named: Vec<(Reverse<u64>, String)> =
-            all.into_iter().map(|(count, source)| (Reverse(count), source.text())).collect();
+            all.into_iter().map(|(count, source)| (Reverse(count), self.text(&source))).collect();
         named.sort_unstable();
         named.truncate(limit);
         named.into_iter().map(|(Reverse(count), value)| (value, count)).collect()
     }
-}
 
-impl Source {
-    fn text(self) -> String {
-        match self {
-            Source::Text(text) => text,
-            Source::Ordinal(part, field, ordinal) => {
-                part.column(field).map_or_else(String::new, |column| column.value(ordinal).text)
+    fn text(&mut self, source: &Source) -> String {
+        match source {
+            Source::Text(place) => {
+                self.texts.get_mut(*place as usize).map(std::mem::take).unwrap_or_default()
+            }
+            Source::Ordinal { column, ordinal } => {
+                let column = self.columns.get(*column as usize).and_then(|(part, field)| part.column(*field));
+                column.map_or_else(String::new, |column| column.value(*ordinal).text)
             }
         }
     }
