@@ -79,6 +79,68 @@ fn a_reader_that_comes_back_misses_nothing() {
     }
 }
 
+/// Ten thousand events whose messages no index can narrow down for a regular expression across words.
+fn post_many(world: &World, batch: usize) {
+    let line = |number: usize| {
+        let message = format!("{number} {}", "lorem ipsum dolor sit amet ".repeat(8));
+        format!(
+            "{{\"event_id\":\"m{batch}-{number}\",\"event_name\":\"a.b\",\"username\":\"u\",\"message\":\"{message}\"}}\n"
+        )
+    };
+    let head =
+        ["POST /api/v1/events HTTP/1.1".to_owned(), format!("Authorization: Bearer {}", world.names["web"])];
+    let body: String = (0..10_000).map(line).collect();
+    let answer = send(world.address, &head, body.as_bytes());
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
+#[test]
+fn a_slow_reader_is_told_how_many_events_it_missed() {
+    let world = World::new();
+    let mut tail = Reader::open(&world, "q=event_name:a.b", &world.names["reader"], "");
+    let batches = 8;
+    (0..batches).for_each(|batch| post_many(&world, batch));
+    let (mut seen, mut dropped) = (0, 0);
+    while seen + dropped < batches * 10_000 {
+        let line = tail.line_with("data: {");
+        match line.strip_prefix("data: {\"count\":").and_then(|count| count.strip_suffix('}')) {
+            Some(count) => dropped += count.parse::<usize>().unwrap(),
+            None => seen += 1,
+        }
+    }
+    assert_eq!(seen + dropped, batches * 10_000);
+    assert!(dropped > 0, "the reader was not slow enough for this test: it saw {seen}");
+}
+
+#[test]
+fn a_search_ends_when_its_client_leaves() {
+    let world = World::new();
+    (0..4).for_each(|batch| post_many(&world, batch));
+    let stopped = || {
+        let answer = send(world.address, &["GET /metrics HTTP/1.1".to_owned()], b"").text();
+        let line = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("attestry_searches_stopped_total "))
+            .unwrap()
+            .to_owned();
+        line.parse::<u64>().unwrap()
+    };
+    assert_eq!(stopped(), 0);
+    let mut stream = TcpStream::connect(world.address).unwrap();
+    let head = format!(
+        "GET /api/v1/count?q=message:/.*m.*e.*t.*x.*/ HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        world.address, world.names["reader"]
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    drop(stream);
+    let started = Instant::now();
+    while stopped() == 0 {
+        assert!(started.elapsed() < Duration::from_secs(5), "it was not stopped");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_revoked_key_sees_nothing_more_within_a_second() {
     let world = World::new();
