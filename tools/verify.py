@@ -69,7 +69,7 @@ D = -121665 * pow(121666, P - 2, P) % P
 def point_add(a, b):
     t = D * a[0] * b[0] * a[1] * b[1] % P
     x, y = a[0] * b[1] + a[1] * b[0], a[1] * b[1] + a[0] * b[0]
-    return x * pow(1 + t, P - 2, P) % P, y * pow(1 - t, P - 2, P) % P
+    return x * pow(1 + t, -1, P) % P, y * pow(1 - t, -1, P) % P
 
 def point_times(n, point):
     result = (0, 1)

@@ -20,8 +20,8 @@ proof (.tlog-proof).
   --pin FILE         a verifier key and checkpoint that were kept elsewhere; may be given several times
   --vkey KEY         the verifier key that a proof or an export must be signed with
   --entry FILE       the entry that a proof is of; else the proof's name with the ending .json
-  --token-file FILE  the key to show to the server; or in the environment, as ATTESTRY_TOKEN
-  --ca FILE          certificates, in PEM, that the server's is signed with
+  --key-file FILE    the key to show to the server; or in the environment, as ATTESTRY_KEY
+  --ca-file FILE     certificates, in PEM, that the server's is signed with
   --json             the report as JSON
   --quiet            no progress
   --help, --version
@@ -35,7 +35,7 @@ struct Arguments {
     pins: Vec<PathBuf>,
     vkey: Option<String>,
     entry: Option<PathBuf>,
-    token_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
     authorities: Option<PathBuf>,
     json: bool,
     quiet: bool,
@@ -61,9 +61,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let shown = Mutex::new(None);
     let on_terminal = !arguments.quiet && std::io::stderr().is_terminal();
     let progress = |progress: &Progress<'_>| show(progress, &shown);
-    let token = match &arguments.token_file {
+    let token = match &arguments.key_file {
         Some(path) => Some(std::fs::read_to_string(path)?),
-        None => std::env::var("ATTESTRY_TOKEN").ok(),
+        None => std::env::var("ATTESTRY_KEY").ok(),
     };
     let options = Options {
         pins: arguments.pins.iter().map(|path| read_pin(path.as_ref())).collect::<Result<_, _>>()?,
@@ -95,8 +95,8 @@ fn parse(mut given: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
             "--pin" => arguments.pins.push(value()?.into()),
             "--vkey" => arguments.vkey = Some(value()?),
             "--entry" => arguments.entry = Some(value()?.into()),
-            "--token-file" => arguments.token_file = Some(value()?.into()),
-            "--ca" => arguments.authorities = Some(value()?.into()),
+            "--key-file" | "--token-file" => arguments.key_file = Some(value()?.into()),
+            "--ca-file" | "--ca" => arguments.authorities = Some(value()?.into()),
             _ if argument.starts_with('-') => return Err(format!("unknown option {argument}")),
             _ if arguments.target.is_empty() => arguments.target = argument,
             _ => return Err(format!("one target at a time, not also {argument}")),

@@ -8,7 +8,7 @@ use crate::model::{Model, PINNED, SIGNED, edited};
 fn run(arguments: &[&str]) -> (i32, String, String) {
     let output: Output = Command::new(env!("CARGO_BIN_EXE_attestry-verify"))
         .args(arguments)
-        .env_remove("ATTESTRY_TOKEN")
+        .env_remove("ATTESTRY_KEY")
         .output()
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
