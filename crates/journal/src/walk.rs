@@ -56,7 +56,7 @@ pub(crate) struct Walk<F> {
 
 /// What a look beyond a hole finds.
 struct Beyond {
-    /// Place and sequence of the next record.
+    /// Place and sequence of the next record; a superseded one, too, shows where the hole ends.
     next: Option<(u64, u64)>,
     proven: u64,
     /// The end of the last bytes that are not zero.
@@ -130,12 +130,12 @@ impl<F: File> Walk<F> {
             let mark =
                 self.head(self.at)?.is_some_and(|head| head.kind == Kind::Mark && head.seq == self.seq);
             let tail = self.at + if mark { HEAD_BYTES as u64 } else { 0 };
-            self.torn = beyond.end.saturating_sub(tail);
+            self.torn = beyond.end.min(self.source.bytes).saturating_sub(tail);
             return Ok(Step::End);
         }
         let (at, seq) = match beyond.next {
             Some((at, seq)) => (at, seq.min(durable)),
-            None => (beyond.end.max(self.at), durable),
+            None => (beyond.end.min(self.source.bytes).max(self.at), durable),
         };
         let damage = Damage {
             file: self.source.name.clone(),
@@ -156,8 +156,7 @@ impl<F: File> Walk<F> {
         loop {
             if let Some(head) = self.head(at)? {
                 beyond.proven = beyond.proven.max(head.durable);
-                let later = head.seq > self.seq && self.limit.is_none_or(|limit| head.seq < limit);
-                if head.kind == Kind::Record && later && beyond.next.is_none() {
+                if head.kind == Kind::Record && head.seq > self.seq && beyond.next.is_none() {
                     beyond.next = Some((at, head.seq));
                 }
                 if beyond.next.is_some() && (self.limit.is_some() || beyond.proven > self.seq) {

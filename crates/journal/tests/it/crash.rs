@@ -80,7 +80,7 @@ fn go_on(run: &mut Run) {
 #[test]
 fn a_crash_at_every_operation() {
     for operation in 0..operations() {
-        for seed in 0..24 {
+        for seed in 0..12 {
             let mut run = Run::new(seed * 1_000 + operation, OPTIONS);
             // The first operations are those of `new`, which a crash must not hit twice.
             run.act(CrashIn(operation.saturating_sub(run.disk.operations())));
@@ -93,7 +93,7 @@ fn a_crash_at_every_operation() {
 #[test]
 fn a_second_crash_while_recovering_from_the_first() {
     for operation in 0..operations() {
-        for second in 0..8 {
+        for second in 0..4 {
             let mut run = Run::new(second * 1_000 + operation, OPTIONS);
             run.act(CrashIn(operation));
             for act in SCRIPT {
@@ -116,7 +116,7 @@ fn a_second_crash_while_recovering_from_the_first() {
 fn every_lie_at_every_operation() {
     for operation in 0..operations() {
         for lie in [Lie::Lost, Lie::Kept, Lie::Part] {
-            for seed in 0..4 {
+            for seed in 0..2 {
                 let mut run = Run::new(seed * 1_000 + operation, OPTIONS);
                 run.act(FailIn(operation, lie));
                 play(&mut run);
@@ -134,7 +134,7 @@ fn every_lie_at_every_operation() {
 fn a_crash_soon_after_every_lie() {
     for operation in 0..operations() {
         for lie in [Lie::Lost, Lie::Kept, Lie::Part] {
-            for later in 1..8 {
+            for later in [1, 2, 3, 5, 8] {
                 let mut run = Run::new(later * 1_000 + operation, OPTIONS);
                 run.act(FailIn(operation, lie));
                 run.act(CrashIn(operation + later));
@@ -157,6 +157,24 @@ fn a_full_disk_refuses_and_recovers_by_itself() {
             run.act(act);
         }
         assert!(run.acknowledged() > before, "it takes records as soon as there is room");
+        go_on(&mut run);
+    }
+}
+
+/// A file whose name came with a failing call supersedes what was rolled back. Once an open has counted on that, no crash may
+/// undo it.
+#[test]
+fn an_open_keeps_what_it_saw() {
+    for seed in 0..20 {
+        let mut run = Run::new(seed, OPTIONS);
+        for act in [Append(100), Sync, Append(100), Rollback] {
+            run.act(act);
+        }
+        let renaming = 5;
+        for act in [FailIn(renaming, Lie::Kept), Append(100), Restart, Crash] {
+            run.act(act);
+        }
+        assert_eq!(run.acknowledged(), 1);
         go_on(&mut run);
     }
 }
