@@ -28,6 +28,8 @@ pub(crate) struct Entries {
     pub(crate) uninterpreted: u64,
     first: Option<(u64, Nanos)>,
     last: Option<Nanos>,
+    /// The least and the greatest `event_time`.
+    event_times: Option<(Nanos, Nanos)>,
     walker: Walker,
 }
 
@@ -56,6 +58,9 @@ impl Entries {
             self.damage.push(Damage::of_entries(Kind::Order, index..index + 1, ORDER));
         }
         self.last = Some(received);
+        let time = entry.event_time();
+        let (least, greatest) = self.event_times.unwrap_or((time, time));
+        self.event_times = Some((least.min(time), greatest.max(time)));
         if let Some(Text::Ref { hash, bytes }) = entry.message() {
             self.references.push(Reference { index, hash, bytes });
         }
@@ -91,6 +96,16 @@ impl Entries {
         self.uninterpreted += later.uninterpreted;
         self.first = self.first.or(later.first);
         self.last = later.last.or(self.last);
+        self.event_times = match (self.event_times, later.event_times) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
+    }
+
+    /// The least and greatest `event_time`, and the first and last `received_at`; none unless all entries could be interpreted.
+    pub(crate) fn times(&self) -> Option<[(Nanos, Nanos); 2]> {
+        let all = self.uninterpreted == 0 && self.damage.iter().all(|damage| damage.kind != Kind::Malformed);
+        if all { Some([self.event_times?, (self.first?.1, self.last?)]) } else { None }
     }
 }
 

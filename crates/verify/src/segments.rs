@@ -113,6 +113,13 @@ pub(crate) fn read(file: &SegmentFile, cuts: &Hashes, tick: &(dyn Fn(u64) + Sync
         whole.lost.extend(part.lost);
         whole.damage.extend(part.damage);
     }
+    // A server prunes by these times: one that was set back would have entries go before their time is over.
+    if whole.lost.is_empty()
+        && whole.entries.times().is_some_and(|times| times != [footer.event_times, footer.received])
+    {
+        let what = format!("{}: the times in its footer are not those of its entries", file.name());
+        whole.damage.push(Damage::general(Kind::File, what));
+    }
     Ok(whole)
 }
 

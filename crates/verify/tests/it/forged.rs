@@ -373,6 +373,23 @@ fn stored_hashes_only() {
     assert!(agreed(dir.path(), &[]).text.contains("the entries are right"));
 }
 
+/// A segment that says that its entries are old would be pruned by the server itself. Only we look at it: the times are hints.
+#[test]
+fn aged_segment() {
+    use attestry_verify::{Options, directory};
+    let dir = tempfile::tempdir().unwrap();
+    Model::sample().write(dir.path());
+    change(&files(dir.path(), "segments", "seg")[0], |bytes| {
+        let footer = bytes.len() - 96;
+        bytes[footer + 47] = 0;
+        bytes[footer + 46] = 0;
+        let crc = crc32c::crc32c(&bytes[footer..footer + 84]);
+        bytes[footer + 84..footer + 88].copy_from_slice(&crc.to_le_bytes());
+    });
+    let report = directory(dir.path(), &Options::default()).unwrap();
+    assert!(report.exit_code() == 1 && report.to_string().contains("the times in its footer"), "{report}");
+}
+
 /// Several at once: all are listed, not only the first.
 #[test]
 fn everything_is_listed() {

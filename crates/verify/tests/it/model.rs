@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use attestry_event::{Nanos, value_hash};
+use attestry_event::{Entry, Nanos, value_hash};
 use attestry_segment::{Segment, ValuesWriter, Writer};
 use attestry_tlog::{Checkpoint, Hash, Nodes, Pin, SigningKey, leaf_hash, subtree_root, tile};
 
@@ -130,7 +130,9 @@ impl Model {
         let mut writer = Writer::new(Vec::new(), range.start, 128, 3).unwrap();
         for index in range.clone() {
             let (entry, leaf) = (&self.entries[index as usize], &self.leaves[index as usize]);
-            writer.push(entry, leaf, Nanos(index as i64), Nanos(index as i64)).unwrap();
+            let times = Entry::parse(entry)
+                .map_or((Nanos(0), Nanos(0)), |entry| (entry.event_time(), entry.received_at()));
+            writer.push(entry, leaf, times.0, times.1).unwrap();
         }
         let mut bytes = writer.finish().unwrap().0;
         if pruned {
