@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use attestry_event::{Clock, Nanos, SystemClock};
 use attestry_ledger::{DataDir, Options, Prunable};
 use clap::{Args, Subcommand};
+use indicatif::HumanBytes;
 use serde_json::Value;
 
 use crate::client::Connection;
@@ -57,18 +58,19 @@ pub(crate) fn ledger(ledgers: &Ledgers) -> Result<()> {
     match &ledgers.command {
         Command::List => {
             let answer = client.json("/api/v1/ledgers", &[])?;
-            let mut table = Table::new(&["name", "entries", "first", "bytes", "retention", "signed"]);
+            let mut table = Table::new(&["name", "entries", "first", "bytes", "kept", "signed"]);
             for ledger in answer.as_array().map(Vec::as_slice).unwrap_or_default() {
                 let text = |name: &str| {
                     ledger[name].as_str().map_or_else(|| ledger[name].to_string(), str::to_owned)
                 };
+                let retention = ledger["retention_days"].as_u64();
                 let retention =
-                    if ledger["retention"].is_null() { "for ever".to_owned() } else { text("retention") };
+                    retention.map_or_else(|| "for ever".to_owned(), |days| format!("{days} days"));
                 table.row([
                     (text("name"), Look::Bold),
                     (text("size"), Look::Plain),
                     (text("first"), Look::Dim),
-                    (text("bytes"), Look::Plain),
+                    (HumanBytes(ledger["bytes"].as_u64().unwrap_or(0)).to_string(), Look::Plain),
                     (retention, Look::Plain),
                     (ledger["checkpoint"]["time"].as_str().unwrap_or("never").to_owned(), Look::Dim),
                 ]);
@@ -89,7 +91,7 @@ pub(crate) fn ledger(ledgers: &Ledgers) -> Result<()> {
             writeln!(out, "ledger       {name}")?;
             writeln!(out, "verifier key {}", vkey.trim())?;
             writeln!(out, "entries      {} (the first kept is {})", found["size"], found["first"])?;
-            writeln!(out, "bytes        {}", found["bytes"])?;
+            writeln!(out, "size         {}", HumanBytes(found["bytes"].as_u64().unwrap_or(0)))?;
             writeln!(out, "\n{checkpoint}")?;
         }
         Command::Prune { .. } => {}
@@ -114,8 +116,12 @@ fn prune(connection: &Connection, name: &str, older_than: Option<&str>, dry_run:
         None => writeln!(out, "nothing in {name} is old enough to be pruned"),
         Some(Prunable { range, received, bytes }) => writeln!(
             out,
-            "{what} entries {}..{} of {name}, received {} to {}, {bytes} bytes",
-            range.start, range.end, received.0, received.1
+            "{what} entries {}..{} of {name}, received {} to {}, {}",
+            range.start,
+            range.end,
+            received.0,
+            received.1,
+            HumanBytes(*bytes)
         ),
     };
     let clock = SystemClock;
