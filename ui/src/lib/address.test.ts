@@ -12,6 +12,7 @@ const base: Address = {
   order: 'desc',
   event: '',
   live: false,
+  searches: false,
 };
 
 const cases: [what: string, view: Partial<Address>, address: string][] = [
@@ -43,7 +44,11 @@ const cases: [what: string, view: Partial<Address>, address: string][] = [
     },
     '/search?from=all&col=event_data.a:5:90&col=message:0',
   ],
-  ['the rest', { by: 'severity', order: 'asc', live: true }, '/search?from=all&by=severity&order=asc&live=1'],
+  [
+    'the rest',
+    { by: 'severity', order: 'asc', live: true, searches: true },
+    '/search?from=all&by=severity&order=asc&live=1&searches=1',
+  ],
   ['no stack', { by: '' }, '/search?from=all&by='],
   ['another page', { page: 'ledgers' }, '/ledgers'],
 ];

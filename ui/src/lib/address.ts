@@ -21,6 +21,8 @@ export interface Address {
   /** The event that is open in the drawer: `ledger/index`. */
   event: string;
   live: boolean;
+  /** The record of searches is shown, too. */
+  searches: boolean;
 }
 
 export const DEFAULT_COLUMNS: Column[] = [
@@ -54,6 +56,7 @@ export function readAddress(pathname: string, search: string, fallback: Range): 
     order: params.get('order') === 'asc' ? 'asc' : 'desc',
     event: /^[^/]+\/\d+$/.test(params.get('event') ?? '') ? (params.get('event') ?? '') : '',
     live: params.get('live') === '1',
+    searches: params.get('searches') === '1',
   };
 }
 
@@ -71,6 +74,7 @@ export function writeAddress(view: Address): string {
   if (view.order === 'asc') params.set('order', 'asc');
   if (view.event !== '') params.set('event', view.event);
   if (view.live) params.set('live', '1');
+  if (view.searches) params.set('searches', '1');
   // Times and lists stay readable; none of these needs escaping in a query string.
   return `/search?${params.toString().replaceAll('%3A', ':').replaceAll('%2C', ',').replaceAll('%2F', '/')}`;
 }

@@ -300,6 +300,10 @@ export const api = {
   raw: async (ledger: string, index: number) =>
     new Uint8Array(await (await request(`${entryPath(ledger, index)}/raw`)).arrayBuffer()),
 
+  /** The text that a `$ref` in the entry stands for. */
+  value: async (ledger: string, index: number, hash: string) =>
+    (await request(`${entryPath(ledger, index)}/values/${hash}`)).text(),
+
   proof: async (ledger: string, index: number) => (await request(`${entryPath(ledger, index)}/proof`)).text(),
 
   count: async (scope: Scope, signal?: AbortSignal) =>
@@ -316,8 +320,8 @@ export const api = {
 
   fields: async (signal?: AbortSignal) => (await getJson<{ fields: FieldInfo[] }>('/fields', signal)).fields,
 
-  values: async (field: string, prefix: string, limit: number, signal?: AbortSignal) => {
-    const params = new URLSearchParams({ field, prefix, limit: String(limit) });
+  values: async (ledgers: string[], field: string, prefix: string, limit: number, signal?: AbortSignal) => {
+    const params = scopeParams({ q: '', ledgers }, { field, prefix, limit });
     return (await getJson<{ values: ValueCount[] }>(`/values?${params}`, signal)).values;
   },
 

@@ -67,10 +67,15 @@ function operators(at: Completion, fields: FieldInfo[]): Offer[] {
 }
 
 /** The field's values that begin as what is typed, most frequent first. */
-export async function valueOffers(query: string, caret: number, signal: AbortSignal): Promise<Offers | null> {
+export async function valueOffers(
+  query: string,
+  caret: number,
+  ledgers: string[],
+  signal: AbortSignal,
+): Promise<Offers | null> {
   const at = completionAt(query, caret);
   if (!at || at.kind !== 'value' || at.field === undefined) return null;
-  const values = await api.values(at.field, at.prefix, SHOWN, signal);
+  const values = await api.values(ledgers, at.field, at.prefix, SHOWN, signal);
   return {
     start: at.start,
     end: at.end,

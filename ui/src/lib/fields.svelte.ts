@@ -6,6 +6,28 @@ const TOP_VALUES = 5;
 /** Paths appear as events arrive; the list of them is asked for again after this long. */
 const FRESH_MS = 30_000;
 
+/** What is looked at most stands first; what differs in every event stands last. */
+const FIRST = [
+  'event_name',
+  'username',
+  'resource',
+  'event_source',
+  'outcome',
+  'severity',
+  'host',
+  'source_ip_address',
+];
+const LAST = ['agent', 'agent_epoch', 'agent_seq', 'event_id', 'event_time', 'received_at'];
+
+function inOrder(list: FieldInfo[]): FieldInfo[] {
+  const rank = ({ name }: FieldInfo) => {
+    if (FIRST.includes(name)) return FIRST.indexOf(name);
+    if (LAST.includes(name)) return 50 + LAST.indexOf(name);
+    return name.startsWith('event_data.') ? 99 : 40;
+  };
+  return list.toSorted((a, b) => rank(a) - rank(b));
+}
+
 /** The fields there are, and the top values of those that are open. */
 class Fields {
   list: FieldInfo[] = $state.raw([]);
@@ -24,7 +46,7 @@ class Fields {
     if (performance.now() - this.#loadedAt < FRESH_MS) return;
     this.#loadedAt = performance.now();
     try {
-      this.list = await api.fields();
+      this.list = inOrder(await api.fields());
       this.failure = null;
     } catch (error) {
       this.#loadedAt = -Infinity;

@@ -74,6 +74,8 @@ test.each([
   ['{"a":1,"b":{"c":2}}', '{a: 1, b: …}'],
   ['[1,"x",null]', '1, x, null'],
   ['[1,[2]]', '[1, …]'],
+  [`{"$ref":"sha256:${'ab'.repeat(32)}","bytes":5000}`, '(large value, 5000 bytes)'],
+  ['{"$ref":"x","bytes":5000}', '{$ref: x, bytes: 5000}'],
 ])('scalarText of %s', (text, out) => {
   expect(scalarText(parseJson(text))).toBe(out);
 });

@@ -177,10 +177,20 @@ export function scalarText(value: Json | undefined): string {
       ? value.map(scalarText).join(', ')
       : `[${value.map((v) => (isScalar(v) ? scalarText(v) : '…')).join(', ')}]`;
   }
+  const reference = asReference(value);
+  if (reference) return `(large value, ${reference.bytes} bytes)`;
   if (value instanceof Map) {
     return `{${[...value].map(([name, v]) => `${name}: ${isScalar(v) ? scalarText(v) : '…'}`).join(', ')}}`;
   }
   return String(value);
+}
+
+/** A large value is kept beside the log; in its place stands its salted hash, 64 hexadecimal digits. */
+export function asReference(value: Json): { hash: string; bytes: number } | null {
+  if (!(value instanceof Map) || value.size !== 2) return null;
+  const hash = /^sha256:([0-9a-f]{64})$/.exec(String(value.get('$ref')))?.[1];
+  const bytes = value.get('bytes');
+  return hash !== undefined && typeof bytes === 'number' ? { hash, bytes } : null;
 }
 
 export function isScalar(value: Json): value is null | boolean | number | string | ExactNumber {

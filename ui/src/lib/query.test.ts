@@ -1,5 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { addFilter, clauseTexts, completionAt, lex, paint, quote, removeClause, utf16Offset } from './query';
+import {
+  addFilter,
+  asksForSearches,
+  clauseTexts,
+  completionAt,
+  lex,
+  paint,
+  quote,
+  removeClause,
+  utf16Offset,
+  withoutSearches,
+} from './query';
 
 /** `kind:text` of every token that is not white space. */
 function kinds(query: string): string {
@@ -146,4 +157,28 @@ test.each([
       .map((p) => (p.bad ? '!' : '') + p.text)
       .join('|'),
   ).toBe(expected);
+});
+
+test.each([
+  ['', '-event_name:search.*'],
+  [' a OR b ', '(a OR b) -event_name:search.*'],
+  ['x:"(" y', '(x:"(" y) -event_name:search.*'],
+  // Parentheses around these would mend them, or make them mean something else.
+  ['a) OR (b', 'a) OR (b'],
+  ['(a', '(a'],
+  ['"a', '"a'],
+  ['x:/a', 'x:/a'],
+  ['a\\', 'a\\'],
+])('withoutSearches(%j)', (query, expected) => {
+  expect(withoutSearches(query)).toBe(expected);
+});
+
+test.each([
+  ['event_name:search.run', true],
+  ['event_name:(login.* OR "search.run")', true],
+  ['-event_source:attestry', true],
+  ['event_name:login.* search', false],
+  ['', false],
+])('asksForSearches(%j) is %s', (query, expected) => {
+  expect(asksForSearches(query)).toBe(expected);
 });

@@ -290,3 +290,32 @@ export function paint(query: string, mark?: Mark): Piece[] {
   if (mark && mark.start >= query.length) pieces.push({ text: ' ', kind: 'space', bad: true });
   return pieces;
 }
+
+/** The server records every search as an event, and these would be the newest of all, and match what they looked for. */
+const NO_SEARCHES = '-event_name:search.*';
+
+/** True when the query asks for the record of searches itself. */
+export function asksForSearches(query: string): boolean {
+  return lex(query).some(({ field, start, end }) => {
+    const value = query.slice(start, end).replace(/^["/^]+/, '');
+    return (
+      (field === 'event_name' && value.startsWith('search')) ||
+      (field === 'event_source' && value.startsWith('attestry'))
+    );
+  });
+}
+
+/** The query that leaves the record of searches out. One that cannot be read stays as it is, for the server to say so. */
+export function withoutSearches(query: string): string {
+  const text = query.trim();
+  if (text === '') return NO_SEARCHES;
+  let depth = 0;
+  for (const { kind, start, end } of lex(text)) {
+    const piece = text.slice(start, end);
+    if (kind === 'paren') depth += piece === '(' ? 1 : -1;
+    const open = (kind === 'phrase' || kind === 'regex') && (piece.length < 2 || piece.at(-1) !== piece[0]);
+    if (depth < 0 || open) return text;
+  }
+  if (depth > 0 || text.endsWith('\\')) return text;
+  return `(${text}) ${NO_SEARCHES}`;
+}

@@ -45,7 +45,7 @@ class Search {
   #order: 'desc' | 'asc' = 'desc';
 
   async run(): Promise<void> {
-    const { q, range, ledgers, order, by } = view.now;
+    const { range, ledgers, order, by } = view.now;
     this.#abort?.abort();
     const abort = new AbortController();
     this.#abort = abort;
@@ -53,7 +53,7 @@ class Search {
     this.since = started;
     this.stopped = false;
     this.loadingMore = false;
-    const scope: Scope = { q, ledgers, ...resolveRange(range, serverNow()) };
+    const scope: Scope = { q: view.query, ledgers, ...resolveRange(range, serverNow()) };
     const rows = api.events(scope, order, PAGE_ROWS, undefined, abort.signal).then((page) => {
       this.scope = scope;
       this.#order = order;

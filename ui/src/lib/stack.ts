@@ -3,6 +3,8 @@ import { lookup, scalarText } from './json';
 
 /** A live histogram grows by at most this many bars at once. */
 const GROW_BARS = 1000;
+/** As many values get a colour of their own as the server names. */
+const NAMED = 10;
 
 export interface Layer {
   /** The field's value; '' for events that lack it or have one that is not named. */
@@ -74,7 +76,8 @@ export function grow(histogram: Histogram, by: string, rows: Row[]): Histogram {
   const buckets = histogram.buckets.map((bucket) => ({ ...bucket, by: { ...bucket.by } }));
   const first = Date.parse(buckets[0]?.time ?? '');
   if (isNaN(first) || !(step > 0)) return histogram;
-  let count = histogram.count;
+  let { count, more_values = 0 } = histogram;
+  const by_values = [...(histogram.by_values ?? [])];
   for (const row of rows) {
     const place = Math.floor((Date.parse(scalarText(row.event.get('event_time'))) - first) / step);
     // An event of long ago, or of a clock far ahead, is in the list and in no bar.
@@ -88,8 +91,19 @@ export function grow(histogram: Histogram, by: string, rows: Row[]): Histogram {
     const value = by === '' ? undefined : lookup(row.event, by);
     if (value === undefined || value === null) continue;
     const name = scalarText(value);
+    if (!by_values.includes(name)) {
+      if (by_values.length < NAMED) by_values.push(name);
+      else more_values++;
+    }
     bucket.by[name] = (bucket.by[name] ?? 0) + 1;
   }
   const last = buckets[buckets.length - 1]?.time ?? histogram.to;
-  return { ...histogram, buckets, count, to: new Date(Date.parse(last) + step).toISOString() };
+  return {
+    ...histogram,
+    buckets,
+    count,
+    by_values,
+    more_values,
+    to: new Date(Date.parse(last) + step).toISOString(),
+  };
 }

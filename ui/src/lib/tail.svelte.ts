@@ -1,4 +1,4 @@
-import { api, parseRow, type Row } from './api';
+import { api, ApiError, parseRow, type Row } from './api';
 import { search } from './search.svelte';
 import { view } from './view.svelte';
 
@@ -24,18 +24,27 @@ class Tail {
     this.stop();
     this.state = 'connecting';
     this.dropped = 0;
-    const { q, ledgers } = view.now;
-    const source = api.tail({ q, ledgers });
+    const source = api.tail({ q: view.query, ledgers: view.now.ledgers });
     this.#source = source;
     source.addEventListener('open', () => {
-      // The list is read after the stream is open: what lies between is in both, and shown once.
+      // The list is read after the stream is open: what lies between is in both, and shown once. A connection that was
+      // lost goes on behind the last event (`Last-Event-ID`), so the list needs no second reading.
+      const first = this.state === 'connecting';
       this.state = 'live';
-      void search.run();
+      if (first) void search.run();
     });
     source.addEventListener('error', () => (this.state = 'lost'));
     source.addEventListener('event', (message) => this.#take((message as MessageEvent<string>).data));
     source.addEventListener('dropped', (message) => {
-      this.dropped += Number((message as MessageEvent<string>).data) || 0;
+      this.dropped += (JSON.parse((message as MessageEvent<string>).data) as { count: number }).count;
+    });
+    source.addEventListener('end', (message) => {
+      const { title, detail } = JSON.parse((message as MessageEvent<string>).data) as {
+        title: string;
+        detail: string;
+      };
+      search.failure = new ApiError(0, title, detail);
+      view.set({ live: false });
     });
     this.#timer = setInterval(() => this.#flush(), FLUSH_MS);
   }

@@ -49,3 +49,11 @@ test('a closed branch hides what is in it', () => {
     'event_data/empty',
   ]);
 });
+
+test('a large value is one line, with its hash and size', () => {
+  const hash = 'ab'.repeat(32);
+  const large = parseJson(`{"message":{"$ref":"sha256:${hash}","bytes":5000}}`) as JsonObject;
+  expect(treeRows(large, new Set())).toMatchObject([
+    { field: 'message', kind: 'large', value: hash, size: 5000, searchable: false },
+  ]);
+});

@@ -1,4 +1,4 @@
-import { isScalar, scalarText, type Json, type JsonObject } from './json';
+import { asReference, isScalar, scalarText, type Json, type JsonObject } from './json';
 
 /** One line of the detail's tree. */
 export interface TreeRow {
@@ -11,8 +11,9 @@ export interface TreeRow {
   field: string;
   /** The scalar's text; null for a branch, an object or an array. */
   value: string | null;
-  kind: 'string' | 'number' | 'bool' | 'null' | 'branch';
-  /** For a branch: how many members it has. */
+  /** A 'large' value is kept beside the log; `value` is then its hash. */
+  kind: 'string' | 'number' | 'bool' | 'null' | 'branch' | 'large';
+  /** For a branch: how many members it has. For a large value: its bytes. */
   size: number;
   /** Whether the field may stand in a query. */
   searchable: boolean;
@@ -36,6 +37,20 @@ export function treeRows(event: JsonObject, closed: ReadonlySet<string>): TreeRo
               ? 'bool'
               : 'number';
       rows.push({ id, depth, label, field, value: scalarText(value), kind, size: 0, searchable });
+      return;
+    }
+    const reference = asReference(value);
+    if (reference) {
+      rows.push({
+        id,
+        depth,
+        label,
+        field,
+        value: reference.hash,
+        kind: 'large',
+        size: reference.bytes,
+        searchable: false,
+      });
       return;
     }
     const members: [string, Json][] = Array.isArray(value) ? value.map((v, i) => [String(i), v]) : [...value];

@@ -1,5 +1,6 @@
 import { readAddress, writeAddress, type Address, type PageName } from './address';
 import { prefs } from './prefs.svelte';
+import { asksForSearches, withoutSearches } from './query';
 import { ALL_TIME, type Range } from './time';
 
 /** What is looked at. Changing it changes the address; the browser's back button changes it back. */
@@ -14,6 +15,16 @@ class View {
 
   get now(): Address {
     return this.#now;
+  }
+
+  /** Whether the record of searches is part of what is shown. */
+  get withSearches(): boolean {
+    return this.#now.searches || asksForSearches(this.#now.q);
+  }
+
+  /** The query as it is sent. */
+  get query(): string {
+    return this.withSearches ? this.#now.q : withoutSearches(this.#now.q);
   }
 
   /** `replace` is for what nobody would want to go back through, such as a column's width. */
