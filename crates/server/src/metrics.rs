@@ -23,7 +23,7 @@ use crate::parts::{LedgerPart, Operations};
 /// Upper bounds of the time histograms, in seconds: from a cached lookup to a large batch on a busy disk.
 const SECONDS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
-type Times = Family<Labels, Histogram, fn() -> Histogram>;
+type Times<Labels> = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// Labels with their values; few and known, never taken from a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,9 +34,20 @@ struct RequestLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
+struct EventLabels {
     ledger: String,
-    what: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    ledger: String,
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -58,11 +69,11 @@ struct SourceLabels {
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    request_times: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    events: Family<Labels, Counter>,
+    request_times: Times<RouteLabels>,
+    events: Family<EventLabels, Counter>,
     ingest_bytes: Family<LedgerLabels, Counter>,
-    ingest_times: Times,
-    search_times: Times,
+    ingest_times: Times<StageLabels>,
+    search_times: Times<KindLabels>,
     searches_stopped: Counter<u64, AtomicU64>,
 }
 
@@ -143,8 +154,7 @@ impl Metrics {
     }
 
     pub(crate) fn search(&self, kind: &'static str, took: Duration) {
-        let labels = Labels { ledger: String::new(), what: kind };
-        self.search_times.get_or_create(&labels).observe(took.as_secs_f64());
+        self.search_times.get_or_create(&KindLabels { kind }).observe(took.as_secs_f64());
     }
 
     pub(crate) fn search_stopped(&self) {
@@ -166,8 +176,11 @@ pub(crate) struct Ingest<'a> {
 }
 
 impl Ingest<'_> {
-    fn labels(&self, what: &'static str) -> Labels {
-        Labels { ledger: self.ledger.clone(), what }
+    fn count(&self, outcome: &'static str, events: usize) {
+        if events > 0 {
+            let labels = EventLabels { ledger: self.ledger.clone(), outcome };
+            self.metrics.events.get_or_create(&labels).inc_by(events as u64);
+        }
     }
 
     pub(crate) fn bytes(&self, bytes: usize) {
@@ -176,26 +189,19 @@ impl Ingest<'_> {
     }
 
     pub(crate) fn stage(&self, stage: &'static str, took: Duration) {
-        self.metrics.ingest_times.get_or_create(&self.labels(stage)).observe(took.as_secs_f64());
+        let labels = StageLabels { ledger: self.ledger.clone(), stage };
+        self.metrics.ingest_times.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     pub(crate) fn refused(&self, events: usize) {
-        if events > 0 {
-            self.metrics.events.get_or_create(&self.labels("refused")).inc_by(events as u64);
-        }
+        self.count("refused", events);
     }
 
     pub(crate) fn stored(&self, placed: &[Placed]) {
-        let count = |is: fn(&Placed) -> bool| placed.iter().filter(|placed| is(placed)).count() as u64;
-        for (what, events) in [
-            ("stored", count(|placed| matches!(placed, Placed::New(_)))),
-            ("duplicate", count(|placed| matches!(placed, Placed::Duplicate(_)))),
-            ("conflict", count(|placed| matches!(placed, Placed::Conflict(_)))),
-        ] {
-            if events > 0 {
-                self.metrics.events.get_or_create(&self.labels(what)).inc_by(events);
-            }
-        }
+        let count = |is: fn(&Placed) -> bool| placed.iter().filter(|placed| is(placed)).count();
+        self.count("stored", count(|placed| matches!(placed, Placed::New(_))));
+        self.count("duplicate", count(|placed| matches!(placed, Placed::Duplicate(_))));
+        self.count("conflict", count(|placed| matches!(placed, Placed::Conflict(_))));
     }
 }
 
@@ -217,11 +223,11 @@ impl Collector for Ledgers {
         let sizes: Vec<_> =
             self.ledgers.iter().map(|part| (part.ledger.name().to_owned(), part.ledger.sizes())).collect();
         let gauges: [(&str, &str, Option<Unit>, Read); 5] = [
-            ("ledger_entries", "Committed entries, pruned ones included", None, |size| size.entries),
-            ("ledger_first_entry", "Index of the first entry that is not pruned", None, |size| size.first),
-            ("ledger_sealed", "Size of the sealed segments", Some(Unit::Bytes), |size| size.sealed_bytes),
-            ("ledger_unsealed", "Size of what is not sealed yet", Some(Unit::Bytes), |size| size.tail_bytes),
-            ("ledger_queue", "Size of what waits to be committed", Some(Unit::Bytes), |size| {
+            ("ledger_entries", "Committed entries, pruned ones included.", None, |size| size.entries),
+            ("ledger_first_entry", "Index of the first entry that is not pruned.", None, |size| size.first),
+            ("ledger_sealed", "Size of the sealed segments.", Some(Unit::Bytes), |size| size.sealed_bytes),
+            ("ledger_unsealed", "Size of what is not sealed yet.", Some(Unit::Bytes), |size| size.tail_bytes),
+            ("ledger_queue", "Size of what waits to be committed.", Some(Unit::Bytes), |size| {
                 size.queued_bytes
             }),
         ];
@@ -231,12 +237,12 @@ impl Collector for Ledgers {
         }
         let states = self.store.states();
         let values = states.iter().map(|state| (&*state.ledger, state.indexed));
-        encode_gauge(&mut encoder, "index_entries", "Entries that searches find", None, values)?;
+        encode_gauge(&mut encoder, "index_entries", "Entries that searches find.", None, values)?;
         let values = states.iter().map(|state| (&*state.ledger, u64::from(state.failure.is_some())));
         encode_gauge(
             &mut encoder,
             "index_failing",
-            "1 while the index does not follow its ledger",
+            "1 while the index does not follow its ledger.",
             None,
             values,
         )
@@ -272,7 +278,7 @@ impl Collector for Sources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let sources = self.0.sources();
         let counter = ConstCounter::new(0u64);
-        let help = "Events that the sources of this node have sent since the start";
+        let help = "Events that the sources of this node have sent since the start.";
         let mut metric = encoder.encode_descriptor("source_events", help, None, counter.metric_type())?;
         for source in &sources {
             let labels = SourceLabels { source: source.name.clone() };
@@ -281,7 +287,7 @@ impl Collector for Sources {
         let gauge = ConstGauge::new(0i64);
         let mut metric = encoder.encode_descriptor(
             "source_on",
-            "1 while the source is running",
+            "1 while the source is running.",
             None,
             gauge.metric_type(),
         )?;
