@@ -11,6 +11,7 @@ use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey};
 use attestry_server::{LedgerPart, LedgerRows, Parts, Server};
 use attestry_store::{Rows, Store};
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::client::LOCAL_KEY_FILE;
 use crate::config::Config;
@@ -76,6 +77,11 @@ pub(crate) fn base_url(config: &Config) -> String {
 pub(crate) fn run(run: &Run) -> Result<()> {
     let config = run.config()?;
     crate::logging::start(&config.written.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let signals = {
+        let _within = runtime.enter();
+        StopSignals::listen().context("cannot listen for signals")?
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data = DataDir::open(&config.written.data_dir)?;
 
@@ -124,11 +130,10 @@ pub(crate) fn run(run: &Run) -> Result<()> {
         clock: Arc::clone(&clock),
         operations: house.operations(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended: Result<()> = runtime.block_on(async {
         let server = Server::bind(config.server, parts).await?;
         announce(&server)?;
-        server.run(stopped()).await;
+        server.run(signals.stopped()).await;
         Ok(())
     });
 
@@ -153,20 +158,28 @@ fn ledger_named<'a>(
     found.with_context(|| format!("there is no ledger {name:?}"))
 }
 
-/// Ends with SIGTERM or SIGINT.
-async fn stopped() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            // Without the signal there is still the interrupt.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
+/// The signals that ask for a clean end. They are heard from when this is made, not from when it is waited for: whoever stops a
+/// server that has just started must not kill it.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> io::Result<Self> {
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    tracing::info!("stopping");
+
+    async fn stopped(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    }
 }
 
 /// A read key for whoever may read the data directory, so that `attestry search` on this host needs no set-up.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use attestry_verify::{Options, Progress, Report, check, read_pin};
+use attestry_verify::{Options, Progress, check, read_pin};
 use clap::Args;
 
 #[derive(Args, Debug)]
@@ -77,21 +77,15 @@ fn show(progress: &Progress<'_>, shown: &Mutex<Option<Instant>>) {
 
 /// Verifies one ledger of a data directory: whether it is clean, how many entries were hashed, and what is wrong.
 pub(crate) fn one_ledger(data_dir: &Path, name: &str) -> Result<(bool, u64, Vec<String>)> {
-    let report: Report = attestry_verify::directory(data_dir, &Options::default())?;
+    let report = attestry_verify::ledger(data_dir, name, &Options::default())?;
     let mut problems = Vec::new();
-    for (ledger, damage) in
-        report.all_damage().filter(|(ledger, _)| ledger.is_none_or(|ledger| ledger == name))
-    {
+    for (_, damage) in report.all_damage() {
         let range = match (damage.first, damage.end) {
             (Some(first), Some(end)) if end == first + 1 => format!("entry {first}: "),
             (Some(first), Some(end)) => format!("entries {first}..{end}: "),
             _ => String::new(),
         };
-        problems.push(format!(
-            "{}{range}{}",
-            ledger.map_or(String::new(), |ledger| format!("{ledger}: ")),
-            damage.what
-        ));
+        problems.push(format!("{range}{}", damage.what));
     }
     let found = report
         .ledgers
