@@ -349,8 +349,9 @@ class Ledger:
 
     def compare(self, anchors):
         """Ties the entries to the roots that were signed; `anchors` are (size, root, whose)."""
-        proven = 0
+        held = [0]
         for size, root, whose in sorted(anchors):
+            proven = max(other for other in held if other < size or not other)
             chosen = self.choose(size, root) if size <= self.end else None
             for tile in range(proven // 256, -(-min(size, self.end) // 256)):
                 computed, stored = self.nodes.get(tile), self.stored.get(tile)
@@ -361,7 +362,7 @@ class Ledger:
                 elif chosen and computed and right and ((stored or right) != right or self.suspects.get(tile)):
                     self.add("a stored hash is wrong, the entries are right", tile * 256, tile * 256 + 256)
             if chosen is not None:
-                proven = size
+                held.append(size)
             elif size > self.end:
                 self.add("missing: %s has them" % whose, self.end, size)
             elif not self.lost:

@@ -33,18 +33,21 @@ pub(crate) fn compare(
     let mut order: Vec<usize> = (0..anchors.len()).collect();
     order.sort_by_key(|position| anchors[*position].size);
     let mut holds = vec![false; anchors.len()];
-    // Entries below `proven` are judged; a later anchor says nothing new of them.
-    let mut proven = 0;
+    // Tiles below `judged` are dealt with; a later anchor says nothing new of them.
+    let mut judged = 0;
     for position in order {
         let Anchor { size, root, whose } = &anchors[position];
         let chosen = if *size <= end { hashes.choose(*size, *root) } else { None };
         if let Some(nodes) = chosen {
-            judge(hashes, proven / TILE, &nodes, ledger);
+            judge(hashes, judged, &nodes, ledger);
             holds[position] = true;
-            proven = *size;
+            judged = size / TILE;
             continue;
         }
-        suspect(hashes, proven / TILE..size.min(&end).div_ceil(TILE), ledger);
+        // Of two trees of one size that contradict each other, neither vouches for the entries against the other.
+        let held = anchors.iter().zip(&holds).filter(|(anchor, holds)| **holds && anchor.size < *size);
+        let proven = held.map(|(anchor, _)| anchor.size).max().unwrap_or(0);
+        suspect(hashes, judged..size.min(&end).div_ceil(TILE), ledger);
         if *size > end {
             ledger.add(Damage::of_entries(Kind::Missing, end..*size, format!("missing: {whose} has them")));
         } else if !lost {

@@ -213,6 +213,8 @@ fn forged_checkpoint() {
     };
     nothing_without_a_pin(rewritten);
     caught(rewritten, untouched, Some(PINNED), Exactly(vec![0..PINNED]));
+    // Two trees of one size, signed by one key.
+    caught(rewritten, untouched, Some(SIGNED), Exactly(vec![0..SIGNED]));
 }
 
 #[test]
