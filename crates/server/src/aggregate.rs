@@ -26,6 +26,9 @@ const STACK: usize = 10;
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct CountAnswer {
     count: u64,
+    /// How many committed events searches do not find yet; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<u64>,
     /// Milliseconds of the server.
     took_ms: f64,
 }
@@ -45,7 +48,8 @@ pub(crate) async fn count(
 ) -> Result<Json<CountAnswer>, Problem> {
     let work = |store: &attestry_store::Store, scope| store.count(&scope);
     let answer = run(&app, &caller, &which, "count", work, |count| count.count).await?;
-    Ok(Json(CountAnswer { count: answer.result.count, took_ms: answer.took_ms() }))
+    let took_ms = answer.took_ms();
+    Ok(Json(CountAnswer { count: answer.result.count, behind: some(answer.result.behind), took_ms }))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -76,12 +80,20 @@ pub(crate) struct HistogramAnswer {
     #[serde(skip_serializing_if = "is_zero")]
     more_values: u64,
     count: u64,
+    /// How many committed events searches do not find yet; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<u64>,
     /// Milliseconds of the server.
     took_ms: f64,
 }
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// What is left out of an answer when it is zero.
+pub(crate) fn some(number: u64) -> Option<u64> {
+    (number > 0).then_some(number)
 }
 
 /// One bucket.
@@ -123,7 +135,7 @@ pub(crate) async fn histogram(
     };
     let answer = run(&app, &caller, &which, "histogram", work, |histogram| histogram.count).await?;
     let took_ms = answer.took_ms();
-    let Histogram { from, to, interval, buckets, by_values, more_values, count, .. } = answer.result;
+    let Histogram { from, to, interval, buckets, by_values, more_values, count, behind } = answer.result;
     let bucket = |bucket: attestry_store::Bucket| {
         let counts = by_values.iter().zip(&bucket.by).filter(|(_, count)| **count > 0);
         let by = counts.map(|(value, count)| (value.clone(), *count)).collect();
@@ -131,5 +143,15 @@ pub(crate) async fn histogram(
     };
     let buckets = buckets.into_iter().map(bucket).collect();
     let interval_s = interval as f64 / 1e9;
-    Ok(Json(HistogramAnswer { from, to, interval_s, buckets, by_values, more_values, count, took_ms }))
+    Ok(Json(HistogramAnswer {
+        from,
+        to,
+        interval_s,
+        buckets,
+        by_values,
+        more_values,
+        count,
+        behind: some(behind),
+        took_ms,
+    }))
 }

@@ -117,13 +117,20 @@ pub(crate) async fn read(body: Body, headers: &HeaderMap, lease: &mut Lease) -> 
     if length.is_some_and(|length| length > BODY_MAX) {
         return Err(too_large(BODY_MAX));
     }
-    let late = || Problem::new(Kind::Timeout, "the body stopped arriving; nothing was stored");
-    tokio::time::timeout(READ_MAX, frames(body, length.unwrap_or(0), BODY_MAX, lease))
-        .await
-        .map_err(|_| late())?
+    frames(body, length.unwrap_or(0), BODY_MAX, lease).await
 }
 
-async fn frames(mut body: Body, length: usize, max: usize, lease: &mut Lease) -> Result<Vec<u8>, Problem> {
+async fn frames(body: Body, length: usize, max: usize, lease: &mut Lease) -> Result<Vec<u8>, Problem> {
+    let reading = tokio::time::timeout(READ_MAX, frames_without_end(body, length, max, lease));
+    reading.await.map_err(|_| Problem::new(Kind::Timeout, "the body took too long; nothing was stored"))?
+}
+
+async fn frames_without_end(
+    mut body: Body,
+    length: usize,
+    max: usize,
+    lease: &mut Lease,
+) -> Result<Vec<u8>, Problem> {
     lease.grow(length)?;
     let mut bytes = Vec::with_capacity(length);
     loop {

@@ -8,6 +8,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::aggregate::some;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::params::BothParams;
@@ -47,6 +48,9 @@ pub(crate) struct StatsAnswer {
     approximate: bool,
     /// How many events were found.
     count: u64,
+    /// How many committed events searches do not find yet; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<u64>,
     /// Milliseconds of the server.
     took_ms: f64,
 }
@@ -94,6 +98,7 @@ pub(crate) async fn stats(
         groups: stats.groups,
         approximate: stats.approximate,
         count: stats.count,
+        behind: some(stats.behind),
         took_ms,
     }))
 }

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use crate::aggregate::some;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::params::{BothParams, Params};
@@ -65,6 +66,9 @@ pub(crate) struct TopAnswer {
     missing: u64,
     /// How many events were found.
     count: u64,
+    /// How many committed events searches do not find yet; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<u64>,
     /// Milliseconds of the server.
     took_ms: f64,
 }
@@ -94,6 +98,7 @@ pub(crate) async fn top(
         distinct: top.distinct,
         missing: top.missing,
         count: top.count,
+        behind: some(top.behind),
         took_ms,
     }))
 }
@@ -103,6 +108,9 @@ pub(crate) async fn top(
 pub(crate) struct DistinctAnswer {
     field: String,
     distinct: u64,
+    /// How many committed events searches do not find yet; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<u64>,
     /// Milliseconds of the server.
     took_ms: f64,
 }
@@ -121,9 +129,11 @@ pub(crate) async fn distinct(
     BothParams(which, query): BothParams<Which, FieldQuery>,
 ) -> Result<Json<DistinctAnswer>, Problem> {
     let field = query.field.clone();
-    let work = move |store: &Store, scope| store.distinct(&scope, &field);
-    let answer = run(&app, &caller, &which, "distinct", work, |distinct| *distinct).await?;
-    Ok(Json(DistinctAnswer { field: query.field, distinct: answer.result, took_ms: answer.took_ms() }))
+    let work = move |store: &Store, scope| store.top(&scope, &field, 0);
+    let answer = run(&app, &caller, &which, "distinct", work, |top| top.distinct).await?;
+    let took_ms = answer.took_ms();
+    let (distinct, behind) = (answer.result.distinct, some(answer.result.behind));
+    Ok(Json(DistinctAnswer { field: query.field, distinct, behind, took_ms }))
 }
 
 /// Suggested values.
