@@ -166,12 +166,11 @@ class Ledger:
 
     def __init__(self, name):
         self.name, self.damage, self.unchecked, self.limits = name, [], [], []
-        self.first, self.end, self.checkpoint = 0, 0, None
+        self.first, self.end, self.checkpoint, self.authorised = 0, 0, None, 0
         self.nodes, self.stored = {}, {}        # tile -> its root, as computed and as stored
         self.suspects, self.leaves = {}, {}     # tile -> entries whose stored prefix differs; index -> leaf
         self.cuts, self.lost = set(), False     # tiles that signed sizes end in; whether entries cannot be read
-        self.received, self.authorised = "", 0  # the last received_at; the first entry that must be there
-        self.values, self.wanted, self.erased = {}, [], set()
+        self.received, self.values, self.wanted, self.erased = "", {}, [], set()
 
     def add(self, what, first=None, end=None):
         last = self.damage[-1] if self.damage else {}
@@ -195,9 +194,10 @@ class Ledger:
             need(all(TIME.fullmatch(event[name]) for name in ("event_time", "received_at")), "")
             data = event.get("event_data", {})
             need(isinstance(data, dict), "")
-            if (event["event_source"], event["event_name"]) == ("attestry", "value.erased"):
+            ours = event["event_source"] == "attestry" and self.checkpoint and index < self.checkpoint[1]
+            if ours and event["event_name"] == "value.erased":
                 self.erased.add(str(data.get("value")))
-            if (event["event_source"], event["event_name"]) == ("attestry", "ledger.pruned"):
+            if ours and event["event_name"] == "ledger.pruned":
                 self.authorised = max(self.authorised, int(str(data.get("first", 0))))
         except (ValueError, RecursionError):
             return self.add("not an entry in the format", index, index + 1)

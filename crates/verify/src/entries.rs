@@ -1,6 +1,6 @@
 //! What every entry is checked for besides its hash, and what other checks take from entries.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use attestry_event::{Entry, EntryError, MAX_ENTRY_BYTES, Nanos, RESERVED_SOURCE, Scalar, Text, Walker};
 
@@ -20,10 +20,10 @@ pub(crate) struct Entries {
     pub(crate) hashed: u64,
     pub(crate) damage: Vec<Damage>,
     pub(crate) references: Vec<Reference>,
-    /// Values that a `value.erased` event of the server names.
-    pub(crate) erased: HashSet<[u8; 32]>,
-    /// The first entry to be kept, as the `ledger.pruned` events of the server have it.
-    pub(crate) prunable: u64,
+    /// Values that a `value.erased` event of the server names, with the first such event.
+    erased: HashMap<[u8; 32], u64>,
+    /// The `ledger.pruned` events of the server: each one's index, and the first entry that it keeps.
+    pruned: Vec<(u64, u64)>,
     /// Entries of a later version of the format, whose hash alone was checked.
     pub(crate) uninterpreted: u64,
     first: Option<(u64, Nanos)>,
@@ -71,9 +71,13 @@ impl Entries {
         let mut walker = std::mem::take(&mut self.walker);
         let walked = walker.walk(data, &mut |path, scalar| match scalar {
             Scalar::Ref { hash, bytes } => self.references.push(Reference { index, hash, bytes }),
-            Scalar::Str(value) if erases && path == "value" => self.erased.extend(parse_reference(value)),
+            Scalar::Str(value) if erases && path == "value" => {
+                if let Some(hash) = parse_reference(value) {
+                    self.erased.entry(hash).or_insert(index);
+                }
+            }
             Scalar::Number(first) if prunes && path == "first" => {
-                self.prunable = self.prunable.max(first.parse().unwrap_or(0));
+                self.pruned.push((index, first.parse().unwrap_or(0)));
             }
             _ => {}
         });
@@ -91,8 +95,10 @@ impl Entries {
         self.hashed += later.hashed;
         self.damage.extend(later.damage);
         self.references.extend(later.references);
-        self.erased.extend(later.erased);
-        self.prunable = self.prunable.max(later.prunable);
+        for (hash, index) in later.erased {
+            self.erased.entry(hash).or_insert(index);
+        }
+        self.pruned.extend(later.pruned);
         self.uninterpreted += later.uninterpreted;
         self.first = self.first.or(later.first);
         self.last = later.last.or(self.last);
@@ -100,6 +106,17 @@ impl Entries {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
         };
+    }
+
+    /// The first entry that must be there, as the events among the first `signed` entries have it. Others do not count: anybody who can
+    /// write to the disk can put one behind what was signed.
+    pub(crate) fn prunable(&self, signed: u64) -> u64 {
+        self.pruned.iter().filter(|(index, _)| *index < signed).map(|(_, first)| *first).max().unwrap_or(0)
+    }
+
+    /// Whether an event among the first `signed` entries says that this value was erased.
+    pub(crate) fn is_erased(&self, hash: &[u8; 32], signed: u64) -> bool {
+        self.erased.get(hash).is_some_and(|index| *index < signed)
     }
 
     /// The least and greatest `event_time`, and the first and last `received_at`; none unless all entries could be interpreted.
@@ -151,8 +168,8 @@ mod tests {
             damage.sort_by_key(|damage| damage.first);
             assert_eq!(damage, whole.damage, "split at {split}");
             assert_eq!(
-                (first.hashed, first.prunable, &first.erased),
-                (whole.hashed, whole.prunable, &whole.erased)
+                (first.hashed, &first.pruned, &first.erased),
+                (whole.hashed, &whole.pruned, &whole.erased)
             );
         }
         whole
@@ -177,9 +194,12 @@ mod tests {
             entry("10", &format!("{rest},\"event_data\":{{\"ledger\":\"audit\",\"first\":512}}"))
         };
         let found = run(&[erase("\"someone\""), prune("\"someone\"")]);
-        assert_eq!((found.erased.len(), found.prunable), (0, 0));
+        assert_eq!((found.erased.len(), found.prunable(2)), (0, 0));
         let found = run(&[erase("\"attestry\""), prune("\"attestry\"")]);
-        assert_eq!((found.erased.contains(&[0xab; 32]), found.prunable), (true, 512));
+        assert_eq!((found.is_erased(&[0xab; 32], 2), found.prunable(2)), (true, 512));
+        // Neither is signed yet, or only the first is.
+        assert_eq!((found.is_erased(&[0xab; 32], 0), found.prunable(0)), (false, 0));
+        assert_eq!((found.is_erased(&[0xab; 32], 1), found.prunable(1)), (true, 0));
         assert_eq!(found.damage, []);
     }
 

@@ -188,16 +188,18 @@ fn check_once(
         ledger.add(Damage::of_entries(*kind, range.clone(), what.clone()));
     }
     (ledger.first, ledger.end, ledger.hashed) = (pruned_end, end, entries.hashed);
-    if pruned_end > entries.prunable {
-        let what = "pruned, and no ledger.pruned event allows it";
-        ledger.add(Damage::of_entries(Kind::Pruned, entries.prunable..pruned_end, what));
+    let signed = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.size);
+    let prunable = entries.prunable(signed);
+    if pruned_end > prunable {
+        let what = "pruned, and no ledger.pruned event that was signed allows it";
+        ledger.add(Damage::of_entries(Kind::Pruned, prunable..pruned_end, what));
     }
     leave_out_pruned_pins(&mut anchors, checkpoint.is_some(), pruned_end, &mut ledger);
     let holds = compare(&hashes, end, !lost.is_empty(), &anchors, &mut ledger);
     settle_pins(&mut ledger, &holds, checkpoint.is_some());
-    finish_entries(&mut ledger, entries.damage, entries.uninterpreted);
     let rest = values.settle(pending, &mut ledger);
-    settle_rest(&rest, &entries.erased, &mut ledger);
+    settle_rest(&rest, &entries, signed, &mut ledger);
+    finish_entries(&mut ledger, entries.damage, entries.uninterpreted);
 
     ledger.unsigned = checkpoint.as_ref().map_or(0, |signed| end.saturating_sub(signed.size));
     if checkpoint.is_none() && note.is_none() {

@@ -97,9 +97,10 @@ fn check(client: &Client, log: &str, options: &Options<'_>) -> Result<(Ledger, S
         ledger.add(Damage::of_entries(*kind, range.clone(), *what));
     }
     (ledger.first, ledger.end, ledger.hashed) = (first, size, entries.hashed);
-    if first > entries.prunable {
+    let prunable = entries.prunable(size);
+    if first > prunable {
         let what = "not served, and no ledger.pruned event allows that they are gone";
-        ledger.add(Damage::of_entries(Kind::Pruned, entries.prunable..first, what));
+        ledger.add(Damage::of_entries(Kind::Pruned, prunable..first, what));
     }
     for position in (1..anchors.len()).rev().filter(|position| *position > 0) {
         let pinned = anchors[position].size;

@@ -1,6 +1,6 @@
 //! Large values: each that an entry refers to is there and matches its salted hash, or an event says that it was erased.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -9,7 +9,7 @@ use attestry_event::value_hash;
 use attestry_segment::Values;
 use attestry_tlog::Hash;
 
-use crate::entries::Reference;
+use crate::entries::{Entries, Reference};
 use crate::report::{Damage, Kind, Ledger};
 use crate::segments::describe;
 
@@ -87,14 +87,14 @@ pub(crate) fn settle_file(path: &Path, references: Vec<Reference>, ledger: &mut 
         .collect()
 }
 
-/// What is nowhere was erased, if the ledger says so; else it is missing.
-pub(crate) fn settle_rest(references: &[Reference], erased: &HashSet<[u8; 32]>, ledger: &mut Ledger) {
+/// What is nowhere was erased, if one of the `signed` first entries says so; else it is missing.
+pub(crate) fn settle_rest(references: &[Reference], entries: &Entries, signed: u64, ledger: &mut Ledger) {
     for reference in references {
-        if erased.contains(&reference.hash) {
+        if entries.is_erased(&reference.hash, signed) {
             ledger.erased += 1;
         } else {
             let range = reference.index..reference.index + 1;
-            let what = "its large value is missing, and no value.erased event explains it";
+            let what = "its large value is missing, and no signed value.erased event explains it";
             ledger.add(Damage::of_entries(Kind::Value, range, what));
         }
     }

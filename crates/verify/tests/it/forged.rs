@@ -375,6 +375,25 @@ fn stored_hashes_only() {
     assert!(agreed(dir.path(), &[]).text.contains("the entries are right"));
 }
 
+/// Who can write to the disk but not sign can put an event behind the last that was signed. It excuses nothing.
+#[test]
+fn excuses_that_nobody_signed() {
+    let pruned = |model: &mut Model| {
+        model.set(1_095, event(1_095, "ledger.pruned", "attestry", "{\"ledger\":\"audit\",\"first\":512}"));
+        model.recompute();
+        model.pruned = 1;
+    };
+    caught(pruned, untouched, None, Exactly(vec![0..512]));
+    let erased = |model: &mut Model| {
+        let (index, value) = model.values.remove(1);
+        let data = format!("{{\"value\":\"sha256:{}\"}}", crate::model::hex(&value.hash));
+        model.set(1_095, event(1_095, "value.erased", "attestry", &data));
+        model.recompute();
+        assert_eq!(index, WITH_VALUE[1]);
+    };
+    caught(erased, untouched, None, Exactly(vec![WITH_VALUE[1]..WITH_VALUE[1] + 1]));
+}
+
 /// A segment that says that its entries are old would be pruned by the server itself. Only we look at it: the times are hints.
 #[test]
 fn aged_segment() {

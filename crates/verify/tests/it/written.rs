@@ -82,7 +82,8 @@ fn while_the_ledger_is_at_work() {
                 if first % 1_500 == 0 {
                     let now = Nanos(NOW.0 + first as i64 / 300 * 1_000_000_000);
                     let prunable = ledger.prunable(Nanos(now.0 - 3_000_000_000)).unwrap();
-                    ledger.append(pruned(prunable.range.end), OnConflict::RefuseBatch).unwrap();
+                    let stored = ledger.append(pruned(prunable.range.end), OnConflict::RefuseBatch).unwrap();
+                    assert!(ledger.wait_signed(stored.end, std::time::Duration::from_secs(30)));
                     ledger.prune(prunable.range.end).unwrap();
                 }
             }
