@@ -151,12 +151,12 @@ impl<D: Disk> Journal<D> {
     ///
     /// Starting below [`first`](Self::first) is a gap up to there.
     pub fn read(&self, from: u64) -> Reader<D> {
-        Reader::new(self.disk.clone(), self.dir.clone(), from, self.spans())
+        Reader::new(self.disk.clone(), self.dir.clone(), from, self.spans(), self.durable)
     }
 
     /// Lets a reader go on to what has become durable since it was made or last extended.
     pub fn extend(&self, reader: &mut Reader<D>) {
-        reader.extend(self.spans());
+        reader.extend(self.spans(), self.durable);
     }
 
     /// Removes the files that hold nothing at or above `seq`, and returns how many bytes that freed. The newest file

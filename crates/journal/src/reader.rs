@@ -38,24 +38,26 @@ pub struct Reader<D: Disk> {
     seq: u64,
     /// The files from the current one on.
     spans: VecDeque<Span>,
+    /// Where the journal ended when this was made or last extended.
+    horizon: u64,
     walk: Option<Walk<D::File>>,
 }
 
 impl<D: Disk> Reader<D> {
-    pub(crate) fn new(disk: D, dir: PathBuf, from: u64, spans: VecDeque<Span>) -> Self {
-        let mut reader = Reader { disk, dir, seq: from, spans: VecDeque::new(), walk: None };
-        reader.extend(spans);
+    pub(crate) fn new(disk: D, dir: PathBuf, from: u64, spans: VecDeque<Span>, horizon: u64) -> Self {
+        let mut reader = Reader { disk, dir, seq: from, spans: VecDeque::new(), horizon, walk: None };
+        reader.extend(spans, horizon);
         reader
     }
 
-    pub(crate) fn extend(&mut self, mut spans: VecDeque<Span>) {
+    pub(crate) fn extend(&mut self, mut spans: VecDeque<Span>, horizon: u64) {
         spans.retain(|span| span.end > self.seq);
         let same = self.spans.front().map(|span| span.first) == spans.front().map(|span| span.first);
         match (&mut self.walk, spans.front()) {
             (Some(walk), Some(span)) if same => walk.extend(span.end),
             _ => self.walk = None,
         }
-        self.spans = spans;
+        (self.spans, self.horizon) = (spans, horizon);
     }
 
     /// The sequence of the next record that is returned, if it is not in a gap.
@@ -70,7 +72,10 @@ impl<D: Disk> Reader<D> {
     #[expect(clippy::should_implement_trait, reason = "an item borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Item<'_>>, Error> {
         loop {
-            let Some(span) = self.spans.front().copied() else { return Ok(None) };
+            let Some(span) = self.spans.front().copied() else {
+                // The last file was set aside.
+                return Ok((self.seq < self.horizon).then(|| self.gap(self.horizon)));
+            };
             if self.seq >= span.end {
                 self.spans.pop_front();
                 self.walk = None;

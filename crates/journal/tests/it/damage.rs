@@ -184,9 +184,10 @@ fn a_file_without_a_header_is_set_aside() {
         let disk = disk.fork();
         overwrite(&disk, name, 0, &[0xaa; 1_024]);
         let lost: Vec<usize> = (0..places.len()).filter(|seq| places[*seq].file == *name).collect();
-        let (opened, records, _) = reopened(&disk);
+        let (opened, records, gaps) = reopened(&disk);
         assert_eq!(records.len(), payloads.len() - lost.len());
         let [damage] = &opened.damage[..] else { panic!("{opened:?}") };
+        assert_eq!(gaps.first(), Some(&(damage.first_seq..damage.end_seq)));
         assert_eq!((damage.offset, damage.bytes, &damage.file), (0, bytes.len() as u64, name));
         assert_eq!(damage.first_seq, lost[0] as u64);
         assert!(damage.end_seq > *lost.last().unwrap() as u64);
