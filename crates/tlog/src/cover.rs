@@ -38,7 +38,7 @@ mod tests {
         let leaves: Vec<Hash> = (0..300_u32).map(|n| leaf_hash(&n.to_le_bytes())).collect();
         for size in [0, 1, 2, 7, 8, 255, 256, 257, 300] {
             for step in [1, 2, 3, 64, 299, 1_000] {
-                let indexes: Vec<u64> = (0..size).skip(step as usize / 2).step_by(step).collect();
+                let indexes: Vec<u64> = (0..size).skip(step / 2).step_by(step).collect();
                 let nodes = nodes_beside(indexes.iter().copied(), size);
                 let mut parts: Vec<(u64, u8, Hash)> = nodes
                     .iter()

@@ -6,6 +6,7 @@
 //! - [`hash`]: leaf and node hashes (RFC 6962 section 2.1)
 //! - [`frontier`]: the right edge of a growing tree
 //! - [`proof`]: roots, inclusion and consistency proofs from nodes, and their verification (RFC 9162 section 2.1)
+//! - [`nodes_beside`]: what completes many leaves to the whole tree
 //! - [`tile`]: C2SP `tlog-tiles` paths and entry bundles
 //! - [`note`], [`key`]: C2SP `signed-note`, with the witnesses' `tlog-cosignature`
 //! - [`checkpoint`]: C2SP `tlog-checkpoint`
