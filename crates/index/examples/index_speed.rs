@@ -10,6 +10,7 @@
 )]
 
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use attestry_event::{Field, Nanos};
@@ -252,6 +253,108 @@ fn queries(snapshot: &Snapshot, words: &[String]) {
     });
 }
 
+/// Queries of all kinds, again and again while rows come in: the times they took, ascending.
+fn busy_queries(index: &Index, words: &[String], done: &AtomicBool) -> Vec<Duration> {
+    let name = Filter::Equals(Target::Keyword(Field::EventName), "thing0.create".to_owned());
+    let regex = regex_automata::meta::Regex::new("^(?s:.*qu.*)$").unwrap();
+    let regex = Filter::WordMatch(Matcher::Regex { prefix: String::new(), regex });
+    let mut times = Vec::new();
+    while !done.load(Ordering::Relaxed) {
+        for kind in 0..5 {
+            let begun = Instant::now();
+            let snapshot = index.snapshot();
+            match kind {
+                0 => drop(count(&snapshot, &Filter::Word(words[10].clone()))),
+                1 => drop(newest(&snapshot, &Filter::Word(words[0].clone()), 100)),
+                2 => drop(snapshot.tally(&Target::Keyword(Field::Username), &sets(&snapshot, &name), 10)),
+                3 => drop(snapshot.tally(
+                    &Target::Keyword(Field::Resource),
+                    &sets(&snapshot, &Filter::All),
+                    10,
+                )),
+                _ => drop(count(&snapshot, &regex)),
+            }
+            times.push(begun.elapsed());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    times.sort();
+    times
+}
+
+/// Feeds rows at about half speed while another thread asks.
+fn busy(bytes: &[u8], ends: &[usize], words: &[String]) {
+    const ROWS_PER_SECOND: usize = 100_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (index, _) = Index::open(dir.path(), Options::default()).unwrap();
+    let done = AtomicBool::new(false);
+    let rows = ends.len() - 1;
+    let start = Instant::now();
+    let times = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| busy_queries(&index, words, &done));
+        for batch in (0..rows).step_by(BATCH) {
+            feed(&index, bytes, ends, batch);
+            let due = Duration::from_secs_f64((batch + BATCH) as f64 / ROWS_PER_SECOND as f64);
+            std::thread::sleep(due.saturating_sub(start.elapsed()));
+        }
+        done.store(true, Ordering::Relaxed);
+        asking.join().unwrap()
+    });
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    println!(
+        "while {:.0} rows/s come in: {} queries, median {:.1?}, 99th percentile {:.1?}, slowest {:.1?}",
+        rows as f64 / start.elapsed().as_secs_f64(),
+        times.len(),
+        at(50),
+        at(99),
+        at(100),
+    );
+}
+
+fn feed(index: &Index, bytes: &[u8], ends: &[usize], batch: usize) {
+    let ends = &ends[batch..(batch + BATCH + 1).min(ends.len())];
+    index.add(batch as u64, &mut ends.windows(2).map(|pair| &bytes[pair[0]..pair[1]])).unwrap();
+}
+
+/// Entries in which every string and word is another.
+fn hostile(rows: usize) {
+    let mut random = Random(9);
+    let (mut bytes, mut ends) = (Vec::new(), vec![0]);
+    for row in 0..rows {
+        use std::io::Write;
+        let time = Nanos(START + row as i64 * SECOND);
+        let words: Vec<String> = (0..12).map(|_| format!("{:x}", random.next() >> 20)).collect();
+        let (words, more) = words.split_at(6);
+        write!(
+            bytes,
+            "{{\"v\":1,\"event_id\":\"{}\",\"event_time\":\"{time}\",\"received_at\":\"{time}\",\"event_name\":\"n{:x}\",\"username\":\"u{:x}\",\"resource\":\"r{:x}\",\"event_source\":\"s\",\"source_ip_address\":\"-\",\"request_id\":\"{}\",\"read_only\":false,\"message\":\"{}\",\"event_data\":{{\"p{}\":\"{}\",\"n\":{}}}}}",
+            random.uuid(), random.next(), random.next(), random.next(), random.uuid(), words.join(" "),
+            random.below(1_000_000), more.join(" "), random.next() >> 1,
+        )
+        .unwrap();
+        ends.push(bytes.len());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (index, _) = Index::open(dir.path(), Options::default()).unwrap();
+    let (start, used, before) = (Instant::now(), cpu(), resident());
+    let mut most = 0;
+    for batch in (0..rows).step_by(BATCH) {
+        feed(&index, &bytes, &ends, batch);
+        most = most.max(resident().saturating_sub(before));
+    }
+    index.flush().unwrap();
+    let wall = start.elapsed();
+    std::thread::sleep(Duration::from_secs(4));
+    let stats = index.stats();
+    println!(
+        "hostile: {rows} entries of {} bytes, {:.2} µs wall and {:.2} µs CPU a row, up to {most} MiB, {:.1} bytes a row",
+        bytes.len() / rows,
+        wall.as_secs_f64() * 1e6 / rows as f64,
+        (cpu() - used).as_secs_f64() * 1e6 / rows as f64,
+        stats.file_bytes as f64 / rows as f64,
+    );
+}
+
 fn main() {
     let rows: usize = std::env::args().nth(1).map_or(2_000_000, |rows| rows.parse().unwrap());
     let words = vocabulary();
@@ -269,10 +372,8 @@ fn main() {
     let (start, used) = (Instant::now(), cpu());
     let (mut slowest, mut most_parts, mut most_memory) = (Duration::ZERO, 0, 0);
     for batch in (0..rows).step_by(BATCH) {
-        let entries =
-            ends[batch..(batch + BATCH + 1).min(ends.len())].windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
         let begun = Instant::now();
-        index.add(batch as u64, &mut { entries }).unwrap();
+        feed(&index, &bytes, &ends, batch);
         slowest = slowest.max(begun.elapsed());
         most_parts = most_parts.max(index.snapshot().parts().len());
         if batch % 100_000 == 0 {
@@ -315,4 +416,7 @@ fn main() {
     let start = Instant::now();
     let (_, opened) = Index::open(dir.path(), Options::default()).unwrap();
     println!("opened {:?} in {:.1?}", opened.rows, start.elapsed());
+    drop(dir);
+    busy(&bytes, &ends, &words);
+    hostile(rows / 4);
 }

@@ -410,6 +410,13 @@ impl RowSet {
     }
 }
 
+impl From<Range<u32>> for RowSet {
+    /// All rows of a range.
+    fn from(rows: Range<u32>) -> RowSet {
+        RowSet::Range(rows)
+    }
+}
+
 impl PartialEq for RowSet {
     /// The same rows, however they are kept.
     fn eq(&self, other: &RowSet) -> bool {

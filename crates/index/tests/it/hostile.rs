@@ -111,17 +111,25 @@ fn numbers_at_their_limits() {
     let all: Vec<Vec<u8>> = tokens
         .into_iter()
         .chain([long.as_str()])
-        .map(|token| entry(&format!(",\"event_data\":{{\"n\":[{token},{token},1]}}")))
+        .map(|token| entry(&format!(",\"event_data\":{{\"n\":[{token},1,{token},1]}}")))
         .collect();
     let number = |low: &str| {
         let bounds = Bounds { low: Bound::Included(Decimal::parse(low).unwrap()), high: Bound::Unbounded };
         Filter::Number(Target::Path("n".to_owned()), bounds)
     };
-    check(
-        &all,
-        &["1e1000000", "1e1000001", "0", "1", "-1e-1000000", "123456789012345678901234567890.5", &long]
-            .map(number),
-    );
+    let filters =
+        ["1e1000000", "1e1000001", "0", "1", "-1e-1000000", "123456789012345678901234567890.5", &long]
+            .map(number);
+    let index = check(&all, &filters);
+    // A number that a row has twice counts once.
+    let target = Target::Path("n".to_owned());
+    for part in index.snapshot().parts() {
+        let rows = RowSet::from(0..part.row_count());
+        let mut ones = 0;
+        part.numeric(&target, &rows, &mut |_, number| ones += u32::from(number == 1.0));
+        assert_eq!(ones, part.row_count());
+        assert!(part.counts(&target, &rows).values.contains(&("1".to_owned(), part.row_count())));
+    }
 }
 
 #[test]

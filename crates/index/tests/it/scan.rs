@@ -14,25 +14,29 @@ enum Value {
 
 /// Whether a row passes. `None`: it depends on a value that stands beside the entry.
 pub(crate) fn passes(filter: &Filter, row: u64, bytes: &[u8]) -> Option<bool> {
-    let entry = Entry::parse(bytes).unwrap();
+    entry_passes(filter, row, &Entry::parse(bytes).unwrap())
+}
+
+/// [`passes`] with the entry already read.
+pub(crate) fn entry_passes(filter: &Filter, row: u64, entry: &Entry<'_>) -> Option<bool> {
     match filter {
         Filter::All => Some(true),
         Filter::None => Some(false),
-        Filter::And(filters) => all(filters.iter().map(|filter| passes(filter, row, bytes))),
-        Filter::Or(filters) => any(filters.iter().map(|filter| passes(filter, row, bytes))),
-        Filter::Not(filter) => passes(filter, row, bytes).map(|passes| !passes),
-        Filter::Maybe(filter) => passes(filter, row, bytes),
-        Filter::Word(word) => any(texts(&entry).iter().map(|text| has_word(text, |found| found == word))),
+        Filter::And(filters) => all(filters.iter().map(|filter| entry_passes(filter, row, entry))),
+        Filter::Or(filters) => any(filters.iter().map(|filter| entry_passes(filter, row, entry))),
+        Filter::Not(filter) => entry_passes(filter, row, entry).map(|passes| !passes),
+        Filter::Maybe(filter) => entry_passes(filter, row, entry),
+        Filter::Word(word) => any(texts(entry).iter().map(|text| has_word(text, |found| found == word))),
         Filter::WordMatch(matcher) => {
-            any(texts(&entry).iter().map(|text| has_word(text, |found| matcher.is_match(found))))
+            any(texts(entry).iter().map(|text| has_word(text, |found| matcher.is_match(found))))
         }
-        Filter::Equals(target, wanted) => text_of(&entry, target, |value| value == wanted),
-        Filter::Match(target, matcher) => text_of(&entry, target, |value| matcher.is_match(value)),
-        Filter::Number(target, bounds) => Some(values(&entry, target).iter().any(|value| match value {
+        Filter::Equals(target, wanted) => text_of(entry, target, |value| value == wanted),
+        Filter::Match(target, matcher) => text_of(entry, target, |value| matcher.is_match(value)),
+        Filter::Number(target, bounds) => Some(values(entry, target).iter().any(|value| match value {
             Value::Number(token) => bounds.contain(&Decimal::parse(token).unwrap()),
             _ => false,
         })),
-        Filter::Exists(target) => Some(!values(&entry, target).is_empty()),
+        Filter::Exists(target) => Some(!values(entry, target).is_empty()),
         Filter::EventTime(range) => Some(range.contains(&entry.event_time().0)),
         Filter::ReceivedAt(range) => Some(range.contains(&entry.received_at().0)),
         Filter::Rows(rows) => Some(rows.contains(&row)),
