@@ -388,8 +388,8 @@ test('themes follow the system and can be switched', async () => {
   expect(await background()).toBe('rgb(255, 255, 255)');
   await page.emulateMedia({ colorScheme: 'dark' });
   expect(await background()).not.toBe('rgb(255, 255, 255)');
-  await page.getByRole('button', { name: 'You' }).click();
-  await page.getByRole('button', { name: 'Light' }).click();
+  await page.getByRole('button', { name: 'You', exact: true }).click();
+  await page.getByRole('button', { name: 'Light', exact: true }).click();
   expect(await background()).toBe('rgb(255, 255, 255)');
 });
 

@@ -53,6 +53,21 @@ test.runIf(own)('an empty server says what runs, gives a ready line, and a fresh
   }),
 );
 
+test.runIf(own)('a newcomer is shown how to send events, until told that it is known', () =>
+  withPage({ events: 300, liveMs: 0 }, async (page, server) => {
+    await signIn(page, server.url);
+    await page.getByRole('button', { name: /^Send your own/ }).click();
+    await page.getByRole('dialog').getByText('curl -sS').waitFor();
+    await page.getByRole('button', { name: 'outcome:failure' }).click();
+    await expect.poll(() => new URL(page.url()).searchParams.get('q')).toBe('outcome:failure');
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    await page.getByRole('button', { name: 'Close', exact: true }).click();
+    await page.reload();
+    await page.locator('tr[aria-rowindex]').first().waitFor();
+    expect(await page.getByText('Send your own').count()).toBe(0);
+  }),
+);
+
 test.runIf(own)('live: events join the list; it pauses when the reader scrolls, and says how many wait', () =>
   withPage({ events: 3000, liveMs: 0 }, async (page, server) => {
     await signIn(page, server.url, '/search?from=all');

@@ -9,6 +9,8 @@ interface Stored {
   railOpen: boolean;
   fieldsOpen: boolean;
   openFields: string[];
+  /** The strip for newcomers was closed. */
+  welcomed: boolean;
   /** The range last chosen; a first visit shows all there is. */
   range: Range | null;
 }
@@ -20,6 +22,7 @@ const DEFAULTS: Stored = {
   railOpen: true,
   fieldsOpen: true,
   openFields: ['event_name', 'username', 'outcome', 'event_source'],
+  welcomed: false,
   range: null,
 };
 
@@ -65,6 +68,12 @@ class Prefs {
   toggleField(name: string) {
     const open = this.openFields;
     this.#save({ openFields: open.includes(name) ? open.filter((f) => f !== name) : [...open, name] });
+  }
+  get welcomed() {
+    return this.#stored.welcomed;
+  }
+  set welcomed(welcomed: boolean) {
+    this.#save({ welcomed });
   }
   get range() {
     return this.#stored.range;

@@ -7,6 +7,10 @@ class SessionState {
   needsSetup = $state(false);
   failure: ApiError | null = $state.raw(null);
 
+  get isAdmin(): boolean {
+    return this.session?.user.role === 'admin';
+  }
+
   async start(): Promise<void> {
     whenUnauthorized(() => {
       if (this.state === 'in') this.state = 'lost';
