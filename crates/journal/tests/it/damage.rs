@@ -230,6 +230,27 @@ fn what_was_superseded_by_a_file_set_aside_stays_so() {
     }
 }
 
+#[test]
+fn a_cut_file_keeps_what_is_whole() {
+    let (disk, payloads, places) = written(&[&[8, 17], &[40, 5], &[3]]);
+    let name = &places[0].file;
+    for len in 1_024..places[4].payload.end + 40 {
+        let disk = disk.fork();
+        let file = disk.open(&Path::new(DIR).join(name)).unwrap();
+        file.set_len(len as u64).unwrap();
+        file.sync_data().unwrap();
+        let whole = places.iter().take_while(|place| place.payload.end <= len).count();
+        let (opened, records, _) = reopened(&disk);
+        assert_eq!(
+            (opened.next, records.len(), opened.damage),
+            (whole as u64, whole, vec![]),
+            "cut at {len}"
+        );
+        assert!(records.iter().all(|(seq, left)| payloads[*seq] == *left));
+        assert_eq!(reopened(&disk).0.next, whole as u64);
+    }
+}
+
 /// A payload may hold anything, a journal's own bytes among it.
 #[test]
 fn images_of_records_in_a_payload_are_not_records() {
