@@ -485,7 +485,7 @@ def main():
     for ledger in ledgers:
         signed = ledger.checkpoint and (ledger.checkpoint[1], base64.b64encode(ledger.checkpoint[2]).decode())
         signed = "checkpoint of %d, root %s" % signed if signed else "no checkpoint that holds"
-        print("%s: entries %d to %d, %s" % (ledger.name, ledger.first, ledger.end - 1, signed))
+        print("%s: %d entries from %d on, %s" % (ledger.name, ledger.end - ledger.first, ledger.first, signed))
         for found in ledger.damage:
             where = "" if found["first"] is None else "entries %d to %d: " % (found["first"], found["end"] - 1)
             print(ascii("  DAMAGE        " + where + found["what"])[1:-1])

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use attestry_event::{Batch, Border, Clock, Event, Nanos, RESERVED_SOURCE};
+use attestry_event::{Batch, Border, Clock, Entry, Event, Nanos, RESERVED_SOURCE};
 use attestry_ledger::{Ledger, OnConflict, Prunable, Recovery};
 use attestry_server::{LedgerPart, Operations, SourceStatus, VerifyStatus};
 use parking_lot::{Condvar, Mutex};
@@ -18,6 +18,8 @@ use crate::sources::Statuses;
 const TICK: Duration = Duration::from_secs(60);
 /// How often retention is looked at.
 const RETENTION: Duration = Duration::from_secs(3600);
+/// How long pruning waits for the checkpoint that it needs.
+const SIGN_WAIT: Duration = Duration::from_secs(10);
 /// Problems of a verification that are kept for the page; `attestry verify` lists all.
 const SHOWN_PROBLEMS: usize = 100;
 
@@ -68,6 +70,15 @@ pub(crate) fn prune(
     who: &str,
 ) -> Result<Option<Prunable>> {
     let Some(prunable) = ledger.prunable(cutoff) else { return Ok(None) };
+    // The times come from footers, which nothing signs; that of the newest entry to go is in the signed tree.
+    let last = ledger
+        .with_entry(prunable.range.end - 1, |entry| Entry::parse(entry).map(|entry| entry.received_at()))?;
+    if last? != prunable.received.1 {
+        bail!(
+            "the segment before entry {} does not say truly when its entries came in: it was tampered with",
+            prunable.range.end
+        );
+    }
     let event = Event::new("ledger.pruned", who)
         .resource(ledger.name())
         .message(format!(
@@ -82,6 +93,10 @@ pub(crate) fn prune(
         .data("received_to", prunable.received.1.to_string())
         .data("bytes", prunable.bytes);
     record(ledger, clock, event)?;
+    // Unsigned, the event could be anybody's who can write to the disk, and a verifier would not let it excuse anything.
+    if !ledger.wait_signed(ledger.size(), SIGN_WAIT) {
+        bail!("no checkpoint covers the event that allows pruning; nothing was pruned");
+    }
     ledger.prune(prunable.range.end).context("cannot prune")?;
     Ok(Some(prunable))
 }

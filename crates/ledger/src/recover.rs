@@ -124,9 +124,10 @@ pub(crate) fn list_segments<D: Disk>(
             _ => {}
         }
     }
-    // Of a segment and what stays of it pruned, the pruned comes first; of a re-packed range and its parts, the range.
+    // Of a segment and what stays of it pruned, the segment counts: a prune that a crash cut short is done again, and a planted
+    // remains file must not make us delete entries. Of a range and its parts, the range counts.
     found.sort_by_key(|(range, path)| {
-        (range.start, std::cmp::Reverse(range.end), path.extension() != Some("pruned".as_ref()))
+        (range.start, std::cmp::Reverse(range.end), path.extension() == Some("pruned".as_ref()))
     });
     let mut sealed = Sealed(Vec::new());
     for (range, path) in found {
