@@ -118,7 +118,8 @@ impl Store {
         let mut cut = false;
         running.each_part(|source, part, rows| {
             let every = rows.len() == part.row_count();
-            let has = |target: Target| !part.eval(&Filter::Exists(target)).possible.and(&rows).is_empty();
+            // What is only possible is in rows whose paths the index does not all know: those are read below.
+            let has = |target: Target| !part.eval(&Filter::Exists(target)).certain.and(&rows).is_empty();
             for (field, seen) in Field::ALL.into_iter().zip(&mut own) {
                 *seen = *seen
                     || matches!(field, Field::EventId | Field::EventTime | Field::ReceivedAt)

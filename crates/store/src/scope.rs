@@ -35,12 +35,14 @@ impl Scope {
         self.ledgers.as_ref().is_none_or(|wanted| wanted.iter().any(|name| name == ledger))
     }
 
-    fn least_time(&self) -> i64 {
+    /// The least time within.
+    pub(crate) fn least_time(&self) -> i64 {
         self.from.map_or(i64::MIN, |from| from.0)
     }
 
-    fn time_end(&self) -> i64 {
-        self.to.map_or(i64::MAX, |to| to.0)
+    /// The greatest time within.
+    pub(crate) fn last_time(&self) -> i64 {
+        self.to.map_or(i64::MAX, |to| to.0.saturating_sub(1))
     }
 }
 
@@ -106,16 +108,16 @@ impl<'a> Running<'a> {
     /// Whether a part can hold an event of the scope's time.
     pub(crate) fn reaches(&self, part: &Part) -> bool {
         let (least, greatest) = part.times();
-        !part.rows().is_empty() && least < self.scope.time_end() && greatest >= self.scope.least_time()
+        !part.rows().is_empty() && least <= self.scope.last_time() && greatest >= self.scope.least_time()
     }
 
     /// What a part is asked: the query, the scope's time, and what else is given.
     pub(crate) fn filter(&self, source: &Source, part: &Part, also: Option<Filter>) -> Filter {
         let mut filters = vec![source.filter.clone()];
         let (least, greatest) = part.times();
-        let (from, to) = (self.scope.least_time(), self.scope.time_end());
-        if least < from || greatest >= to {
-            filters.push(Filter::EventTime(from..to));
+        let (first, last) = (self.scope.least_time(), self.scope.last_time());
+        if least < first || greatest > last {
+            filters.push(Filter::EventTime(first..last.saturating_add(1)));
         }
         if part.rows().start < source.first {
             filters.push(Filter::RowRange(source.first..u64::MAX));

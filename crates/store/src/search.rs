@@ -30,6 +30,13 @@ const FIRST_CHUNK: usize = 64;
 /// The most rows taken at once.
 const LAST_CHUNK: usize = 1024;
 
+/// In a part whose rows are not in the order of time, the first stretch of time is as long as would hold so many times the page
+/// if all rows answered the query and were spread evenly.
+const FIRST_STRETCH: usize = 8;
+
+/// Each further stretch is so many times as long.
+const STRETCH_GROWTH: u64 = 8;
+
 /// A request for a page of events.
 #[derive(Debug, Clone)]
 pub struct SearchRequest {
@@ -144,6 +151,8 @@ impl Best<'_> {
         }
     }
 
+    /// Takes what a part has. Where its rows are not in the order of time, only those of the best times are looked at first, and
+    /// of ever longer stretches of time until the page is full.
     fn take_from(
         &mut self,
         running: &Running<'_>,
@@ -151,13 +160,56 @@ impl Best<'_> {
         source: &Source,
         part: &Part,
     ) -> Result<(), Error> {
-        let in_time = self.after.map(|after| {
-            Filter::EventTime(match self.order {
-                Order::OldestFirst => after.time..i64::MAX,
-                Order::NewestFirst => i64::MIN..after.time.saturating_add(1),
-            })
-        });
-        let Matches { certain, possible } = part.eval(&running.filter(source, part, in_time));
+        let (least, greatest) = part.times();
+        let (mut first, mut last) =
+            (least.max(running.scope.least_time()), greatest.min(running.scope.last_time()));
+        if let Some(after) = self.after {
+            match self.order {
+                Order::OldestFirst => first = first.max(after.time),
+                Order::NewestFirst => last = last.min(after.time),
+            }
+        }
+        let stretches = (part.row_count() as usize / (self.room * FIRST_STRETCH)).max(1);
+        let mut width = match part.times_sorted() {
+            true => u64::MAX,
+            false => last.abs_diff(first) / stretches as u64 + 1,
+        };
+        while first <= last {
+            let stretch = match self.order {
+                Order::OldestFirst => first..=first.saturating_add_unsigned(width - 1).min(last),
+                Order::NewestFirst => last.saturating_sub_unsigned(width - 1).max(first)..=last,
+            };
+            let reach = match self.order {
+                Order::OldestFirst => (first, 0, 0),
+                Order::NewestFirst => (!last, 0, 0),
+            };
+            if self.is_full_before(reach) {
+                return Ok(());
+            }
+            let (from, to) = (*stretch.start(), *stretch.end());
+            let all = from <= least && to >= greatest;
+            let times = (!all).then(|| Filter::EventTime(from..to.saturating_add(1)));
+            self.take_stretch(running, number, source, part, times)?;
+            match self.order {
+                Order::OldestFirst if to < i64::MAX => first = to + 1,
+                Order::NewestFirst if from > i64::MIN => last = from - 1,
+                _ => return Ok(()),
+            }
+            width = width.saturating_mul(STRETCH_GROWTH);
+        }
+        Ok(())
+    }
+
+    /// Takes what a part has in a stretch of time.
+    fn take_stretch(
+        &mut self,
+        running: &Running<'_>,
+        number: u32,
+        source: &Source,
+        part: &Part,
+        times: Option<Filter>,
+    ) -> Result<(), Error> {
+        let Matches { certain, possible } = part.eval(&running.filter(source, part, times));
         let sure = certain.len() == possible.len();
         let first_row = part.rows().start;
         let order = self.order;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod fields;
 mod follow;
 mod generate;
 mod memory;
