@@ -1,1 +1,35 @@
-//! testkit
+//! The real programs, for tests: started from their binaries, each in a folder and on a port of its own.
+//!
+//! A [`Scenario`] is one data directory and the server on it, started, killed and started again as the test says. Its last step is
+//! always the same: the server is stopped, and three verifiers that share little look at what it left, `attestry verify`,
+//! `attestry-verify` and `tools/verify.py`. A test cannot forget it: a scenario that is dropped without it fails.
+//!
+//! What is missing fails a test; nothing is skipped. Everything here panics where a test would, with what was being done.
+
+mod client;
+mod port;
+mod programs;
+mod run;
+mod scenario;
+mod tail;
+
+pub use client::{Answer, Client};
+pub use programs::Programs;
+pub use run::{Ran, Running};
+pub use scenario::{Scenario, copy_tree};
+pub use tail::{Message, Tail};
+
+use std::time::{Duration, Instant};
+
+/// Looks every 10 ms whether something is there yet, and fails when it is not within the time.
+#[track_caller]
+pub fn wait_for<T>(what: &str, within: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < within, "{what}: not within {within:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,41 @@
+//! What a user sees, on the real programs: each scenario ends with three verifiers looking at what it left.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
+
+mod backup;
+mod crash;
+mod keys;
+mod prove;
+mod refuse;
+mod send;
+mod start;
+mod stop;
+mod tail;
+mod take_in;
+mod tls;
+mod values;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// The product, built for this test.
+const ATTESTRY: &str = env!("CARGO_BIN_EXE_attestry");
+
+/// How long something may take that happens by itself within a second or so, on a busy machine.
+const SOON: Duration = Duration::from_secs(20);
+
+/// The least that an event is, with an id to find it by.
+fn event(id: &str) -> Value {
+    json!({"event_id": id, "event_name": "door.open", "username": "alice"})
+}
+
+/// So many events as NDJSON, their ids being `<prefix>-<number>`.
+fn lines(prefix: &str, count: usize) -> String {
+    (0..count).map(|number| event(&format!("{prefix}-{number}")).to_string() + "\n").collect()
+}
+
+/// The texts of a list of objects under one name.
+fn texts<'a>(list: &'a [Value], pointer: &str) -> Vec<&'a str> {
+    list.iter().map(|item| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default()).collect()
+}
