@@ -1,20 +1,20 @@
 //! Gathers rows for a part.
 //!
-//! Every value becomes a term: a number given out by one hash table for all fields. Each row's terms are logged in
+//! Every value becomes a term: a number given out by one table (`table`) for all fields. Each row's terms are logged in
 //! order; sealing (`seal`) sorts the terms and turns the log around.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, Hasher};
 
 use attestry_event::{Entry, Field, Scalar, Text, Walker, id_hash};
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashSet, HashTable};
+use hashbrown::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use crate::decimal::keyed;
 use crate::dict::CUT;
 use crate::part::{Kinds, Slot};
 use crate::seal::Turned;
+use crate::table::TermTable;
 use crate::words::{MAX_WORD_BYTES, cut, word_bytes};
 
 /// Of a longer value a term holds the start, and a hash of the whole.
@@ -47,25 +47,6 @@ pub(crate) const COLUMNS: [Field; 11] = [
     Field::Host,
     Field::Agent,
 ];
-
-/// A value of a field. Small, because the table of these is what the processor waits for.
-pub(crate) struct Term {
-    hash: u64,
-    /// Where its bytes are in the arena.
-    pub(crate) at: u32,
-    /// At most [`MAX_VALUE_BYTES`] and what marks a longer one.
-    pub(crate) len: u16,
-    pub(crate) field: u16,
-    last_row: u32,
-    pub(crate) count: u32,
-}
-
-impl Term {
-    pub(crate) fn bytes<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
-        let start = self.at as usize;
-        arena.get(start..start + usize::from(self.len)).unwrap_or(&[])
-    }
-}
 
 const _: () = assert!(MAX_PATHS + Field::ALL.len() < u16::MAX as usize);
 
@@ -133,19 +114,17 @@ fn place(field: Field) -> usize {
 /// Rows on their way into a part.
 pub(crate) struct Builder {
     pub(crate) fields: Vec<Gathered>,
-    pub(crate) terms: Vec<Term>,
-    pub(crate) arena: Vec<u8>,
+    pub(crate) terms: TermTable,
     /// The terms of all rows, row by row; `ends` says where each row's end.
     pub(crate) log: Vec<u32>,
     pub(crate) ends: Vec<u32>,
     pub(crate) times: Vec<i64>,
     pub(crate) received: Vec<i64>,
     pub(crate) loose: Vec<u32>,
-    /// Tokens of numbers: where in the arena.
+    /// Tokens of numbers: where in `token_bytes`.
     pub(crate) tokens: Vec<(u32, u32)>,
+    pub(crate) token_bytes: Vec<u8>,
     paths: HashMap<Box<str>, u32, RandomState>,
-    table: HashTable<u32>,
-    hasher: RandomState,
     unique: Unique,
     walker: Option<Walker>,
     scratch: Vec<u8>,
@@ -157,17 +136,15 @@ impl Builder {
     pub(crate) fn new() -> Builder {
         Builder {
             fields: Vec::new(),
-            terms: Vec::new(),
-            arena: Vec::new(),
+            terms: TermTable::new(),
             log: Vec::new(),
             ends: Vec::new(),
             times: Vec::new(),
             received: Vec::new(),
             loose: Vec::new(),
             tokens: Vec::new(),
+            token_bytes: Vec::new(),
             paths: HashMap::default(),
-            table: HashTable::new(),
-            hasher: RandomState::default(),
             unique: Unique::default(),
             walker: Some(Walker::default()),
             scratch: Vec::new(),
@@ -196,7 +173,6 @@ impl Builder {
             self.fields.extend(keywords.map(|slot| Gathered::new(slot.clone(), hashed(&slot))));
         }
         self.terms.clear();
-        self.arena.clear();
         self.log.clear();
         self.ends.clear();
         self.times.clear();
@@ -204,7 +180,7 @@ impl Builder {
         self.loose.clear();
         self.tokens.clear();
         self.paths.clear();
-        self.table.clear();
+        self.token_bytes.clear();
     }
 
     pub(crate) fn rows(&self) -> u32 {
@@ -213,9 +189,12 @@ impl Builder {
 
     /// About how much memory it holds, in bytes.
     pub(crate) fn size(&self) -> usize {
-        let terms = self.terms.len() * (size_of::<Term>() + 16);
         // Numbers and hashes of paths are not summed up: a number takes 16 bytes here and at least 4 in an entry.
-        terms + self.arena.len() + self.log.len() * 4 + self.paths.len() * 256 + self.ends.len() * 128
+        self.terms.size()
+            + self.token_bytes.len()
+            + self.log.len() * 4
+            + self.paths.len() * 256
+            + self.ends.len() * 128
     }
 
     /// Adds the next row.
@@ -356,8 +335,8 @@ impl Builder {
         let mut number = Number { key: keyed.key, row, token: NONE };
         if !keyed.plain {
             number.token = self.tokens.len() as u32;
-            self.tokens.push((self.arena.len() as u32, token.len() as u32));
-            self.arena.extend_from_slice(token.as_bytes());
+            self.tokens.push((self.token_bytes.len() as u32, token.len() as u32));
+            self.token_bytes.extend_from_slice(token.as_bytes());
         }
         if let Some(field) = self.fields.get_mut(place) {
             field.numbers.push(number);
@@ -397,38 +376,10 @@ impl Builder {
     /// The term's number; notes that the row has it.
     #[inline]
     fn term(&mut self, field: u16, row: u32, bytes: &[u8]) -> u32 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u16(field);
-        hasher.write(bytes);
-        let hash = hasher.finish();
-        let (terms, arena) = (&mut self.terms, &mut self.arena);
-        let same = |id: &u32| {
-            terms.get(*id as usize).is_some_and(|term: &Term| {
-                term.hash == hash && term.field == field && term.bytes(arena) == bytes
-            })
-        };
-        if let Some(&id) = self.table.find(hash, same) {
-            if let Some(term) = terms.get_mut(id as usize)
-                && term.last_row != row
-            {
-                term.last_row = row;
-                term.count += 1;
-                self.log.push(id);
-            }
-            return id;
+        let (id, new) = self.terms.note(field, row, bytes);
+        if new {
+            self.log.push(id);
         }
-        let id = terms.len() as u32;
-        terms.push(Term {
-            hash,
-            at: arena.len() as u32,
-            len: bytes.len() as u16,
-            field,
-            last_row: row,
-            count: 1,
-        });
-        arena.extend_from_slice(bytes);
-        self.table.insert_unique(hash, id, |id| terms.get(*id as usize).map_or(0, |term| term.hash));
-        self.log.push(id);
         id
     }
 }

@@ -31,6 +31,7 @@ mod postings;
 mod rows;
 mod seal;
 mod snapshot;
+mod table;
 mod tally;
 mod times;
 mod words;

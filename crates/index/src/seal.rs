@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use attestry_event::Field;
 
-use crate::build::{Builder, COLUMNS, Gathered, NONE, Number, Term, Unique, value_hash};
+use crate::build::{Builder, COLUMNS, Gathered, NONE, Number, Unique, value_hash};
 use crate::dict::is_cut;
 use crate::number::compare;
 use crate::part::{FieldSpan, PartWriter, Slot, Summary};
+use crate::table::Term;
 
 /// What writing a part taught about its fields.
 #[derive(Debug, Default)]
@@ -96,7 +97,7 @@ impl Builder {
     }
 
     fn bytes(&self, term: &Term) -> &[u8] {
-        term.bytes(&self.arena)
+        self.terms.bytes(term)
     }
 
     fn turn(&self, turned: &mut Turned) {
@@ -106,7 +107,7 @@ impl Builder {
             vec.resize(len, 0);
         };
         refill(of_field, self.fields.len() + 1);
-        for term in &self.terms {
+        for term in self.terms.terms() {
             if let Some(count) = of_field.get_mut(usize::from(term.field) + 1) {
                 *count += 1;
             }
@@ -118,7 +119,7 @@ impl Builder {
         }
         refill(order, self.terms.len());
         let mut next = of_field.clone();
-        for (id, term) in self.terms.iter().enumerate() {
+        for (id, term) in self.terms.terms().iter().enumerate() {
             if let Some(at) = next.get_mut(usize::from(term.field)) {
                 if let Some(place) = order.get_mut(*at as usize) {
                     *place = id as u32;
@@ -136,7 +137,7 @@ impl Builder {
         refill(ends, self.terms.len());
         let mut at = 0;
         for id in order.iter() {
-            if let (Some(start), Some(term)) = (ends.get_mut(*id as usize), self.terms.get(*id as usize)) {
+            if let (Some(start), Some(term)) = (ends.get_mut(*id as usize), self.terms.get(*id)) {
                 *start = at;
                 at += term.count;
             }
@@ -159,7 +160,7 @@ impl Builder {
 
     /// Sorts the terms of one field by their bytes: mostly by the first eight after what all have in common.
     fn sort(&self, ids: &mut [u32], keys: &mut Vec<(u64, u32)>) {
-        let term = |id: u32| self.terms.get(id as usize).map_or(&[][..], |term| self.bytes(term));
+        let term = |id: u32| self.terms.get(id).map_or(&[][..], |term| self.bytes(term));
         let Some(sample) = ids.first().map(|id| term(*id)) else { return };
         let shared =
             |bytes: &[u8]| sample.iter().zip(bytes).take_while(|(left, right)| left == right).count();
@@ -246,9 +247,9 @@ impl Builder {
     }
 
     fn hash_anew(&self, gathered: &Gathered, ids: &[u32]) -> bool {
-        let terms = || ids.iter().filter_map(|id| self.terms.get(*id as usize));
+        let terms = || ids.iter().filter_map(|id| self.terms.get(*id));
         let occurrences = terms().map(|term| u64::from(term.count)).sum();
-        let bytes = terms().map(|term| u64::from(term.len)).sum();
+        let bytes = terms().map(|term| self.bytes(term).len() as u64).sum();
         is_unique(&gathered.slot, occurrences, ids.len() as u64, bytes)
     }
 
@@ -258,7 +259,7 @@ impl Builder {
         turned: &'a Turned,
     ) -> impl Iterator<Item = (&'a [u8], &'a [u32])> {
         ids.iter().filter_map(|id| {
-            let term = self.terms.get(*id as usize)?;
+            let term = self.terms.get(*id)?;
             let end = *turned.ends.get(*id as usize)? as usize;
             Some((self.bytes(term), turned.rows.get(end - term.count as usize..end)?))
         })
@@ -266,7 +267,7 @@ impl Builder {
 
     fn token(&self, number: &Number) -> Option<&[u8]> {
         let (at, len) = *self.tokens.get(number.token as usize)?;
-        self.arena.get(at as usize..(at + len) as usize)
+        self.token_bytes.get(at as usize..(at + len) as usize)
     }
 
     fn put_numbers(&self, numbers: &mut [Number], writer: &mut PartWriter<'_>) {
