@@ -357,6 +357,20 @@ test('a link carries the whole view', async () => {
   await other.close();
 });
 
+test('an export says how many, and holds as many', async () => {
+  await page.goto(`${server.url}/search?q=event_name:invoice.update&from=all`);
+  await rows().first().waitFor();
+  const all = await total();
+  await page.getByRole('button', { name: 'Export' }).click();
+  expect((await page.locator('.panel').innerText()).replace(/,/g, '')).toContain(`${all} event`);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.getByText(/^NDJSON/).click()]);
+  const file = join(mkdtempSync(join(tmpdir(), 'attestry-export-')), 'events.ndjson');
+  await download.saveAs(file);
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  expect(lines).toHaveLength(all);
+  expect(lines.every((line) => line.includes('"event_name":"invoice.update"'))).toBe(true);
+});
+
 test('ledgers: what they hold, and a verification', async () => {
   await page.goto(`${server.url}/ledgers`);
   await page.getByRole('heading', { name: 'audit' }).waitFor();

@@ -73,3 +73,10 @@ test('a live histogram grows by bars as time goes on', () => {
   expect(histogram.buckets).toHaveLength(2);
   expect(stack(grown, 'outcome').totals).toEqual([6, 3, 0, 0, 2]);
 });
+
+test('a range of moments is widened, so that its times can be read', () => {
+  const moment = { ...histogram, interval_s: 0.001, buckets: [bucket('2026-01-01T00:00:00Z', 1)] };
+  const { from, to, starts } = stack(moment, '');
+  expect(to - from).toBeCloseTo(3);
+  expect(starts[0]).toBeGreaterThan(from);
+});

@@ -3,6 +3,8 @@ import { lookup, scalarText } from './json';
 
 /** A live histogram grows by at most this many bars at once. */
 const GROW_BARS = 1000;
+/** A shorter range than this has no room for labels of its times. */
+const RANGE_S = 3;
 /** As many values get a colour of their own as the server names. */
 const NAMED = 10;
 
@@ -52,12 +54,13 @@ export function stack(histogram: Histogram, by: string): Stacked {
   }
   const first = starts[0] ?? 0;
   const last = (starts[starts.length - 1] ?? first) + step;
+  const margin = Math.max(0, (RANGE_S - (last - first)) / 2);
   return {
     others: (histogram.more_values ?? 0) > 0,
     starts,
     step,
-    from: first,
-    to: last,
+    from: first - margin,
+    to: last + margin,
     layers,
     sums,
     totals,
