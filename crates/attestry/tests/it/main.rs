@@ -4,8 +4,11 @@
 
 mod backup;
 mod crash;
+mod export;
+mod harness;
 mod keys;
 mod prove;
+mod prune;
 mod refuse;
 mod send;
 mod start;
