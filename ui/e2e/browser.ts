@@ -34,6 +34,11 @@ export async function startServer(options: MockOptions = {}): Promise<Server> {
     const setupLink = file && existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
     return { url: url.replace(/\/$/, ''), setupLink, stop: async () => {} };
   }
+  return startMock(options);
+}
+
+/** For what no real server does on demand: being slow, being empty, being gone. */
+export async function startMock(options: MockOptions = {}): Promise<Server> {
   const mock = createMock(options);
   const page = serveBuild(DIST);
   const server = createServer((req, res) => mock.handle(req, res, () => page(req, res)));

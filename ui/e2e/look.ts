@@ -1,13 +1,13 @@
-/** Pictures of every page in both themes and both sizes, for a person to look at: `npx vite-node`-free, run by `npm run look`. */
+/** Pictures of every page in both themes and both sizes, for a person to look at. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import { signIn, SIZES, startBrowser, startServer } from './browser.ts';
+import { signIn, SIZES, startBrowser, startMock, startServer } from './browser.ts';
 
 export async function look(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const server = await startServer({ liveMs: 400 });
-  const fresh = await startServer({ fresh: true, events: 0 });
+  const fresh = await startMock({ fresh: true, events: 0 });
   for (const theme of ['light', 'dark'] as const) {
     for (const [size, viewport] of Object.entries(SIZES)) {
       const browser = await startBrowser(server, theme);

@@ -1,15 +1,22 @@
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { ACCOUNT, signIn, startBrowser, startServer, type Browser, type Server } from './browser.ts';
-
-// These need a server of their own kind; with ATTESTRY_URL only the set-up runs, once, against a fresh one.
-const own = process.env.ATTESTRY_URL === undefined;
+import {
+  ACCOUNT,
+  signIn,
+  startBrowser,
+  startMock,
+  startServer,
+  type Browser,
+  type Server,
+} from './browser.ts';
 
 async function withPage(
-  options: Parameters<typeof startServer>[0],
+  options: Parameters<typeof startMock>[0],
   run: (page: Page, server: Server, browser: Browser) => Promise<void>,
 ): Promise<void> {
-  const server = await startServer(options);
+  // Only the set-up can be tried on a real server, once, when it is fresh.
+  const server =
+    options?.fresh && process.env.ATTESTRY_SETUP_LINK ? await startServer() : await startMock(options);
   const browser = await startBrowser(server);
   try {
     await run(await browser.open(), server, browser);
@@ -20,28 +27,25 @@ async function withPage(
   }
 }
 
-test.runIf(own || process.env.ATTESTRY_SETUP_LINK !== undefined)(
-  'set-up: the link, a name, a password, signed in',
-  () =>
-    withPage({ fresh: true, events: 0 }, async (page, server) => {
-      await page.goto(`${server.url}/`);
-      await page.getByText('Nobody has been set up here yet').waitFor();
-      await page.goto(server.setupLink);
-      await page.getByLabel('User name').fill(ACCOUNT.name);
-      await page.getByLabel('Password', { exact: true }).fill(ACCOUNT.password);
-      await page.getByLabel('Password again').fill('something else');
-      await page.getByText('The two differ').waitFor();
-      await page.getByLabel('Password again').fill(ACCOUNT.password);
-      // The token is no longer in the address bar, nor in the history.
-      expect(page.url()).not.toContain('token');
-      await page.getByRole('button', { name: 'Set up and sign in' }).click();
-      await page.getByRole('navigation', { name: 'Pages' }).waitFor();
-      await page.reload();
-      await page.getByRole('navigation', { name: 'Pages' }).waitFor();
-    }),
-);
+test('set-up: the link, a name, a password, signed in', () =>
+  withPage({ fresh: true, events: 0 }, async (page, server) => {
+    await page.goto(`${server.url}/`);
+    await page.getByText('Nobody has been set up here yet').waitFor();
+    await page.goto(server.setupLink);
+    await page.getByLabel('User name').fill(ACCOUNT.name);
+    await page.getByLabel('Password', { exact: true }).fill(ACCOUNT.password);
+    await page.getByLabel('Password again').fill('something else');
+    await page.getByText('The two differ').waitFor();
+    await page.getByLabel('Password again').fill(ACCOUNT.password);
+    // The token is no longer in the address bar, nor in the history.
+    expect(page.url()).not.toContain('token');
+    await page.getByRole('button', { name: 'Set up and sign in' }).click();
+    await page.getByRole('navigation', { name: 'Pages' }).waitFor();
+    await page.reload();
+    await page.getByRole('navigation', { name: 'Pages' }).waitFor();
+  }));
 
-test.runIf(own)('an empty server says what runs, gives a ready line, and a fresh key', () =>
+test('an empty server says what runs, gives a ready line, and a fresh key', () =>
   withPage({ events: 0, liveMs: 0 }, async (page, server) => {
     await signIn(page, server.url);
     await page.getByText('No events yet').waitFor();
@@ -50,10 +54,9 @@ test.runIf(own)('an empty server says what runs, gives a ready line, and a fresh
     server.mock?.append();
     await page.getByRole('button', { name: 'Search again', exact: true }).first().click();
     await page.locator('tr[aria-rowindex]').first().waitFor();
-  }),
-);
+  }));
 
-test.runIf(own)('a newcomer is shown how to send events, until told that it is known', () =>
+test('a newcomer is shown how to send events, until told that it is known', () =>
   withPage({ events: 300, liveMs: 0 }, async (page, server) => {
     await signIn(page, server.url);
     await page.getByRole('button', { name: /^Send your own/ }).click();
@@ -65,10 +68,9 @@ test.runIf(own)('a newcomer is shown how to send events, until told that it is k
     await page.reload();
     await page.locator('tr[aria-rowindex]').first().waitFor();
     expect(await page.getByText('Send your own').count()).toBe(0);
-  }),
-);
+  }));
 
-test.runIf(own)('live: events join the list; it pauses when the reader scrolls, and says how many wait', () =>
+test('live: events join the list; it pauses when the reader scrolls, and says how many wait', () =>
   withPage({ events: 3000, liveMs: 0 }, async (page, server) => {
     await signIn(page, server.url, '/search?from=all');
     await page.locator('tr[aria-rowindex]').first().waitFor();
@@ -86,10 +88,9 @@ test.runIf(own)('live: events join the list; it pauses when the reader scrolls, 
     await expect.poll(() => page.getByRole('button', { name: /waiting/ }).count()).toBe(0);
     expect(top).toBe(600);
     expect(await page.locator('.scroller').evaluate((element) => element.scrollTop)).toBe(0);
-  }),
-);
+  }));
 
-test.runIf(own)('a slow search shows its time, can be stopped, and typing goes on', () =>
+test('a slow search shows its time, can be stopped, and typing goes on', () =>
   withPage({ events: 500, delay: 1500, liveMs: 0 }, async (page, server) => {
     await signIn(page, server.url, '/search?from=all');
     await page.getByRole('button', { name: 'Stop' }).waitFor();
@@ -97,10 +98,9 @@ test.runIf(own)('a slow search shows its time, can be stopped, and typing goes o
     await page.getByRole('button', { name: 'Stop' }).click();
     await page.getByText(/stopped/).waitFor();
     expect(await page.getByLabel('Search query').inputValue()).toBe('username:alice');
-  }),
-);
+  }));
 
-test.runIf(own)('a server that is gone is named, and what was found stays', () =>
+test('a server that is gone is named, and what was found stays', () =>
   withPage({ events: 500, liveMs: 0 }, async (page, server) => {
     await signIn(page, server.url, '/search?from=all');
     await page.locator('tr[aria-rowindex]').first().waitFor();
@@ -108,5 +108,4 @@ test.runIf(own)('a server that is gone is named, and what was found stays', () =
     await page.getByRole('button', { name: 'Search', exact: true }).click();
     await page.getByText('The server did not answer').waitFor();
     expect(await page.locator('tr[aria-rowindex]').count()).toBeGreaterThan(5);
-  }),
-);
+  }));
