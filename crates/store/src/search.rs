@@ -174,6 +174,7 @@ impl Best<'_> {
             true => u64::MAX,
             false => last.abs_diff(first) / stretches as u64 + 1,
         };
+        let (mut again, mut whole) = (false, None);
         while first <= last {
             let stretch = match self.order {
                 Order::OldestFirst => first..=first.saturating_add_unsigned(width - 1).min(last),
@@ -187,9 +188,20 @@ impl Best<'_> {
                 return Ok(());
             }
             let (from, to) = (*stretch.start(), *stretch.end());
-            let all = from <= least && to >= greatest;
-            let times = (!all).then(|| Filter::EventTime(from..to.saturating_add(1)));
-            self.take_stretch(running, number, source, part, times)?;
+            let in_time = Filter::EventTime(from..to.saturating_add(1));
+            let matches = if from <= least && to >= greatest {
+                part.eval(&running.filter(source, part, None))
+            } else if !again {
+                part.eval(&running.filter(source, part, Some(in_time)))
+            } else {
+                // A pattern is compared with all values of a field each time it is asked for: once for all further stretches.
+                let Matches { certain, possible } =
+                    whole.get_or_insert_with(|| part.eval(&running.filter(source, part, None)));
+                let in_time = part.eval(&in_time).certain;
+                Matches { certain: certain.and(&in_time), possible: possible.and(&in_time) }
+            };
+            again = true;
+            self.take_matches(running, number, source, part, matches)?;
             match self.order {
                 Order::OldestFirst if to < i64::MAX => first = to + 1,
                 Order::NewestFirst if from > i64::MIN => last = from - 1,
@@ -200,16 +212,15 @@ impl Best<'_> {
         Ok(())
     }
 
-    /// Takes what a part has in a stretch of time.
-    fn take_stretch(
+    /// Takes the best of what was found in a part.
+    fn take_matches(
         &mut self,
         running: &Running<'_>,
         number: u32,
         source: &Source,
         part: &Part,
-        times: Option<Filter>,
+        Matches { certain, possible }: Matches,
     ) -> Result<(), Error> {
-        let Matches { certain, possible } = part.eval(&running.filter(source, part, times));
         let sure = certain.len() == possible.len();
         let first_row = part.rows().start;
         let order = self.order;

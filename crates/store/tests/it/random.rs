@@ -197,9 +197,9 @@ fn paging_is_stable_while_events_arrive() {
     for _ in 0..20 {
         world.post(20);
     }
-    world.wait();
     for order in [Order::NewestFirst, Order::OldestFirst] {
         let scope = Scope::new(Query::parse("event_name:*.* -username:bob").unwrap());
+        world.wait();
         let before = world.scanned(&scope, order);
         let (ledgers, store) = (&world.ledgers, &world.store);
         let done = &std::sync::atomic::AtomicBool::new(false);
