@@ -30,6 +30,9 @@ pub(crate) const MAX_PATH_BYTES: usize = 256;
 /// memory while the part is open.
 pub(crate) const MAX_PATHS: usize = 10_000;
 
+/// Up to so many paths keep their place and memory from part to part.
+const KEPT_PATHS: usize = 500;
+
 /// No term.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -155,7 +158,11 @@ impl Builder {
     /// Forgets all rows and begins anew.
     pub(crate) fn start(&mut self, unique: Unique) {
         self.unique = unique;
-        self.fields.truncate(FIRST_PATH);
+        // The next rows will mostly have the same paths.
+        if self.fields.len() > FIRST_PATH + KEPT_PATHS {
+            self.fields.truncate(FIRST_PATH);
+            self.paths.clear();
+        }
         for field in &mut self.fields {
             field.kinds = Kinds::default();
             field.several = false;
@@ -179,7 +186,6 @@ impl Builder {
         self.received.clear();
         self.loose.clear();
         self.tokens.clear();
-        self.paths.clear();
         self.token_bytes.clear();
     }
 

@@ -51,6 +51,9 @@ impl Default for Options {
 /// in memory may take by default.
 const BUILDER_BYTES: usize = 8 << 20;
 
+/// About how many bytes of a small part a row takes.
+const EXPECTED_ROW_BYTES: usize = 96;
+
 /// How long to wait before another try after the disk refused a write.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -193,7 +196,7 @@ impl Index {
             if rows == 0 {
                 return Ok(());
             }
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(rows as usize * EXPECTED_ROW_BYTES);
             let learned = builder.seal(first, &mut bytes).map_err(Error::Disk)?;
             bytes.shrink_to_fit();
             learned.apply(&mut self.shared.unique.lock());

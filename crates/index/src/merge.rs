@@ -154,6 +154,30 @@ impl<'a> Merger<'a, '_> {
         }
     }
 
+    /// The dictionaries of a field, each before its first term.
+    fn heads(&self, fields: &Fields<'a>) -> Vec<Head<'a>> {
+        let mut heads = Vec::new();
+        // What all terms begin with, the first and the last of all dictionaries have in common.
+        let mut sample: Option<Vec<u8>> = None;
+        let mut skip = usize::MAX;
+        for (place, field) in fields {
+            let Some(source) = self.sources.get(*place) else { continue };
+            let dict = source.part.dict(field);
+            for term in
+                [Some(0), dict.count().checked_sub(1)].into_iter().flatten().filter_map(|at| dict.term(at))
+            {
+                let sample = sample.get_or_insert_with(|| term.clone());
+                skip = skip.min(sample.iter().zip(&term).take_while(|(left, right)| left == right).count());
+            }
+            heads.push(Head { place: *place, offset: source.offset, terms: dict.iter(), skip: 0, key: 0 });
+        }
+        heads.retain_mut(|head| {
+            head.skip = skip;
+            head.advance()
+        });
+        heads
+    }
+
     fn put_terms(
         &mut self,
         slot: &Slot,
@@ -161,15 +185,7 @@ impl<'a> Merger<'a, '_> {
         merged: &mut FieldSpan,
         nothing_hashed: bool,
     ) -> io::Result<()> {
-        let mut heads: Vec<(usize, u32, Terms<'a>)> = Vec::new();
-        for (place, field) in fields {
-            if let Some(source) = self.sources.get(*place) {
-                let mut terms = source.part.dict(field).iter();
-                if terms.advance() {
-                    heads.push((*place, source.offset, terms));
-                }
-            }
-        }
+        let mut heads = self.heads(fields);
         if heads.is_empty() {
             return Ok(());
         }
@@ -182,19 +198,19 @@ impl<'a> Merger<'a, '_> {
         let mut heap = Heap::new(heads.len(), |left, right| before(&heads, left, right));
         while let Some(top) = heap.top() {
             term.clear();
-            term.extend_from_slice(heads.get(top).map_or(&[], |head| head.2.term()));
+            term.extend_from_slice(heads.get(top).map_or(&[], |head| head.terms.term()));
             self.list.clear();
             let ordinal = writer.dict.count();
             while let Some(top) = heap.top() {
-                let Some((place, offset, terms)) = heads.get_mut(top) else { break };
-                if terms.term() != term {
+                let Some(head) = heads.get_mut(top) else { break };
+                if head.terms.term() != term {
                     break;
                 }
-                terms.list().decode(*offset, &mut self.list);
-                if wants_column && let Some(ordinals) = new_ordinals.get_mut(*place) {
+                head.terms.list().decode(head.offset, &mut self.list);
+                if wants_column && let Some(ordinals) = new_ordinals.get_mut(head.place) {
                     ordinals.push(ordinal + 1);
                 }
-                let more = terms.advance();
+                let more = head.advance();
                 heap.next(more, |left, right| before(&heads, left, right));
             }
             occurrences += self.list.len() as u64;
@@ -270,9 +286,37 @@ impl<'a> Merger<'a, '_> {
     }
 }
 
-fn before(heads: &[(usize, u32, Terms<'_>)], left: usize, right: usize) -> bool {
+/// A dictionary on its way through a merge.
+struct Head<'a> {
+    /// Which of the sources.
+    place: usize,
+    /// What its row offsets grow by.
+    offset: u32,
+    terms: Terms<'a>,
+    /// So many bytes are the same in all terms of the field.
+    skip: usize,
+    /// The eight bytes after those: they mostly decide a comparison.
+    key: u64,
+}
+
+impl Head<'_> {
+    fn advance(&mut self) -> bool {
+        let more = self.terms.advance();
+        let rest = self.terms.term().get(self.skip..).unwrap_or(&[]);
+        self.key = match rest.first_chunk::<8>() {
+            Some(chunk) => u64::from_be_bytes(*chunk),
+            None => {
+                rest.iter().enumerate().fold(0, |key, (at, byte)| key | u64::from(*byte) << (56 - 8 * at))
+            }
+        };
+        more
+    }
+}
+
+fn before(heads: &[Head<'_>], left: usize, right: usize) -> bool {
     match (heads.get(left), heads.get(right)) {
-        (Some(a), Some(b)) => a.2.term().cmp(b.2.term()).then(left.cmp(&right)).is_lt(),
+        (Some(a), Some(b)) if a.key != b.key => a.key < b.key,
+        (Some(a), Some(b)) => a.terms.term().cmp(b.terms.term()).then(left.cmp(&right)).is_lt(),
         _ => false,
     }
 }

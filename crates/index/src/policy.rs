@@ -28,10 +28,11 @@ const MEMORY_STEPS: [u32; 5] = [8, 64, 512, 4_096, 32_768];
 const MEMORY_STEP: u32 = 8;
 const MEMORY_FAN_IN: usize = 8;
 
-/// The same for files; their steps are [`Options::max_file_rows`] and each a quarter of the next.
-const FILE_STEPS: u32 = 8;
-const FILE_STEP: u32 = 4;
-const FILE_FAN_IN: usize = 4;
+/// The same for files; their steps are [`Options::max_file_rows`] and each an eighth of the next. With the defaults a
+/// file written from memory is merged once.
+const FILE_STEPS: u32 = 6;
+const FILE_STEP: u32 = 8;
+const FILE_FAN_IN: usize = 8;
 
 /// What to do with the parts in memory, which come after all files.
 pub(crate) fn memory_job(parts: &[Size], options: &Options) -> Option<Job> {
@@ -116,12 +117,14 @@ mod tests {
             assert_eq!(job.map(|job| job.parts), expected, "{files:?}");
         };
         check(&[], None);
-        check(&[100; 3], None);
-        check(&[100; 4], Some(0..4));
-        check(&[1 << 20, 100_000, 100, 100], None);
-        check(&[1 << 20, 100_000, 100_000, 100_000, 100], None);
-        check(&[1 << 20, 100_000, 100_000, 100, 100_000, 100_000], Some(1..6));
-        check(&[500_000; 4], Some(0..2));
+        check(&[100; 7], None);
+        check(&[100; 8], Some(0..8));
+        let large = |small: &[u32]| [&[1 << 20, 100_000], small].concat();
+        check(&large(&[100; 7]), None);
+        check(&large(&[100; 8]), Some(2..10));
+        check(&large(&[100_000, 100_000, 100_000, 100_000, 100_000, 100_000, 100]), None);
+        check(&large(&[100_000, 100_000, 100_000, 100, 100_000, 100_000, 100_000, 100_000]), Some(1..10));
+        check(&[500_000; 8], Some(0..2));
         check(&[1 << 20; 9], None);
     }
 
