@@ -5,8 +5,9 @@ use attestry_event::Field;
 use crate::dict::{Dict, Terms, is_cut, text};
 use crate::filter::Target;
 use crate::pack::Packed;
-use crate::part::{FieldSpan, Kinds, Part, Slot};
+use crate::part::Part;
 use crate::rows::RowSet;
+use crate::slot::{FieldSpan, Kinds, Slot};
 use crate::times::BLOCK;
 
 /// The values of a keyword field, each with a number of its own (in the order of their bytes).

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::decimal::keyed;
 use crate::dict::CUT;
-use crate::part::{Kinds, Slot};
 use crate::seal::Turned;
+use crate::slot::{Kinds, Slot};
 use crate::table::TermTable;
 use crate::words::{MAX_WORD_BYTES, cut, word_bytes};
 

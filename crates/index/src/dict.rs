@@ -168,7 +168,7 @@ impl<'a> Dict<'a> {
         }
         let mut terms = Terms::new(*self, low.saturating_sub(1) * BLOCK);
         loop {
-            let before = terms.clone_position();
+            let before = terms.next;
             if !terms.advance() {
                 return terms;
             }
@@ -223,10 +223,6 @@ impl<'a> Terms<'a> {
             postings_at: 0,
             ahead: false,
         }
-    }
-
-    fn clone_position(&self) -> u32 {
-        self.next
     }
 
     /// Makes the term that was just read the one that the next `advance` gives.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -298,10 +298,9 @@ impl Shared {
                 }
                 Err(_) => {
                     // `step` has noted it for the writer.
+                    let again = Instant::now() + RETRY;
                     let mut state = self.state.lock();
-                    if !state.closing {
-                        self.changed.wait_for(&mut state, RETRY);
-                    }
+                    while !state.closing && !self.changed.wait_until(&mut state, again).timed_out() {}
                 }
             }
             if self.state.lock().closing {

@@ -12,11 +12,13 @@
 //! This crate knows the format of an entry, and neither ledgers nor the search language.
 
 mod aggregate;
+mod bitmap;
 mod build;
 mod decimal;
 mod dict;
 mod eval;
 mod filter;
+mod gather;
 mod hashes;
 mod index;
 mod manifest;
@@ -30,6 +32,7 @@ mod policy;
 mod postings;
 mod rows;
 mod seal;
+mod slot;
 mod snapshot;
 mod table;
 mod tally;
@@ -43,8 +46,9 @@ pub use filter::{Bounds, Filter, Matcher, Target};
 pub use index::{Error, Index, Options, Stats};
 pub use manifest::{Dropped, Opened};
 pub use page::Order;
-pub use part::{Kinds, Part};
+pub use part::Part;
 pub use rows::{RowSet, Rows};
+pub use slot::Kinds;
 pub use snapshot::Snapshot;
 pub use tally::Tally;
 pub use words::{MAX_WORD_BYTES, words};

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::build::{MAX_PATHS, Unique, value_hash};
 use crate::dict::Terms;
 use crate::number::{Numbers, compare};
-use crate::part::{FieldSpan, ListSpan, Part, PartWriter, Slot, Summary};
+use crate::part::{Part, PartWriter, Summary};
 use crate::seal::{Learned, is_column, is_unique};
+use crate::slot::{FieldSpan, ListSpan, Slot};
 
 /// A part among those that are merged.
 struct Source<'a> {

@@ -12,8 +12,9 @@
 
 use bitpacking::{BitPacker, BitPacker4x};
 
+use crate::bitmap::Bitmap;
 use crate::pack::{Cursor, put_varint, slice, u32_at};
-use crate::rows::{Bitmap, RowSet};
+use crate::rows::RowSet;
 
 /// Lists of at most this many rows stand in the dictionary entry.
 pub(crate) const INLINE: u32 = 4;

@@ -7,7 +7,8 @@ use attestry_event::Field;
 use crate::build::{Builder, COLUMNS, Gathered, NONE, Number, Unique, value_hash};
 use crate::dict::is_cut;
 use crate::number::compare;
-use crate::part::{FieldSpan, PartWriter, Slot, Summary};
+use crate::part::{PartWriter, Summary};
+use crate::slot::{FieldSpan, Slot};
 use crate::table::Term;
 
 /// What writing a part taught about its fields.
