@@ -19,6 +19,7 @@ use crate::config::Names;
 use crate::metrics::Metrics;
 use crate::parts::{LedgerPart, Operations};
 use crate::problem::{Kind, Problem};
+use crate::searched::Searched;
 
 /// How many searches run at once. Each keeps a core busy, so more would only make all of them slow.
 const SEARCHES: usize = 4;
@@ -60,6 +61,8 @@ pub(crate) struct App {
     pub(crate) passwords: Arc<Semaphore>,
     /// When which key was used last; moved into the accounts now and then.
     pub(crate) keys_used: Mutex<HashMap<String, Nanos>>,
+    /// What was asked within the last minute, so that it is recorded once.
+    pub(crate) searched: Searched,
     /// Set when the server has begun to stop: streams end, and it is not ready any more.
     pub(crate) stopping: watch::Sender<bool>,
     /// Whether the outbox of the accounts could be delivered the last time.
@@ -96,6 +99,7 @@ impl App {
             tails: Arc::new(Semaphore::new(TAILS)),
             passwords: Arc::new(Semaphore::new(PASSWORDS)),
             keys_used: Mutex::default(),
+            searched: Searched::default(),
             stopping: watch::Sender::new(false),
             audit_works: AtomicBool::new(true),
         }

@@ -40,6 +40,7 @@ mod query;
 mod routes;
 mod rows;
 mod search;
+mod searched;
 mod server;
 mod split;
 mod stats;

@@ -109,7 +109,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Runs a search where it may take its time, and records it with the number of its results.
+/// Runs a search where it may take its time, and records it with the number of its results, unless it was asked a moment ago.
 pub(crate) async fn run<T: Send + 'static>(
     app: &Arc<App>,
     caller: &Caller,
@@ -120,6 +120,7 @@ pub(crate) async fn run<T: Send + 'static>(
 ) -> Result<Answered<T>, Problem> {
     let scope = which.scope(app, caller)?;
     let event = which.event("search.run", caller, kind);
+    let is_new = app.searched.is_new(caller, which, app.clock.now());
     let _stop = StopOnDrop(scope.stop.clone());
     let permit = turn(app).await?;
     let working = Arc::clone(app);
@@ -134,7 +135,9 @@ pub(crate) async fn run<T: Send + 'static>(
             Ok(result) => event.outcome(Outcome::Success).data("results", results(result)),
             Err(error) => event.outcome(Outcome::Failure).data("error", error.to_string()),
         };
-        working.audit.record(event.data("took_ms", took.as_secs_f64() * 1e3))?;
+        if is_new || done.is_err() {
+            working.audit.record(event.data("took_ms", took.as_secs_f64() * 1e3))?;
+        }
         let result = done.map_err(|error| failed(&working, error))?;
         Ok(Answered { result, took })
     })
