@@ -194,6 +194,10 @@ pub(crate) fn problem(status: u16, body: &Value) -> String {
         (Some(title), None) => title.to_owned(),
         _ => format!("the server answered {status}"),
     };
+    // Where a query is wrong: the same words as for a filter that is read here.
+    if let (Some(position), Some(expected)) = (body["position"].as_u64(), text("expected")) {
+        told.push_str(&format!(" (at byte {position}; expected {expected})"));
+    }
     if status == 401 {
         told.push_str(&format!(" (give a key with --key-file or ATTESTRY_KEY; without {DEFAULT_FILE}, run this where the server's data directory is)"));
     }

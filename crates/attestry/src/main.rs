@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod house;
 mod logging;
+mod negated;
 mod run;
 mod sources;
 mod terminal;
@@ -69,7 +70,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = |result: anyhow::Result<()>| result.map(|()| 0);
-    let result = match &Cli::parse().command {
+    let result = match &Cli::parse_from(negated::respelled(std::env::args_os())).command {
         Command::Run(of) => done(run::run(of)),
         Command::Check(of) => done(check::check(of)),
         Command::Send(of) => send::send(of).map(|all| u8::from(!all)),

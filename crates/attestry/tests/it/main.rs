@@ -4,7 +4,9 @@
 
 mod backup;
 mod crash;
+mod derived;
 mod export;
+mod find;
 mod harness;
 mod keys;
 mod prove;

@@ -2,7 +2,7 @@
 
 use attestry_testkit::Scenario;
 
-use crate::ATTESTRY;
+use crate::{ATTESTRY, event};
 
 #[test]
 fn a_data_directory_of_another_kind_is_left_alone() {
@@ -80,4 +80,33 @@ fn the_open_network_needs_encryption() {
     scenario.attestry(&["run", "--listen", "[::]:7984"]).is(1).says("without encryption");
     scenario.attestry(&["run", "--listen", "somewhere"]).is(1).says("is no address");
     scenario.finish_without_data();
+}
+
+#[test]
+fn a_server_does_not_go_on_over_a_forged_or_shortened_log() {
+    let mut scenario = Scenario::started(ATTESTRY);
+    let writer = scenario.client(&scenario.key(&["shop", "--write"]));
+    for id in ["first", "second", "third"] {
+        writer.post_json("/api/v1/events?wait=checkpoint", &event(id)).is(201);
+    }
+    scenario.stop();
+    let journal = scenario.data().join("ledgers/audit/wal");
+    let file = std::fs::read_dir(journal).unwrap().next().unwrap().unwrap().path();
+    let good = std::fs::read(&file).unwrap();
+    let at = good.windows(8).position(|found| found == b"\"second\"").unwrap();
+    let mut forged = good.clone();
+    forged[at + 1] = b'S';
+    for (bytes, words) in [
+        (&forged[..], "are lost: the journal is damaged where they were"),
+        (&good[..at], "entries were removed, or an older copy was put back"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        scenario.attestry(&["run"]).is(1).says(words);
+        for ran in scenario.verify(false) {
+            ran.is(1);
+        }
+    }
+    std::fs::write(&file, good).unwrap();
+    scenario.start();
+    scenario.finish();
 }
