@@ -316,6 +316,26 @@ fn feed(index: &Index, bytes: &[u8], ends: &[usize], batch: usize) {
     index.add(batch as u64, &mut ends.windows(2).map(|pair| &bytes[pair[0]..pair[1]])).unwrap();
 }
 
+/// What a call of `add` costs when few rows come at a time.
+fn small_batches(bytes: &[u8], ends: &[usize]) {
+    for size in [1, 10, 100, 1_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let (index, _) = Index::open(dir.path(), Options::default()).unwrap();
+        let rows = (size * 3_000).min(ends.len() - 1);
+        let (start, used) = (Instant::now(), cpu());
+        for first in (0..rows).step_by(size) {
+            let ends = &ends[first..first + size + 1];
+            index.add(first as u64, &mut ends.windows(2).map(|pair| &bytes[pair[0]..pair[1]])).unwrap();
+        }
+        println!(
+            "{size} rows a call: {:.1} µs wall a call, {:.1} µs CPU a row, {} parts",
+            start.elapsed().as_secs_f64() * 1e6 / (rows / size) as f64,
+            (cpu() - used).as_secs_f64() * 1e6 / rows as f64,
+            index.snapshot().parts().len(),
+        );
+    }
+}
+
 /// Entries in which every string and word is another.
 fn hostile(rows: usize) {
     let mut random = Random(9);
@@ -423,6 +443,7 @@ fn main() {
     drop(dir);
     if all {
         busy(&bytes, &ends, &words);
+        small_batches(&bytes, &ends);
         hostile(rows / 4);
     }
 }

@@ -13,7 +13,7 @@ use crate::build::{Builder, Unique};
 use crate::manifest::{self, Opened, file_name};
 use crate::merge::merge;
 use crate::part::Part;
-use crate::policy::{Job, Size, file_job, memory_job};
+use crate::policy::{Job, Size, file_job, memory_job, small_job};
 use crate::snapshot::Snapshot;
 use crate::tally::Values;
 
@@ -118,6 +118,10 @@ struct State {
     parts: Arc<Vec<Arc<Part>>>,
     first: u64,
     end: u64,
+    /// Parts that end at or before this row are being merged in the background.
+    claimed_until: u64,
+    /// Parts that begin at or after this row are being merged by the writer.
+    writing_from: u64,
     /// The last write to the disk failed.
     failed: Option<io::ErrorKind>,
     closing: bool,
@@ -137,6 +141,8 @@ impl Index {
             parts: Arc::new(found.parts),
             first: found.first,
             end: opened.rows.end,
+            claimed_until: 0,
+            writing_from: u64::MAX,
             failed: None,
             closing: false,
         };
@@ -203,7 +209,10 @@ impl Index {
             let part = Part::in_memory(bytes).map_err(|error| Error::Disk(io::Error::other(error)))?;
             first += u64::from(rows);
             self.shared.push(Arc::new(part));
-            if !self.shared.options.background {
+            if self.shared.options.background {
+                // Small parts come faster than a thread that is busy with large ones would merge them.
+                self.shared.merge_small()?;
+            } else {
                 while self.shared.step(Work::Memory)? || self.shared.step(Work::Files)? {}
             }
         }
@@ -240,6 +249,7 @@ impl Index {
 
     /// Writes what is in memory to a file, so that the next start need not be fed with it.
     pub fn flush(&self) -> Result<(), Error> {
+        let _no_writer = self.builder.lock();
         let _alone = self.shared.memory_work.lock();
         let parts = self.shared.state.lock().parts.clone();
         let Some(start) = parts.iter().position(|part| part.is_in_memory()) else { return Ok(()) };
@@ -292,7 +302,7 @@ impl Shared {
                     if state.closing {
                         return;
                     }
-                    if next_job(work, &state.parts, &self.options).is_none() {
+                    if state.next_job(work, &self.options).is_none() {
                         self.changed.wait(&mut state);
                     }
                 }
@@ -315,10 +325,37 @@ impl Shared {
             Work::Memory => self.memory_work.lock(),
             Work::Files => self.file_work.lock(),
         };
-        let parts = self.state.lock().parts.clone();
-        match next_job(work, &parts, &self.options) {
-            Some(job) => self.run(&parts, job).map(|()| true),
-            None => Ok(false),
+        let (parts, job) = {
+            let mut state = self.state.lock();
+            let Some(job) = state.next_job(work, &self.options) else { return Ok(false) };
+            if work == Work::Memory {
+                state.claimed_until = state.parts.get(job.parts.end - 1).map_or(0, |part| part.rows().end);
+            }
+            (state.parts.clone(), job)
+        };
+        let result = self.run(&parts, job);
+        if work == Work::Memory {
+            self.state.lock().claimed_until = 0;
+        }
+        result.map(|()| true)
+    }
+
+    /// Merges small parts that are not being merged in the background. The writer calls it.
+    fn merge_small(&self) -> Result<(), Error> {
+        loop {
+            let inputs = {
+                let mut state = self.state.lock();
+                let free = state.parts.partition_point(|part| part.rows().start < state.claimed_until);
+                let parts = state.parts.get(free..).unwrap_or(&[]);
+                let Some(job) = small_job(&sizes(parts)) else { return Ok(()) };
+                let inputs = parts.get(job.parts).unwrap_or(&[]).to_vec();
+                state.writing_from = inputs.first().map_or(u64::MAX, |part| part.rows().start);
+                inputs
+            };
+            let result = self.try_run(&inputs, Job { parts: 0..inputs.len(), to_file: false });
+            self.state.lock().writing_from = u64::MAX;
+            self.changed.notify_all();
+            result.map_err(Error::Disk)?;
         }
     }
 
@@ -418,13 +455,22 @@ impl Shared {
     }
 }
 
-fn next_job(work: Work, parts: &[Arc<Part>], options: &Options) -> Option<Job> {
-    let sizes: Vec<Size> = parts
-        .iter()
-        .map(|part| Size { rows: part.row_count(), bytes: part.size(), in_memory: part.is_in_memory() })
-        .collect();
-    match work {
-        Work::Memory => memory_job(&sizes, options),
-        Work::Files => file_job(&sizes, options),
+impl State {
+    fn next_job(&self, work: Work, options: &Options) -> Option<Job> {
+        let free = self.parts.partition_point(|part| part.rows().end <= self.writing_from);
+        let sizes = sizes(self.parts.get(..free)?);
+        match work {
+            Work::Memory => memory_job(&sizes, options),
+            Work::Files => file_job(&sizes, options),
+        }
     }
+}
+
+fn sizes(parts: &[Arc<Part>]) -> Vec<Size> {
+    let size = |part: &Arc<Part>| Size {
+        rows: part.row_count(),
+        bytes: part.size(),
+        in_memory: part.is_in_memory(),
+    };
+    parts.iter().map(size).collect()
 }

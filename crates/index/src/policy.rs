@@ -26,6 +26,9 @@ pub(crate) struct Job {
 /// Parts in memory with fewer rows than one of these are merged when there are [`MEMORY_FAN_IN`] of them at the end.
 const MEMORY_STEPS: [u32; 5] = [8, 64, 512, 4_096, 32_768];
 const MEMORY_STEP: u32 = 8;
+
+/// So many of those steps are small: at most about 4,096 rows come together.
+const SMALL_STEPS: usize = 3;
 const MEMORY_FAN_IN: usize = 8;
 
 /// The same for files; their steps are [`Options::max_file_rows`] and each an eighth of the next. With the defaults a
@@ -44,7 +47,17 @@ pub(crate) fn memory_job(parts: &[Size], options: &Options) -> Option<Job> {
     if rows >= u64::from(options.file_rows) || bytes >= options.memory_bytes / 2 {
         return Some(Job { parts: start..parts.len(), to_file: true });
     }
-    MEMORY_STEPS.iter().find_map(|step| {
+    merge_alike(parts, memory, &MEMORY_STEPS)
+}
+
+/// Which small parts in memory to merge: a matter of milliseconds.
+pub(crate) fn small_job(parts: &[Size]) -> Option<Job> {
+    let start = parts.iter().position(|part| part.in_memory)?;
+    merge_alike(parts, parts.get(start..)?, MEMORY_STEPS.get(..SMALL_STEPS)?)
+}
+
+fn merge_alike(parts: &[Size], memory: &[Size], steps: &[u32]) -> Option<Job> {
+    steps.iter().find_map(|step| {
         let small = alike(memory, *step, MEMORY_STEP, MEMORY_FAN_IN)?;
         Some(Job { parts: parts.len() - small..parts.len(), to_file: false })
     })
