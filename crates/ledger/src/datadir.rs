@@ -94,7 +94,11 @@ impl DataDir {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))?;
         let format_path = path.join("FORMAT");
         let is_new = !format_path.exists();
-        if is_new && fs::read_dir(path).map_err(at(path))?.flatten().any(|file| file.file_name() != "lock") {
+        // What a first start that was cut short leaves behind is not foreign.
+        let ours = |name: &std::ffi::OsStr| {
+            ["lock", "installation", "installation.tmp", "FORMAT.tmp"].iter().any(|own| name == *own)
+        };
+        if is_new && fs::read_dir(path).map_err(at(path))?.flatten().any(|file| !ours(&file.file_name())) {
             return Err(DataDirError::Foreign { path: path.to_owned() });
         }
         let lock_path = path.join("lock");
@@ -112,7 +116,7 @@ impl DataDir {
         })?;
         let installation_path = path.join("installation");
         if is_new {
-            // FORMAT is written last: a crash before it leaves a folder that is refused as foreign rather than one with half an identity.
+            // FORMAT is written last: what a crash before it leaves is begun anew.
             let mut random = [0; 16];
             File::open("/dev/urandom")
                 .and_then(|mut file| file.read_exact(&mut random))

@@ -73,7 +73,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             journal: attestry_journal::Options {
-                segment_bytes: 32 << 20,
+                segment_bytes: 16 << 20,
                 ..attestry_journal::Options::default()
             },
             queue_bytes: 64 << 20,
@@ -81,7 +81,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             seal_after: Duration::from_secs(24 * 3600),
             entries_per_block: 128,
-            compression_level: 3,
+            compression_level: 1,
             unique_for: Duration::from_secs(32 * 24 * 3600),
             sign_every: Duration::from_secs(1),
             keep_ids: true,

@@ -61,6 +61,8 @@ pub(crate) struct App {
     pub(crate) passwords: Arc<Semaphore>,
     /// When which key was used last; moved into the accounts now and then.
     pub(crate) keys_used: Mutex<HashMap<String, Nanos>>,
+    /// How many entries each ledger had at the start: before they can be found, searches would miss what was acknowledged long ago.
+    pub(crate) sizes_at_start: HashMap<String, u64>,
     /// What was asked within the last minute, so that it is recorded once.
     pub(crate) searched: Searched,
     /// Set when the server has begun to stop: streams end, and it is not ready any more.
@@ -80,6 +82,8 @@ pub(crate) struct Setup {
 impl App {
     pub(crate) fn new(setup: Setup) -> App {
         let Setup { parts, audit, names, trusted_proxies } = setup;
+        let size = |part: &LedgerPart| (part.ledger.name().to_owned(), part.ledger.size());
+        let sizes_at_start = parts.ledgers.iter().map(size).collect();
         let metrics = Metrics::new(&parts.ledgers, &parts.store, &parts.operations);
         App {
             accounts: parts.accounts,
@@ -99,6 +103,7 @@ impl App {
             tails: Arc::new(Semaphore::new(TAILS)),
             passwords: Arc::new(Semaphore::new(PASSWORDS)),
             keys_used: Mutex::default(),
+            sizes_at_start,
             searched: Searched::default(),
             stopping: watch::Sender::new(false),
             audit_works: AtomicBool::new(true),

@@ -50,6 +50,12 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Response {
         if state.failure.is_some() {
             // The cause may name files: it is in the log and, for those who may see them, in the ledger list.
             problems.push(format!("the search index of {} does not follow its ledger", state.ledger));
+        } else if app.sizes_at_start.get(&*state.ledger).is_some_and(|size| state.indexed < *size) {
+            let (indexed, ledger) = (state.indexed, &state.ledger);
+            problems.push(format!(
+                "{ledger} is being indexed after the start: {indexed} of {} entries",
+                state.committed
+            ));
         }
     }
     let ready = problems.is_empty();

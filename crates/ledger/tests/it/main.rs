@@ -264,6 +264,9 @@ fn a_data_directory_is_used_by_one_and_not_by_an_older_version() {
     std::fs::write(path.join("FORMAT"), "attestry-data 2\n").unwrap();
     let error = DataDir::open(&path).unwrap_err().to_string();
     assert!(error.contains("attestry-data 2") && error.contains("no newer"), "{error}");
+    // A first start that was cut short is begun anew.
+    std::fs::remove_file(path.join("FORMAT")).unwrap();
+    drop(DataDir::open(&path).unwrap());
     let foreign = tempfile::tempdir().unwrap();
     std::fs::write(foreign.path().join("thesis.doc"), "x").unwrap();
     assert!(matches!(DataDir::open(foreign.path()), Err(DataDirError::Foreign { .. })));
