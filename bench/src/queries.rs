@@ -58,6 +58,7 @@ fn table(generator: &Generator) -> Vec<Query> {
         Query("newest 100 with a common word", api("events", &word(common), newest), 2.0),
         Query("newest 100 with a rare word", api("events", &word(rare), newest), 5.0),
         Query("count of a word", api("count", &word(common), ""), 0.5),
+        Query("count, substring of a word", api("count", &format!("*{}*", &word(500)[..4]), ""), 10.0),
         Query("count, regex within a word", api("count", &format!("/{}/", &word(500)[..4]), ""), 10.0),
         Query(
             "count, phrase of two words",

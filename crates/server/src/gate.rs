@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hyper::body::Body as _;
 
 use crate::address::{client, host_allowed, host_of, same_origin};
 use crate::app::App;
@@ -46,10 +47,12 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, mut request: Request, next
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let private = request.uri().path().starts_with("/api/");
+    let has_body = !request.body().is_end_stream();
     let mut response = match admit(&app, &mut request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
+    let status = response.status();
     let headers = response.headers_mut();
     if private {
         headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
@@ -57,14 +60,32 @@ pub(crate) async fn pass(State(app): State<Arc<App>>, mut request: Request, next
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(value);
     }
+    if has_body && refused_unread(status) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if app.names.secure {
         headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(HSTS);
     }
-    let (route, status, took) = (route.as_deref().unwrap_or("other"), response.status(), started.elapsed());
+    let (route, took) = (route.as_deref().unwrap_or("other"), started.elapsed());
     app.metrics.request(&method, route, status, took);
     // The route, not the address: that may hold what people searched for.
     tracing::debug!(%method, route, status = status.as_u16(), ?took, "answered");
     response
+}
+
+/// Whether a request was answered without reading its body. The connection ends then, and a client that is not told so would send its
+/// next request into it.
+fn refused_unread(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::MISDIRECTED_REQUEST
+    )
 }
 
 fn admit(app: &App, request: &mut Request) -> Result<(), Problem> {
