@@ -38,7 +38,8 @@ test: ui
 	scripts/test-deps
 	cargo build --locked --bin attestry --bin attestry-verify
 	cargo test --workspace --locked
-	cd ui && npm test --silent && npm run --silent e2e
+	cd ui && npm test --silent
+	scripts/e2e
 
 ## bench: builds for release, measures, prints figures
 bench: build
