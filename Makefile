@@ -15,8 +15,10 @@ build: ui
 	cargo build --release --locked --bin attestry --bin attestry-verify
 	@echo "built $(RELEASE)/attestry and $(RELEASE)/attestry-verify"
 
-## ui: the web page, as static files in ui/dist
-ui: ui/node_modules
+## ui: the web page, as static files in ui/dist; made only when something of it changed, because the server is built with it
+ui: ui/dist/index.html
+
+ui/dist/index.html: $(shell find ui/src ui/public ui/index.html ui/vite.config.ts ui/svelte.config.js ui/package-lock.json -type f) | ui/node_modules
 	cd ui && npm run --silent build
 
 ui/node_modules: ui/package-lock.json
