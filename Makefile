@@ -2,6 +2,8 @@
 
 CARGO_TARGET_DIR ?= $(CURDIR)/target
 export CARGO_TARGET_DIR
+# What cargo installs comes first: another package manager may have left an older cargo-deny in the path.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 RELEASE := $(CARGO_TARGET_DIR)/release
 
 .PHONY: run build ui check test bench fuzz clean
