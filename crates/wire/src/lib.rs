@@ -1,0 +1,8 @@
+//! How do events travel? One module a protocol, both directions where it has both.
+//!
+//! A way out implements [`Sink`](attestry_pipeline::Sink); a way in is a `Receiver` (others connect to it) or a `Consumer` (it fetches from
+//! a queue) that hands events to an [`Inlet`](attestry_pipeline::Inlet). Each has a configuration that says all its settings, their units and
+//! defaults. This crate knows neither where events come from nor what becomes of them.
+
+pub mod secret;
+pub mod tls;
