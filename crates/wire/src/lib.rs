@@ -4,5 +4,6 @@
 //! a queue) that hands events to an [`Inlet`](attestry_pipeline::Inlet). Each has a configuration that says all its settings, their units and
 //! defaults. This crate knows neither where events come from nor what becomes of them.
 
+pub mod period;
 pub mod secret;
 pub mod tls;
