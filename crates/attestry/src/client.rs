@@ -54,8 +54,28 @@ impl Connection {
         })
     }
 
+    /// Whether the command line names a server, rather than the data directory of this host.
+    pub(crate) fn names_server(&self) -> bool {
+        self.url.is_some()
+    }
+
     /// A client, ready to ask.
     pub(crate) fn client(&self) -> Result<Client> {
+        self.client_with(Connection::key)
+    }
+
+    /// A client for what only the owner of the server's data directory may do: whatever the environment's key is for, it is not for that.
+    pub(crate) fn owner_client(&self) -> Result<Client> {
+        self.client_with(|connection, data_dir| match (&connection.key_file, local_key(data_dir)) {
+            (None, Some(key)) => Ok(Some(key)),
+            _ => connection.key(data_dir),
+        })
+    }
+
+    fn client_with(
+        &self,
+        key: impl FnOnce(&Self, Option<&Path>) -> Result<Option<String>>,
+    ) -> Result<Client> {
         let (base, data_dir) = match &self.url {
             Some(url) => (url.trim_end_matches('/').to_owned(), self.data_dir.clone()),
             None => {
@@ -65,7 +85,7 @@ impl Connection {
             }
         };
         base.parse::<Uri>().with_context(|| format!("{base:?} is no address of a server"))?;
-        let key = self.key(data_dir.as_deref())?;
+        let key = key(self, data_dir.as_deref())?;
         let agent = agent(self.ca_file.clone().or_else(|| self_signed(data_dir.as_deref())))?;
         Ok(Client { agent, base, key })
     }
@@ -80,9 +100,13 @@ impl Connection {
         if let Ok(key) = std::env::var("ATTESTRY_KEY") {
             return Ok(Some(key.trim().to_owned()));
         }
-        let local = data_dir.map(|dir| dir.join(LOCAL_KEY_FILE));
-        Ok(local.and_then(|file| std::fs::read_to_string(file).ok()).map(|key| key.trim().to_owned()))
+        Ok(local_key(data_dir))
     }
+}
+
+fn local_key(data_dir: Option<&Path>) -> Option<String> {
+    let key = std::fs::read_to_string(data_dir?.join(LOCAL_KEY_FILE)).ok()?;
+    Some(key.trim().to_owned())
 }
 
 fn self_signed(data_dir: Option<&Path>) -> Option<PathBuf> {
@@ -165,6 +189,16 @@ impl Client {
         let status = response.status().as_u16();
         let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    }
+
+    /// Posts JSON and gives the answer, or the error that the server's problem document tells.
+    pub(crate) fn post_json(&self, path: &str, body: &Value) -> Result<Value> {
+        let posted = self.post(path, "application/json", None, body.to_string().as_bytes());
+        let (status, answer) = posted.with_context(|| self.unreachable())?;
+        if !(200..300).contains(&status) {
+            bail!("{}", problem(status, &answer));
+        }
+        Ok(answer)
     }
 
     fn unreachable(&self) -> String {

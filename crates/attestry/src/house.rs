@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use attestry_event::{Batch, Border, Clock, Entry, Event, Nanos, RESERVED_SOURCE};
-use attestry_ledger::{Ledger, OnConflict, Prunable, Recovery};
-use attestry_server::{LedgerPart, Operations, SourceStatus, VerifyStatus};
+use anyhow::Result;
+use attestry_event::{Clock, Event, Nanos};
+use attestry_ledger::{Ledger, Recovery};
+use attestry_server::accounts::Actor;
+use attestry_server::{LedgerPart, Operations, SourceStatus, VerifyStatus, prune, record};
 use parking_lot::{Condvar, Mutex};
 
 use crate::sources::Statuses;
@@ -18,29 +19,8 @@ use crate::sources::Statuses;
 const TICK: Duration = Duration::from_secs(60);
 /// How often retention is looked at.
 const RETENTION: Duration = Duration::from_secs(3600);
-/// How long pruning waits for the checkpoint that it needs.
-const SIGN_WAIT: Duration = Duration::from_secs(10);
 /// Problems of a verification that are kept for the page; `attestry verify` lists all.
 const SHOWN_PROBLEMS: usize = 100;
-
-/// Puts one of our own events into a ledger and waits until it is durable.
-pub(crate) fn record(ledger: &Ledger, clock: &dyn Clock, event: Event) -> Result<()> {
-    let now = clock.now();
-    let border = Border {
-        event_source: RESERVED_SOURCE,
-        via: &[],
-        lenient: false,
-        reserved_names: true,
-        agent: false,
-        now,
-    };
-    let mut batch = Batch::new();
-    if let Err(problems) = batch.push(&event, &border) {
-        bail!("an event of our own is malformed: {problems:?}");
-    }
-    ledger.append(batch, OnConflict::RefuseBatch).context("the ledger did not take an event of our own")?;
-    Ok(())
-}
 
 /// Tells what a start found: bytes of a torn write need no event, damage does.
 pub(crate) fn report_recovery(
@@ -60,45 +40,6 @@ pub(crate) fn report_recovery(
         record(audit, clock, event)?;
     }
     Ok(())
-}
-
-/// Prunes what a ledger received before `cutoff`, with the event that says so first. None when there was nothing.
-pub(crate) fn prune(
-    ledger: &Ledger,
-    clock: &dyn Clock,
-    cutoff: Nanos,
-    who: &str,
-) -> Result<Option<Prunable>> {
-    let Some(prunable) = ledger.prunable(cutoff) else { return Ok(None) };
-    // The times come from footers, which nothing signs; that of the newest entry to go is in the signed tree.
-    let last = ledger
-        .with_entry(prunable.range.end - 1, |entry| Entry::parse(entry).map(|entry| entry.received_at()))?;
-    if last? != prunable.received.1 {
-        bail!(
-            "the segment before entry {} does not say truly when its entries came in: it was tampered with",
-            prunable.range.end
-        );
-    }
-    let event = Event::new("ledger.pruned", who)
-        .resource(ledger.name())
-        .message(format!(
-            "entries {}..{} of {} are pruned",
-            prunable.range.start,
-            prunable.range.end,
-            ledger.name()
-        ))
-        .data("first", prunable.range.end)
-        .data("pruned_from", prunable.range.start)
-        .data("received_from", prunable.received.0.to_string())
-        .data("received_to", prunable.received.1.to_string())
-        .data("bytes", prunable.bytes);
-    record(ledger, clock, event)?;
-    // Unsigned, the event could be anybody's who can write to the disk, and a verifier would not let it excuse anything.
-    if !ledger.wait_signed(ledger.size(), SIGN_WAIT) {
-        bail!("no checkpoint covers the event that allows pruning; nothing was pruned");
-    }
-    ledger.prune(prunable.range.end).context("cannot prune")?;
-    Ok(Some(prunable))
 }
 
 struct Shared {
@@ -175,7 +116,10 @@ impl Shared {
         while self.wait(TICK) {
             let event = Event::new("clock.tick", "-").read_only(true).severity(7);
             if let Err(error) = record(&audit.ledger, &*self.clock, event) {
-                tracing::error!(error = format!("{error:#}"), "the clock's tick was not recorded");
+                tracing::error!(
+                    error = format!("{:#}", anyhow::Error::from(error)),
+                    "the clock's tick was not recorded"
+                );
             }
         }
     }
@@ -185,7 +129,7 @@ impl Shared {
             for part in &self.ledgers {
                 let Some(retention) = part.retention else { continue };
                 let cutoff = Nanos(self.clock.now().0.saturating_sub(retention.as_nanos() as i64));
-                match prune(&part.ledger, &*self.clock, cutoff, "-") {
+                match prune(&part.ledger, &*self.clock, cutoff, &Actor::local("-")) {
                     Ok(None) => {}
                     Ok(Some(pruned)) => {
                         tracing::info!(
@@ -198,7 +142,7 @@ impl Shared {
                     Err(error) => {
                         tracing::error!(
                             ledger = part.ledger.name(),
-                            error = format!("{error:#}"),
+                            error = format!("{:#}", anyhow::Error::from(error)),
                             "retention failed, trying again"
                         );
                     }
@@ -274,7 +218,10 @@ impl Shared {
             .data("entries", entries)
             .data("problems", problems.len() as u64);
         if let Err(error) = record(ledger, &*self.clock, event) {
-            tracing::error!(error = format!("{error:#}"), "a verification was not recorded");
+            tracing::error!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "a verification was not recorded"
+            );
         }
         let shown = problems.into_iter().take(SHOWN_PROBLEMS).collect();
         VerifyStatus { time: self.clock.now(), running: false, clean, entries, problems: shown }

@@ -8,14 +8,14 @@ use anyhow::{Context, Result};
 use attestry_event::{Clock, Event, SystemClock};
 use attestry_ledger::{DataDir, Options};
 use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey};
-use attestry_server::{LedgerPart, LedgerRows, Parts, Server};
+use attestry_server::{LedgerPart, LedgerRows, Parts, Server, record};
 use attestry_store::{Rows, Store};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::client::LOCAL_KEY_FILE;
 use crate::config::Config;
-use crate::house::{House, record};
+use crate::house::House;
 use crate::sources::Sources;
 
 /// The accounts' file in the data directory.
@@ -113,7 +113,7 @@ pub(crate) fn run(run: &Run) -> Result<()> {
     let accounts = data.path().join(ACCOUNTS_FILE);
     let accounts =
         Arc::new(Accounts::open(&accounts, Arc::clone(&clock)).context("cannot open the accounts")?);
-    keep_local_key(&accounts, data.path())?;
+    let owner_key = keep_local_key(&accounts, data.path())?;
 
     record(
         &audit,
@@ -129,6 +129,7 @@ pub(crate) fn run(run: &Run) -> Result<()> {
         data_dir: data.path().to_owned(),
         clock: Arc::clone(&clock),
         operations: house.operations(),
+        owner_key: Some(owner_key),
     };
     let ended: Result<()> = runtime.block_on(async {
         let server = Server::bind(config.server, parts).await?;
@@ -182,12 +183,12 @@ impl StopSignals {
     }
 }
 
-/// A read key for whoever may read the data directory, so that `attestry search` on this host needs no set-up.
-fn keep_local_key(accounts: &Accounts, dir: &Path) -> Result<()> {
+/// A read key for whoever may read the data directory, so that `attestry search` on this host needs no set-up; gives its id.
+fn keep_local_key(accounts: &Accounts, dir: &Path) -> Result<String> {
     let path = dir.join(LOCAL_KEY_FILE);
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    if accounts.find_key(kept.trim())?.is_some_and(|key| key.revoked_at.is_none()) {
-        return Ok(());
+    if let Some(key) = accounts.find_key(kept.trim())? {
+        return Ok(key.id.clone());
     }
     let new = NewKey {
         name: "local".to_owned(),
@@ -197,8 +198,10 @@ fn keep_local_key(accounts: &Accounts, dir: &Path) -> Result<()> {
         lenient: false,
         expires_at: None,
     };
-    let (_, secret) = accounts.create_key(&new, &Actor::local("-"))?;
-    private_file(&path, &format!("{secret}\n")).with_context(|| format!("cannot write {}", path.display()))
+    let (key, secret) = accounts.create_key(&new, &Actor::local("-"))?;
+    private_file(&path, &format!("{secret}\n"))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(key.id)
 }
 
 /// Writes a file that only its owner can read, in place of what was there.

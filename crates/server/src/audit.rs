@@ -69,6 +69,30 @@ impl Audit {
     }
 }
 
+/// Why an event about Attestry itself is not in the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The event does not fit; a mistake of ours.
+    #[error("an event of our own is malformed: {0}")]
+    Malformed(String),
+    /// The ledger did not take it.
+    #[error("the ledger did not take an event of our own")]
+    Refused(#[from] Refusal),
+}
+
+/// Puts an event about Attestry itself into a ledger, and blocks until it is durable.
+///
+/// # Errors
+/// See [`RecordError`].
+pub fn record(ledger: &Ledger, clock: &dyn Clock, event: Event) -> Result<(), RecordError> {
+    let mut batch = Batch::new();
+    batch
+        .push(&event.time(clock.now()), &border(clock))
+        .map_err(|problems| RecordError::Malformed(format!("{problems:?}")))?;
+    ledger.append(batch, OnConflict::RefuseEvent)?;
+    Ok(())
+}
+
 /// Our own events are let in like an agent's: should the clock have been wrong, a time in the future is no reason to lose them.
 fn border(clock: &dyn Clock) -> Border<'static> {
     Border {

@@ -84,6 +84,17 @@ impl Caller {
         }
     }
 
+    /// An administrator's session, or the key of whoever may read the data directory; whether it is the latter.
+    pub(crate) fn admin_or_owner(&self, app: &App) -> Result<bool, Problem> {
+        match &self.who {
+            Who::Key(key) if app.owner_key.as_ref() == Some(&key.id) => Ok(true),
+            Who::User(session, _) if session.user.role == Role::Admin => Ok(false),
+            _ => Err(Problem::forbidden(
+                "only an administrator who is logged in may do this, or the command line at the server's own host",
+            )),
+        }
+    }
+
     /// A session, of any role.
     pub(crate) fn session(&self) -> Result<(&Session, &str), Problem> {
         match &self.who {

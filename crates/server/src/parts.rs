@@ -28,6 +28,9 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What only the binary can answer or do.
     pub operations: Arc<dyn Operations>,
+    /// The id of the key that lies in the data directory. Whoever can read it could as well stop the server and change the files, so it
+    /// may do what the command line does in a directory that is not in use.
+    pub owner_key: Option<String>,
 }
 
 /// One ledger, and how it is shown.

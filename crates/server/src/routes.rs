@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::openapi::{self, Description, Texts};
 use crate::problem::{Kind, Problem};
 use crate::{
-    aggregate, entries, evidence, find, gate, health, ingest, keys, ledgers, log, page, people, query, stats,
-    tail, values,
+    aggregate, entries, evidence, find, gate, health, ingest, keys, ledgers, log, page, people, prune, query,
+    stats, tail, values,
 };
 
 /// The routes with their descriptions.
@@ -41,6 +41,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ledgers::list))
         .routes(routes!(ledgers::show))
         .routes(routes!(ledgers::verify))
+        .routes(routes!(prune::by_request))
         .routes(routes!(ledgers::sources))
         .routes(routes!(people::setup_state, people::set_up))
         .routes(routes!(people::show_session, people::start_session, people::end_session))

@@ -1,6 +1,7 @@
 //! `attestry key`: makes, lists and revokes API keys, whether or not the server runs.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,8 +60,8 @@ struct Create {
     expires: Option<String>,
 }
 
-/// The accounts of the local data directory, and who is at the command line.
-pub(crate) fn accounts(connection: &Connection) -> Result<(Accounts, Actor)> {
+/// The local data directory. It is there: asking about one must not make one.
+pub(crate) fn data_dir(connection: &Connection) -> Result<PathBuf> {
     let data_dir = connection.config()?.written.data_dir;
     if !data_dir.join("FORMAT").exists() {
         bail!(
@@ -68,11 +69,20 @@ pub(crate) fn accounts(connection: &Connection) -> Result<(Accounts, Actor)> {
             data_dir.display()
         );
     }
+    Ok(data_dir)
+}
+
+/// Who is at the command line.
+pub(crate) fn person() -> String {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "-".to_owned())
+}
+
+/// The accounts of the local data directory, and who is at the command line.
+pub(crate) fn accounts(connection: &Connection) -> Result<(Accounts, Actor)> {
+    let data_dir = data_dir(connection)?;
     let accounts = Accounts::open(&data_dir.join(ACCOUNTS_FILE), Arc::new(SystemClock))
         .context("cannot open the accounts")?;
-    let user =
-        std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "-".to_owned());
-    Ok((accounts, Actor::local(user)))
+    Ok((accounts, Actor::local(person())))
 }
 
 pub(crate) fn key(keys: &Keys) -> Result<()> {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use attestry_event::{Clock, Nanos, SystemClock};
-use attestry_ledger::{DataDir, Options, Prunable};
+use attestry_ledger::{DataDir, DataDirError, Options, Prunable};
+use attestry_server::accounts::Actor;
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::key::{data_dir, person};
 use crate::client::Connection;
 use crate::config::parse_duration;
-use crate::house;
 use crate::terminal::{Look, Table};
 
 #[derive(Args, Debug)]
@@ -35,8 +36,8 @@ enum Command {
         #[arg(long)]
         pin: bool,
     },
-    /// Remove the entries that came in before a time, by whole segments from the oldest on. The event that says so goes first. While the server
-    /// runs only --dry-run works: the retention of the configuration prunes then.
+    /// Remove the entries that came in before a time, by whole segments from the oldest on; whether or not the server runs. The event that
+    /// says so goes first. With --url it takes an administrator's rights there, which no key has but the server's own in its data directory.
     Prune {
         /// The ledger's name.
         name: String,
@@ -51,7 +52,8 @@ enum Command {
 
 pub(crate) fn ledger(ledgers: &Ledgers) -> Result<()> {
     if let Command::Prune { name, older_than, dry_run } = &ledgers.command {
-        return prune(&ledgers.connection, name, older_than.as_deref(), *dry_run);
+        let by = PruneBy { name, older_than: older_than.as_deref(), dry_run: *dry_run };
+        return prune(&ledgers.connection, &by);
     }
     let client = ledgers.connection.client()?;
     let mut out = io::stdout().lock();
@@ -99,44 +101,77 @@ pub(crate) fn ledger(ledgers: &Ledgers) -> Result<()> {
     Ok(())
 }
 
-fn prune(connection: &Connection, name: &str, older_than: Option<&str>, dry_run: bool) -> Result<()> {
-    let config = connection.config()?;
-    let Some(ledger) = config.ledgers.iter().find(|ledger| ledger.name == name) else {
-        bail!("there is no ledger {name:?}")
+/// What a prune is asked for.
+struct PruneBy<'a> {
+    name: &'a str,
+    older_than: Option<&'a str>,
+    dry_run: bool,
+}
+
+/// By the server that has the directory, if one has it, else in the directory itself.
+fn prune(connection: &Connection, by: &PruneBy<'_>) -> Result<()> {
+    let pruned = match connection.names_server() {
+        true => by.server(connection)?,
+        false => match DataDir::open(&data_dir(connection)?) {
+            Ok(data) => by.directory(connection, &data)?,
+            Err(DataDirError::InUse { .. }) => by.server(connection)?,
+            Err(error) => return Err(error.into()),
+        },
     };
-    let age = match older_than {
-        Some(text) => {
-            parse_duration(text).with_context(|| format!("{text:?} is no time, expected one such as 365d"))?
-        }
-        None => ledger.retention.context("the ledger keeps its entries for ever; give --older-than")?,
-    };
-    let mut out = io::stdout().lock();
-    let data_dir = &config.written.data_dir;
-    let tell = |out: &mut io::StdoutLock<'_>, prunable: Option<&Prunable>, what: &str| match prunable {
-        None => writeln!(out, "nothing in {name} is old enough to be pruned"),
-        Some(Prunable { range, received, bytes }) => writeln!(
-            out,
-            "{what} entries {}..{} of {name}, received {} to {}, {}",
-            range.start,
-            range.end,
-            received.0,
-            received.1,
-            HumanBytes(*bytes)
-        ),
-    };
-    let clock = SystemClock;
-    let cutoff = Nanos(clock.now().0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
-    if dry_run {
-        let prunable = attestry_ledger::prunable_on_disk(&data_dir.join("ledgers").join(name), cutoff)?;
-        tell(&mut out, prunable.as_ref(), "would prune")?;
+    let (name, mut out) = (by.name, io::stdout().lock());
+    let Some([first, end, from, to, bytes]) = pruned else {
+        writeln!(out, "nothing in {name} is old enough to be pruned")?;
         return Ok(());
-    }
-    let data = DataDir::open(data_dir).context("pruning by hand needs the server stopped")?;
-    let (opened, _) = data.ledger(name, Arc::new(clock), Options::default())?;
-    let user = std::env::var("USER").unwrap_or_else(|_| "-".to_owned());
-    let pruned = house::prune(&opened, &SystemClock, cutoff, &user)?;
-    tell(&mut out, pruned.as_ref(), "pruned")?;
+    };
+    let what = if by.dry_run { "would prune" } else { "pruned" };
+    let bytes = HumanBytes(bytes.as_u64().unwrap_or(0));
+    let (from, to) = (from.as_str().unwrap_or("?"), to.as_str().unwrap_or("?"));
+    writeln!(out, "{what} entries {first}..{end} of {name}, received {from} to {to}, {bytes}")?;
     Ok(())
+}
+
+impl PruneBy<'_> {
+    fn server(&self, connection: &Connection) -> Result<Option<[Value; 5]>> {
+        let mut request = json!({"dry_run": self.dry_run});
+        if let Some(age) = self.older_than {
+            request["older_than"] = age.into();
+        }
+        if !connection.names_server() {
+            request["by"] = person().into();
+        }
+        let path = format!("/api/v1/ledgers/{}/prune", self.name);
+        let mut answer = connection.owner_client()?.post_json(&path, &request)?;
+        let pruned = &mut answer["pruned"];
+        Ok((!pruned.is_null()).then(|| {
+            ["first", "end", "received_from", "received_to", "bytes"].map(|name| pruned[name].take())
+        }))
+    }
+
+    fn directory(&self, connection: &Connection, data: &DataDir) -> Result<Option<[Value; 5]>> {
+        let name = self.name;
+        let config = connection.config()?;
+        let Some(ledger) = config.ledgers.iter().find(|ledger| ledger.name == name) else {
+            bail!("there is no ledger {name:?}")
+        };
+        let age = match self.older_than {
+            Some(text) => parse_duration(text)
+                .with_context(|| format!("{text:?} is no time, expected one such as 365d"))?,
+            None => ledger.retention.context("the ledger keeps its entries for ever; give --older-than")?,
+        };
+        let clock = SystemClock;
+        let cutoff = Nanos(clock.now().0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
+        let pruned = match self.dry_run {
+            true => attestry_ledger::prunable_on_disk(&data.path().join("ledgers").join(name), cutoff)?,
+            false => {
+                let (opened, _) = data.ledger(name, Arc::new(clock), Options::default())?;
+                attestry_server::prune(&opened, &SystemClock, cutoff, &Actor::local(person()))?
+            }
+        };
+        Ok(pruned.map(|Prunable { range, received, bytes }| {
+            let (from, to) = (received.0.to_string(), received.1.to_string());
+            [range.start.into(), range.end.into(), from.into(), to.into(), bytes.into()]
+        }))
+    }
 }
 
 fn text(client: &crate::client::Client, path: &str) -> Result<String> {

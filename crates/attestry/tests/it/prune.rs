@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use attestry_testkit::{Scenario, wait_for};
 
-use crate::{ATTESTRY, SOON, event};
+use crate::{ATTESTRY, SOON, event, texts};
 
 /// What a ledger seals at once; only what is sealed is pruned.
 const SEGMENT_ENTRIES: usize = 65_536;
@@ -36,14 +36,11 @@ fn what_is_pruned_leaves_a_log_that_verifies() {
         scenario.attestry(&["ledger", "prune", "audit", "--older-than", "1d", "--dry-run"]).is(0).out,
         "nothing in audit is old enough to be pruned\n"
     );
-    scenario
-        .attestry(&["ledger", "prune", "audit", "--older-than", "1s"])
-        .is(1)
-        .says("needs the server stopped");
     scenario.attestry(&["ledger", "prune", "audit"]).is(1).says("for ever");
     assert_eq!(reader.count("event_id:early"), 1);
 
     scenario.stop();
+    assert_eq!(scenario.attestry(&dry).is(0).out, would);
     // From now on with a retention that everything sealed is older than.
     scenario = scenario.with("ATTESTRY_LEDGERS_AUDIT_RETENTION", "1s");
     scenario.start();
@@ -70,5 +67,58 @@ fn what_is_pruned_leaves_a_log_that_verifies() {
     scenario.stop();
     scenario.start();
     scenario.client(&key).store(&event("afterwards"));
+    scenario.finish();
+}
+
+#[test]
+fn a_person_prunes_whether_or_not_the_server_runs() {
+    let mut scenario = Scenario::started(ATTESTRY).with("USER", "olga").with("SUDO_USER", "olga");
+    let key = scenario.key(&["shop", "--write"]);
+    let reading = scenario.key(&["reader", "--read"]);
+    let (writer, reader) = (scenario.client(&key), scenario.client(&reading));
+    let line = "{\"event_name\":\"a.b\",\"username\":\"-\"}\n";
+    let fill = || {
+        writer.post("/api/v1/events", "application/x-ndjson", line.repeat(SEGMENT_ENTRIES)).is(201);
+        writer.post_json("/api/v1/events?wait=checkpoint", &event("filled")).status
+    };
+    let command = ["ledger", "prune", "audit", "--older-than", "1s"];
+    let pruned = |scenario: &Scenario| {
+        let dry = [&command[..], &["--dry-run"]].concat();
+        wait_for("a segment is sealed", SEAL_MAX, || {
+            (!scenario.attestry(&dry).is(0).out.starts_with("nothing")).then_some(())
+        });
+        // A key in the environment is for something else.
+        scenario.attestry_with(&command, &key, b"").is(0).out
+    };
+    fill();
+    // No key may, but the server's own.
+    scenario
+        .attestry_with(&[&command[..], &["--url", &scenario.url()]].concat(), &reading, b"")
+        .is(1)
+        .says("only an administrator");
+    let told = pruned(&scenario);
+    assert!(told.starts_with(&format!("pruned entries 0..{SEGMENT_ENTRIES} of audit, received ")), "{told}");
+    assert_eq!(scenario.attestry(&command).is(0).out, "nothing in audit is old enough to be pruned\n");
+    wait_for("searches do not find them", SOON, || (reader.count("event_name:a.b") < 100).then_some(()));
+    let by = |address: &str| {
+        let events = reader.search("event_name:ledger.pruned");
+        assert_eq!(texts(&events, "/event/username"), ["olga"]);
+        assert_eq!(texts(&events, "/event/source_ip_address"), [address]);
+    };
+    by("127.0.0.1");
+    fill();
+    wait_for("a segment is sealed", SEAL_MAX, || {
+        (!scenario.attestry(&[&command[..], &["--dry-run"]].concat()).out.starts_with("nothing"))
+            .then_some(())
+    });
+    scenario.stop();
+    let told = pruned(&scenario);
+    assert!(
+        told.starts_with(&format!("pruned entries {SEGMENT_ENTRIES}..{}", 2 * SEGMENT_ENTRIES)),
+        "{told}"
+    );
+    scenario.start();
+    // The first event went with the entries around it; the newest is the one that counts.
+    by("-");
     scenario.finish();
 }

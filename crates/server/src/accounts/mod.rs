@@ -7,6 +7,7 @@
 //!
 //! No secret is stored: passwords as argon2id, session tokens and API keys as the SHA-256 of 256 random bits.
 
+mod agents;
 mod backup;
 mod keys;
 mod outbox;
@@ -27,6 +28,7 @@ use attestry_event::{Clock, Nanos};
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use agents::{Agent, Invitation, Progress, TOKEN_LIFE};
 pub use keys::{Key, KeyKind, NewKey};
 pub use outbox::Pending;
 pub use password::{PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS};

@@ -55,6 +55,38 @@ const STEPS: &[&str] = &["
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         event TEXT NOT NULL
     ) STRICT;
+", "
+    CREATE TABLE agent (
+        name TEXT PRIMARY KEY,
+        ledgers TEXT NOT NULL,                -- names separated by commas
+        enrolled_at INTEGER NOT NULL,
+        revoked_at INTEGER,
+        last_seen INTEGER,
+        address TEXT,                         -- where it was last seen
+        status TEXT                           -- what it last said of itself, JSON
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE agent_certificate (
+        hash BLOB PRIMARY KEY,                -- SHA-256 of the certificate
+        agent TEXT NOT NULL REFERENCES agent(name) ON DELETE CASCADE,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE agent_token (
+        hash BLOB PRIMARY KEY,                -- SHA-256 of the token's secret
+        name TEXT NOT NULL,
+        ledgers TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE agent_progress (             -- up to where an agent's numbering is accounted for
+        agent TEXT NOT NULL REFERENCES agent(name) ON DELETE CASCADE,
+        ledger TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        next INTEGER NOT NULL,
+        lost INTEGER NOT NULL,                -- events that nobody accounted for, since the enrolment
+        PRIMARY KEY (agent, ledger)
+    ) STRICT, WITHOUT ROWID;
 "];
 
 /// Takes the steps that the file has not taken yet, each in a transaction of its own.

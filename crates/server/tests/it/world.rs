@@ -83,6 +83,7 @@ impl World {
         let accounts = Arc::new(Accounts::open(&dir.path().join("attestry.db"), clock.clone()).unwrap());
         let mut names = HashMap::new();
         make_keys(&accounts, &clock, &mut names);
+        let owner_key = accounts.find_key(&names["owner"]).unwrap().map(|key| key.id.clone());
         if people {
             let by = Actor::local("test");
             accounts.create_user("root", "correct horse", Role::Admin, None, &by).unwrap();
@@ -96,6 +97,7 @@ impl World {
             data_dir: dir.path().to_owned(),
             clock: clock.clone(),
             operations: Arc::new(Nothing),
+            owner_key,
         };
         let runtime = Runtime::new().unwrap();
         let listen =
@@ -158,6 +160,7 @@ fn make_keys(accounts: &Accounts, clock: &ManualClock, names: &mut HashMap<Strin
     key("shop", KeyKind::Write, "logs", None, false);
     key("town", KeyKind::Write, "open", None, false);
     key("reader", KeyKind::Read, "", None, false);
+    key("owner", KeyKind::Read, "", None, false);
     key("logs-reader", KeyKind::Read, "logs", None, false);
     key("alice-reader", KeyKind::Read, "", Some("username:alice"), false);
     let revoked = key("revoked", KeyKind::Read, "", None, false);
