@@ -215,6 +215,19 @@ impl Builder {
                 self.received.push(time);
             }
         }
+        self.terms.answer(row, |term| {
+            if term.new {
+                self.log.push(term.id);
+            }
+            let place = usize::from(term.field);
+            if place != WORDS
+                && place < FIRST_PATH
+                && let Some(field) = self.fields.get_mut(place)
+                && field.column.len() == row as usize
+            {
+                field.column.push(term.id);
+            }
+        });
         for field in COLUMNS {
             if let Some(column) = self.fields.get_mut(place(field)).map(|field| &mut field.column)
                 && column.len() == row as usize
@@ -253,7 +266,7 @@ impl Builder {
         match entry.message() {
             Some(Text::Inline(text)) => {
                 self.exists(place(Field::Message), row, Kinds::STRING);
-                self.words(row, &text);
+                self.words(&text);
             }
             Some(Text::Ref { .. }) => self.reference(place(Field::Message), row),
             None => {}
@@ -268,7 +281,7 @@ impl Builder {
         let mut walker = self.walker.take().unwrap_or_default();
         let walked = walker.walk(data, &mut |path, scalar| {
             if let Scalar::Str(text) = scalar {
-                self.words(row, text);
+                self.words(text);
             }
             let Some(place) = self.path(path) else {
                 if let Scalar::Ref { .. } = scalar {
@@ -357,36 +370,18 @@ impl Builder {
             field.hashes.push(value_hash(&term, row));
             return;
         }
-        let id = self.term(place as u16, row, &term);
-        if let Some(field) = self.fields.get_mut(place)
-            && field.column.len() == row as usize
-            && place < FIRST_PATH
-        {
-            field.column.push(id);
-        }
+        self.terms.ask(place as u16, &term, false);
     }
 
-    fn words(&mut self, row: u32, text: &str) {
+    fn words(&mut self, text: &str) {
         word_bytes(text, &mut |word| {
             if word.len() <= MAX_WORD_BYTES {
-                self.term(WORDS as u16, row, word);
+                self.terms.ask(WORDS as u16, word, false);
             } else {
-                let mut term = std::mem::take(&mut self.scratch);
-                cut_word(std::str::from_utf8(word).unwrap_or_default(), &mut term);
-                self.term(WORDS as u16, row, &term);
-                self.scratch = term;
+                cut_word(std::str::from_utf8(word).unwrap_or_default(), &mut self.scratch);
+                self.terms.ask(WORDS as u16, &self.scratch, false);
             }
         });
-    }
-
-    /// The term's number; notes that the row has it.
-    #[inline]
-    fn term(&mut self, field: u16, row: u32, bytes: &[u8]) -> u32 {
-        let (id, new) = self.terms.note(field, row, bytes);
-        if new {
-            self.log.push(id);
-        }
-        id
     }
 }
 
