@@ -124,6 +124,8 @@ pub(crate) struct Builder {
     pub(crate) times: Vec<i64>,
     pub(crate) received: Vec<i64>,
     pub(crate) loose: Vec<u32>,
+    /// Words that were written with other letters than their lower case has: a bit for each term.
+    cased: Vec<u64>,
     /// Tokens of numbers: where in `token_bytes`.
     pub(crate) tokens: Vec<(u32, u32)>,
     pub(crate) token_bytes: Vec<u8>,
@@ -145,6 +147,7 @@ impl Builder {
             times: Vec::new(),
             received: Vec::new(),
             loose: Vec::new(),
+            cased: Vec::new(),
             tokens: Vec::new(),
             token_bytes: Vec::new(),
             paths: HashMap::default(),
@@ -185,6 +188,7 @@ impl Builder {
         self.times.clear();
         self.received.clear();
         self.loose.clear();
+        self.cased.clear();
         self.tokens.clear();
         self.token_bytes.clear();
     }
@@ -218,6 +222,15 @@ impl Builder {
         self.terms.answer(row, |term| {
             if term.new {
                 self.log.push(term.id);
+            }
+            if term.mark {
+                let word = (term.id >> 6) as usize;
+                if word >= self.cased.len() {
+                    self.cased.resize(word + 1, 0);
+                }
+                if let Some(word) = self.cased.get_mut(word) {
+                    *word |= 1 << (term.id & 63);
+                }
             }
             let place = usize::from(term.field);
             if place != WORDS
@@ -374,14 +387,19 @@ impl Builder {
     }
 
     fn words(&mut self, text: &str) {
-        word_bytes(text, &mut |word| {
+        word_bytes(text, &mut |word, cased| {
             if word.len() <= MAX_WORD_BYTES {
-                self.terms.ask(WORDS as u16, word, false);
+                self.terms.ask(WORDS as u16, word, cased);
             } else {
                 cut_word(std::str::from_utf8(word).unwrap_or_default(), &mut self.scratch);
-                self.terms.ask(WORDS as u16, &self.scratch, false);
+                self.terms.ask(WORDS as u16, &self.scratch, cased);
             }
         });
+    }
+
+    /// Whether a word was written with other letters than its lower case has.
+    pub(crate) fn is_cased(&self, id: u32) -> bool {
+        self.cased.get((id >> 6) as usize).is_some_and(|word| word >> (id & 63) & 1 == 1)
     }
 }
 

@@ -204,6 +204,8 @@ pub(crate) struct Terms<'a> {
     next: u32,
     cursor: Cursor<'a>,
     term: Vec<u8>,
+    /// So many bytes the term has in common with the one before.
+    shared: usize,
     list: List<'a>,
     /// Where the next list that is not inline starts in the postings.
     postings_at: usize,
@@ -219,6 +221,7 @@ impl<'a> Terms<'a> {
             next: from,
             cursor: Cursor::new(&[]),
             term: Vec::with_capacity(64),
+            shared: 0,
             list: List::none(),
             postings_at: 0,
             ahead: false,
@@ -229,6 +232,8 @@ impl<'a> Terms<'a> {
     fn step_back(&mut self, next: u32) {
         self.next = next;
         self.ahead = true;
+        // Whoever asks has not seen the term before.
+        self.shared = 0;
     }
 
     /// Goes to the next term; false at the end.
@@ -245,11 +250,11 @@ impl<'a> Terms<'a> {
         if self.next.is_multiple_of(BLOCK) {
             self.cursor = self.dict.block(self.next / BLOCK);
             self.postings_at = self.cursor.varint() as usize;
-            self.term.clear();
+            self.shared = 0;
         } else {
-            let shared = self.cursor.varint() as usize;
-            self.term.truncate(shared);
+            self.shared = self.cursor.varint() as usize;
         }
+        self.term.truncate(self.shared);
         let len = self.cursor.varint() as usize;
         self.term.extend_from_slice(self.cursor.take(len));
         let count = self.cursor.varint32();
@@ -274,6 +279,11 @@ impl<'a> Terms<'a> {
 
     pub(crate) fn term(&self) -> &[u8] {
         &self.term
+    }
+
+    /// How many bytes the term was said to have in common with the one before; none in the first of a block.
+    pub(crate) fn shared(&self) -> usize {
+        self.shared
     }
 
     pub(crate) fn ordinal(&self) -> u32 {

@@ -4,14 +4,17 @@ use attestry_event::Field;
 
 use crate::build::{cut_word, term_of_value, value_hash};
 use crate::decimal::Decimal;
-use crate::dict::Dict;
 use crate::filter::{Bounds, Filter, Matcher, Target};
-use crate::gather::{find_times, matching, rows_with};
+use crate::gather::{AsWritten, find_times, matching, matching_as_written, rows_with};
+use crate::needle::Bigrams;
 use crate::part::Part;
 use crate::postings::List;
 use crate::rows::RowSet;
 use crate::slot::{FieldSpan, Slot};
 use crate::words::{MAX_WORD_BYTES, words};
+
+/// Dictionaries with fewer terms are searched more quickly than 2 KiB about them are kept.
+const MANY_TERMS: u32 = 1_024;
 
 /// What a filter finds in a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,13 +83,16 @@ impl Part {
 
     /// How many rows pass a filter; faster than [`eval`](Part::eval) where the index holds the number.
     pub fn count(&self, filter: &Filter) -> Counted {
-        if self.hidden() == 0
-            && let Some(count) = self.known_count(filter)
-        {
+        if let Some(count) = self.quick_count(filter) {
             return Counted { certain: count, possible: count };
         }
         let found = self.find(filter, &RowSet::Range(self.hidden()..self.row_count()));
         Counted { certain: found.certain().len(), possible: found.possible.len() }
+    }
+
+    /// How many rows pass, where the index holds the number.
+    pub fn quick_count(&self, filter: &Filter) -> Option<u32> {
+        if self.hidden() == 0 { self.known_count(filter) } else { None }
     }
 
     fn known_count(&self, filter: &Filter) -> Option<u32> {
@@ -175,8 +181,19 @@ impl Part {
             Filter::Word(word) => self.find_word(word, within),
             Filter::WordMatch(matcher) => match self.field(&Slot::Words) {
                 Some(field) => {
-                    let found = find_matching(&self.dict(field), matcher, within, rows);
+                    let found = self.find_matching(field, matcher, within);
                     found.or_maybe(&self.list(&field.refs).within(within), rows)
+                }
+                None => Found::none(),
+            },
+            Filter::WordAsWritten { exact, lower, any_case } => match self.field(&Slot::Words) {
+                Some(field) => {
+                    let written = AsWritten { exact, any_case: *any_case, cased: self.cased(field).to_set() };
+                    let (certain, maybe) =
+                        matching_as_written(&self.dict(field), field.cut, lower, &written, rows);
+                    Found::exact(certain.and(within))
+                        .or_maybe(&maybe.and(within), rows)
+                        .or_maybe(&self.list(&field.refs).within(within), rows)
                 }
                 None => Found::none(),
             },
@@ -277,7 +294,9 @@ impl Part {
             Filter::All => rows,
             Filter::Maybe(filter) => self.estimate(filter),
             // These look at the whole dictionary, however few rows are asked for.
-            Filter::WordMatch(_) | Filter::Match(..) | Filter::Not(_) => rows.saturating_add(1),
+            Filter::WordMatch(_) | Filter::WordAsWritten { .. } | Filter::Match(..) | Filter::Not(_) => {
+                rows.saturating_add(1)
+            }
         }
     }
 
@@ -382,7 +401,7 @@ impl Part {
             }
             Target::Keyword(_) | Target::Path(_) => match self.target(target) {
                 Some(field) => {
-                    let mut found = find_matching(&self.dict(field), matcher, within, rows);
+                    let mut found = self.find_matching(field, matcher, within);
                     if field.hashes.count > 0 {
                         let hashed = RowSet::from_unsorted(self.hashes(field).rows(), rows);
                         found = found.or_maybe(&hashed.and(within), rows);
@@ -393,6 +412,20 @@ impl Part {
             },
         };
         self.with_loose(target, found, within)
+    }
+
+    /// The rows of all terms that match.
+    fn find_matching(&self, field: &FieldSpan, matcher: &Matcher, within: &RowSet) -> Found {
+        let (dict, rows) = (self.dict(field), self.row_count());
+        // Without whole values nothing can be said of a term's bytes.
+        if !field.cut && dict.count() >= MANY_TERMS && matcher.prefix().is_empty() {
+            let bigrams = field.bigrams.get_or_init(|| Box::new(Bigrams::of(&dict)));
+            if !bigrams.may_hold(matcher.needle()) {
+                return Found::none();
+            }
+        }
+        let (certain, maybe) = matching(&dict, field.cut, matcher, rows);
+        Found::exact(certain.and(within)).or_maybe(&maybe.and(within), rows)
     }
 
     fn find_number(&self, target: &Target, bounds: &Bounds, within: &RowSet) -> Found {
@@ -444,10 +477,4 @@ fn is_dictionary(field: Field) -> bool {
             | Field::AgentEpoch
             | Field::AgentSeq
     )
-}
-
-/// The rows of all terms that match.
-fn find_matching(dict: &Dict<'_>, matcher: &Matcher, within: &RowSet, rows: u32) -> Found {
-    let (certain, maybe) = matching(dict, matcher, rows);
-    Found::exact(certain.and(within)).or_maybe(&maybe.and(within), rows)
 }

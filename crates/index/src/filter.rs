@@ -7,7 +7,7 @@ use std::sync::Arc;
 use attestry_event::Field;
 use regex_automata::meta;
 
-use crate::Decimal;
+use crate::{Decimal, Needle};
 
 /// A condition on rows.
 #[derive(Debug, Clone)]
@@ -26,6 +26,16 @@ pub enum Filter {
     Word(String),
     /// A word of `message` or of any string in `event_data` that matches; words are in lower case.
     WordMatch(Matcher),
+    /// A word of `message` or of any string in `event_data` matches `exact` as it is written there. `lower` must match
+    /// every such word in lower case: that is what the index knows of words that were written in several ways.
+    WordAsWritten {
+        /// What the word must match.
+        exact: Matcher,
+        /// What its lower case matches at least.
+        lower: Matcher,
+        /// `exact` does not tell upper from lower case.
+        any_case: bool,
+    },
     /// A value of the target is this text: a string, or the token of a bool or null. Upper and lower case differ.
     Equals(Target, String),
     /// A value of the target matches: a string, or the token of a bool or null.
@@ -79,6 +89,8 @@ impl Target {
 pub enum Matcher {
     /// The text starts with this.
     Prefix(String),
+    /// The text contains this.
+    Contains(Needle),
     /// The expression finds a match: anchor it where the whole text is meant.
     Regex {
         /// What every match starts with; narrows down where to look. Empty when not known.
@@ -90,6 +102,8 @@ pub enum Matcher {
     Test {
         /// What every text that passes starts with; empty when not known.
         prefix: String,
+        /// What every text that passes contains.
+        needle: Needle,
         /// The test.
         test: Arc<dyn Fn(&str) -> bool + Send + Sync>,
     },
@@ -101,7 +115,10 @@ impl Matcher {
         match self {
             Matcher::Prefix(prefix) => text.starts_with(prefix.as_str()),
             Matcher::Regex { prefix, regex } => text.starts_with(prefix.as_str()) && regex.is_match(text),
-            Matcher::Test { prefix, test } => text.starts_with(prefix.as_str()) && test(text),
+            Matcher::Contains(needle) => needle.is_in(text),
+            Matcher::Test { prefix, needle, test } => {
+                text.starts_with(prefix.as_str()) && needle.is_in(text) && test(text)
+            }
         }
     }
 
@@ -109,6 +126,16 @@ impl Matcher {
     pub(crate) fn prefix(&self) -> &str {
         match self {
             Matcher::Prefix(prefix) | Matcher::Regex { prefix, .. } | Matcher::Test { prefix, .. } => prefix,
+            Matcher::Contains(_) => "",
+        }
+    }
+
+    /// What every match contains.
+    pub(crate) fn needle(&self) -> &Needle {
+        static NONE: Needle = Needle::none();
+        match self {
+            Matcher::Contains(needle) | Matcher::Test { needle, .. } => needle,
+            Matcher::Prefix(_) | Matcher::Regex { .. } => &NONE,
         }
     }
 
@@ -116,7 +143,11 @@ impl Matcher {
     pub(crate) fn of_start(&self, start: &str) -> Verdict {
         let prefix = self.prefix();
         if start.starts_with(prefix) {
-            if matches!(self, Matcher::Prefix(_)) { Verdict::Yes } else { Verdict::Maybe }
+            match self {
+                Matcher::Prefix(_) => Verdict::Yes,
+                Matcher::Contains(needle) if needle.is_in(start) => Verdict::Yes,
+                _ => Verdict::Maybe,
+            }
         } else if prefix.starts_with(start) {
             Verdict::Maybe
         } else {
@@ -138,7 +169,8 @@ impl fmt::Debug for Matcher {
         match self {
             Matcher::Prefix(prefix) => write!(f, "Prefix({prefix:?})"),
             Matcher::Regex { prefix, regex } => write!(f, "Regex({prefix:?}, {regex:?})"),
-            Matcher::Test { prefix, .. } => write!(f, "Test({prefix:?}, …)"),
+            Matcher::Contains(needle) => write!(f, "Contains({needle:?})"),
+            Matcher::Test { prefix, needle, .. } => write!(f, "Test({prefix:?}, {needle:?}, …)"),
         }
     }
 }
@@ -181,7 +213,12 @@ mod tests {
     #[test]
     fn starts_of_longer_texts() {
         let prefix = Matcher::Prefix("abc".into());
-        let test = Matcher::Test { prefix: "abc".into(), test: Arc::new(|text| text.len() > 4) };
+        let test = Matcher::Test {
+            prefix: "abc".into(),
+            needle: Needle::none(),
+            test: Arc::new(|text| text.len() > 4),
+        };
+        let contains = Matcher::Contains(Needle::exact("bc"));
         for (matcher, start, verdict) in [
             (&prefix, "abcd", Verdict::Yes),
             (&prefix, "ab", Verdict::Maybe),
@@ -189,6 +226,9 @@ mod tests {
             (&test, "abcd", Verdict::Maybe),
             (&test, "a", Verdict::Maybe),
             (&test, "b", Verdict::No),
+            (&contains, "abcd", Verdict::Yes),
+            (&contains, "abd", Verdict::Maybe),
+            (&contains, "", Verdict::Maybe),
         ] {
             assert_eq!(matcher.of_start(start), verdict, "{matcher:?} {start}");
         }

@@ -4,43 +4,94 @@ use std::ops::Range;
 
 use crate::bitmap::Bitmap;
 use crate::build::MAX_VALUE_BYTES;
-use crate::dict::{CUT, Dict, text};
+use crate::dict::{CUT, Dict, Terms, is_cut, text};
 use crate::filter::{Matcher, Verdict};
+use crate::needle::Search;
 use crate::number::Numbers;
 use crate::postings::List;
 use crate::rows::RowSet;
 use crate::times::{self, Times};
-use crate::words::{MAX_WORD_BYTES, cut};
+use crate::words::{MAX_WORD_BYTES, cut as start};
 
-/// The rows of all terms that match, and those of terms that are not known whole and may.
-pub(crate) fn matching(dict: &Dict<'_>, matcher: &Matcher, rows: u32) -> (RowSet, RowSet) {
+/// The rows of all terms that match, and those of terms that are not known whole and may. `cut` says whether there are
+/// any of the latter.
+pub(crate) fn matching(dict: &Dict<'_>, cut: bool, matcher: &Matcher, rows: u32) -> (RowSet, RowSet) {
+    let mut found = [Gather::new(rows), Gather::new(rows)];
+    each_match(dict, cut, matcher, &mut |terms, verdict| {
+        let [certain, maybe] = &mut found;
+        match verdict {
+            Verdict::Yes => certain.add(&terms.list()),
+            Verdict::Maybe => maybe.add(&terms.list()),
+            Verdict::No => {}
+        }
+    });
+    let [certain, maybe] = found;
+    (certain.finish(), maybe.finish())
+}
+
+/// What words must match as they were written.
+pub(crate) struct AsWritten<'a> {
+    pub(crate) exact: &'a Matcher,
+    /// `exact` does not tell upper from lower case: it decides of every word in ASCII. (What is ASCII in lower case may
+    /// have been a Kelvin sign, which folds to a letter as well.)
+    pub(crate) any_case: bool,
+    /// The ordinals of words that were not always written in lower case.
+    pub(crate) cased: RowSet,
+}
+
+/// The rows of words that match as they were written, and those of words of which too little is known. What matches
+/// has a lower case that `lower` matches.
+pub(crate) fn matching_as_written(
+    dict: &Dict<'_>,
+    cut: bool,
+    lower: &Matcher,
+    written: &AsWritten<'_>,
+    rows: u32,
+) -> (RowSet, RowSet) {
+    let mut found = [Gather::new(rows), Gather::new(rows)];
+    each_match(dict, cut, lower, &mut |terms, verdict| {
+        let [certain, maybe] = &mut found;
+        let decided = (!cut || !is_cut(terms.term()))
+            && verdict == Verdict::Yes
+            && (written.any_case && terms.term().is_ascii() || !written.cased.contains(terms.ordinal()));
+        if !decided {
+            maybe.add(&terms.list());
+        } else if written.exact.is_match(text(terms.term()).0) {
+            certain.add(&terms.list());
+        }
+    });
+    let [certain, maybe] = found;
+    (certain.finish(), maybe.finish())
+}
+
+/// Calls `each` with every term that matches or may.
+fn each_match(dict: &Dict<'_>, cut: bool, matcher: &Matcher, each: &mut impl FnMut(&Terms<'_>, Verdict)) {
     let prefix = matcher.prefix();
-    let mut certain = Gather::new(rows);
-    let mut maybe = Gather::new(rows);
     for limit in [MAX_WORD_BYTES, MAX_VALUE_BYTES] {
-        if prefix.len() > limit {
+        if cut && prefix.len() > limit {
             // Of something longer than the prefix only this start may be known.
-            let mut start = cut(prefix, limit).as_bytes().to_vec();
+            let mut start = self::start(prefix, limit).as_bytes().to_vec();
             start.push(CUT);
             let mut terms = dict.seek(&start);
             while terms.advance() && terms.term().starts_with(&start) {
-                maybe.add(&terms.list());
+                each(&terms, Verdict::Maybe);
             }
         }
     }
+    let needle_is_all = matches!(matcher, Matcher::Contains(_));
+    let mut search = Search::new(matcher.needle());
     let mut terms = dict.seek(prefix.as_bytes());
     while terms.advance() && terms.term().starts_with(prefix.as_bytes()) {
-        match text(terms.term()) {
-            (value, true) if matcher.is_match(value) => certain.add(&terms.list()),
-            (_, true) => {}
-            (start, false) => match matcher.of_start(start) {
-                Verdict::Yes => certain.add(&terms.list()),
-                Verdict::Maybe => maybe.add(&terms.list()),
-                Verdict::No => {}
-            },
+        let found = search.holds(&terms);
+        if cut && is_cut(terms.term()) {
+            let verdict = matcher.of_start(text(terms.term()).0);
+            if verdict != Verdict::No {
+                each(&terms, verdict);
+            }
+        } else if found && (needle_is_all || matcher.is_match(text(terms.term()).0)) {
+            each(&terms, Verdict::Yes);
         }
     }
-    (certain.finish(), maybe.finish())
 }
 
 /// The rows that have numbers of these ordinals.

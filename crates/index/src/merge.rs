@@ -170,7 +170,16 @@ impl<'a> Merger<'a, '_> {
                 let sample = sample.get_or_insert_with(|| term.clone());
                 skip = skip.min(sample.iter().zip(&term).take_while(|(left, right)| left == right).count());
             }
-            heads.push(Head { place: *place, offset: source.offset, terms: dict.iter(), skip: 0, key: 0 });
+            let mut cased = Vec::new();
+            source.part.cased(field).decode(0, &mut cased);
+            heads.push(Head {
+                place: *place,
+                offset: source.offset,
+                terms: dict.iter(),
+                skip: 0,
+                key: 0,
+                cased: cased.into_iter().peekable(),
+            });
         }
         heads.retain_mut(|head| {
             head.skip = skip;
@@ -194,6 +203,7 @@ impl<'a> Merger<'a, '_> {
         let mut new_ordinals: Vec<Vec<u32>> = vec![Vec::new(); self.sources.len()];
         let (mut occurrences, mut bytes) = (0, 0);
         let mut term = Vec::new();
+        let mut cased = Vec::new();
         let writer = &mut self.writer;
         writer.dict.start(&writer.out);
         let mut heap = Heap::new(heads.len(), |left, right| before(&heads, left, right));
@@ -202,6 +212,7 @@ impl<'a> Merger<'a, '_> {
             term.extend_from_slice(heads.get(top).map_or(&[], |head| head.terms.term()));
             self.list.clear();
             let ordinal = writer.dict.count();
+            let mut is_cased = false;
             while let Some(top) = heap.top() {
                 let Some(head) = heads.get_mut(top) else { break };
                 if head.terms.term() != term {
@@ -211,14 +222,19 @@ impl<'a> Merger<'a, '_> {
                 if wants_column && let Some(ordinals) = new_ordinals.get_mut(head.place) {
                     ordinals.push(ordinal + 1);
                 }
+                is_cased |= head.cased.next_if_eq(&head.terms.ordinal()).is_some();
                 let more = head.advance();
                 heap.next(more, |left, right| before(&heads, left, right));
+            }
+            if is_cased {
+                cased.push(ordinal);
             }
             occurrences += self.list.len() as u64;
             bytes += term.len() as u64;
             writer.dict.push(&mut writer.out, &term, &self.list)?;
         }
         merged.dict = writer.dict.finish(&mut writer.out)?;
+        merged.cased = writer.put_cased(&cased, merged.dict.count)?;
         if wants_column {
             let zeros = Vec::new();
             let column = self.sources.iter().enumerate().flat_map(|(place, source)| {
@@ -298,6 +314,8 @@ struct Head<'a> {
     skip: usize,
     /// The eight bytes after those: they mostly decide a comparison.
     key: u64,
+    /// The ordinals of words written with other letters than their lower case has, from here on.
+    cased: std::iter::Peekable<std::vec::IntoIter<u32>>,
 }
 
 impl Head<'_> {

@@ -1,13 +1,13 @@
 //! A part: an immutable index of consecutive rows, in memory or mapped from a file.
 //!
 //! ```text
-//! header      16   "ATTESTRY-IDX-1\n\0"
+//! header      16   "ATTESTRY-IDX-2\n\0"
 //! fields           what each field has, one after the other (see below)
 //! times            event_time, then received_at, as `times` has it
 //! directory        a record for each field, in order
 //! footer     108   first row u64 | rows u32 | fields u32 | least event_time i64 | greatest event_time i64
 //!                  | event times sorted u64 | event times offset u64, length u64 | received times offset u64, length u64
-//!                  | directory offset u64, length u64 | zero u64 | crc32c of all before u32 | "ATINDEX1"
+//!                  | directory offset u64, length u64 | zero u64 | crc32c of all before u32 | "ATINDEX2"
 //! ```
 //!
 //! A field is the words of text, a field of the entry, a path of `event_data`, or the loose rows: those with paths that
@@ -18,7 +18,7 @@
 //! A directory record, in varints: kind, length of the name, name, kinds of values, flags (1: a row may have
 //! several values, 2: terms are cut), exists (count, offset, length), refs (count, offset, length), dictionary (count, and offset and length of
 //! postings, terms and index), hashes (count, offset, length), ordinals (width, offset, length), numbers (distinct,
-//! all, offset, length).
+//! all, offset, length), cased (count, offset, length).
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -40,8 +40,8 @@ use crate::postings::{self, List};
 use crate::slot::{FieldSpan, ListSpan, Slot};
 use crate::times::{TimeWriter, Times};
 
-const HEADER: &[u8; 16] = b"ATTESTRY-IDX-1\n\0";
-const MAGIC: &[u8; 8] = b"ATINDEX1";
+const HEADER: &[u8; 16] = b"ATTESTRY-IDX-2\n\0";
+const MAGIC: &[u8; 8] = b"ATINDEX2";
 const FOOTER: usize = 108;
 
 /// What a part says of itself.
@@ -101,6 +101,13 @@ impl<'a> PartWriter<'a> {
         self.scratch.clear();
         postings::encode(list, self.rows, &mut self.scratch);
         Ok(ListSpan { count: list.len() as u32, bytes: self.out.put(&self.scratch)? })
+    }
+
+    /// Writes which terms of the dictionary just finished were written in upper case, too: ascending ordinals.
+    pub(crate) fn put_cased(&mut self, ordinals: &[u32], terms: u32) -> io::Result<ListSpan> {
+        self.scratch.clear();
+        postings::encode(ordinals, terms, &mut self.scratch);
+        Ok(ListSpan { count: ordinals.len() as u32, bytes: self.out.put(&self.scratch)? })
     }
 
     /// Writes a table of hashes, as [`hashes::encode`] explains; gives how many different ones it has, too.
@@ -400,6 +407,12 @@ impl Part {
 
     pub(crate) fn dict(&self, field: &FieldSpan) -> Dict<'_> {
         Dict::new(self.bytes(), &field.dict, self.summary.rows)
+    }
+
+    /// The ordinals of words that were also written with other letters than their lower case has.
+    pub(crate) fn cased(&self, field: &FieldSpan) -> List<'_> {
+        let bytes = slice(self.bytes(), field.cased.bytes.offset, field.cased.bytes.len);
+        List::new(field.cased.count, field.dict.count, bytes)
     }
 
     pub(crate) fn numbers(&self, field: &FieldSpan) -> Numbers<'_> {

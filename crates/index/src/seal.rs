@@ -209,14 +209,19 @@ impl Builder {
             }
         } else if !ids.is_empty() {
             writer.dict.start(&writer.out);
+            let mut cased = Vec::new();
             for (id, (term, rows)) in ids.iter().zip(self.with_rows(ids, turned)) {
                 field.cut |= is_cut(term);
                 let ordinal = writer.dict.push(&mut writer.out, term, rows)?;
+                if self.is_cased(*id) {
+                    cased.push(ordinal);
+                }
                 if let Some(place) = ordinals.get_mut(*id as usize) {
                     *place = ordinal + 1;
                 }
             }
             field.dict = writer.dict.finish(&mut writer.out)?;
+            field.cased = writer.put_cased(&cased, field.dict.count)?;
             if is_column(&gathered.slot) {
                 let of_term =
                     |id: &u32| if *id == NONE { 0 } else { ordinals.get(*id as usize).copied().unwrap_or(0) };

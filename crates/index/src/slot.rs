@@ -1,8 +1,11 @@
 //! What a part has of one field, and where: a record of the part's directory.
 
+use std::sync::OnceLock;
+
 use attestry_event::Field;
 
 use crate::dict::DictSpan;
+use crate::needle::Bigrams;
 use crate::number::NumberSpan;
 use crate::out::Span;
 use crate::pack::{Cursor, put_varint};
@@ -109,6 +112,10 @@ pub(crate) struct FieldSpan {
     pub(crate) ordinal_bits: u8,
     pub(crate) ordinals: Span,
     pub(crate) numbers: NumberSpan,
+    /// Of words: the ordinals of those that were also written with other letters than their lower case has.
+    pub(crate) cased: ListSpan,
+    /// In no file: gathered when they are first asked for.
+    pub(crate) bigrams: OnceLock<Box<Bigrams>>,
 }
 
 impl FieldSpan {
@@ -125,6 +132,8 @@ impl FieldSpan {
             ordinal_bits: 0,
             ordinals: Span::default(),
             numbers: NumberSpan::default(),
+            cased: ListSpan::default(),
+            bigrams: OnceLock::new(),
         }
     }
 
@@ -149,6 +158,7 @@ impl FieldSpan {
         span(u64::from(self.ordinal_bits), &[self.ordinals]);
         span(u64::from(self.numbers.count), &[]);
         span(u64::from(self.numbers.entries), &[self.numbers.bytes]);
+        span(u64::from(self.cased.count), &[self.cased.bytes]);
     }
 
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Option<FieldSpan> {
@@ -178,6 +188,7 @@ impl FieldSpan {
         field.ordinals = span(cursor);
         field.numbers =
             NumberSpan { count: cursor.varint32(), entries: cursor.varint32(), bytes: span(cursor) };
+        field.cased = list(cursor);
         Some(field)
     }
 }

@@ -29,19 +29,22 @@ const CLASS: [u8; 256] = {
 
 /// Calls `each` with every word of `text` in order, lower-cased and whole.
 pub fn words(text: &str, each: &mut impl FnMut(&str)) {
-    word_bytes(text, &mut |word| each(std::str::from_utf8(word).unwrap_or_default()));
+    word_bytes(text, &mut |word, _| each(std::str::from_utf8(word).unwrap_or_default()));
 }
 
-/// [`words`] as UTF-8, without the check that it is.
-pub(crate) fn word_bytes(text: &str, each: &mut impl FnMut(&[u8])) {
+/// [`words`] as UTF-8, without the check that it is, and whether the text has the word in other letters.
+pub(crate) fn word_bytes(text: &str, each: &mut impl FnMut(&[u8], bool)) {
     let bytes = text.as_bytes();
     let mut buffer = [0_u8; MAX_WORD_BYTES];
     let mut at = 0;
     'text: while at < bytes.len() {
         let start = at;
         let mut len = 0;
+        // The bits in which the text differs from its lower case.
+        let mut differs = 0;
         loop {
-            let class = bytes.get(at).map_or(BREAK, |byte| CLASS[usize::from(*byte)]);
+            let byte = bytes.get(at).copied().unwrap_or_default();
+            let class = CLASS[usize::from(byte)];
             if class == BREAK {
                 break;
             }
@@ -50,23 +53,25 @@ pub(crate) fn word_bytes(text: &str, each: &mut impl FnMut(&[u8])) {
                 continue 'text;
             };
             *place = class;
+            differs |= class ^ byte;
             len += 1;
             at += 1;
         }
         if let Some(word) = buffer.get(..len).filter(|word| !word.is_empty()) {
-            each(word);
+            each(word, differs != 0);
         }
         at += 1;
     }
 }
 
 /// The run from `start` on, which is long or holds characters beyond ASCII; gives where the text goes on.
-fn slow_word(text: &str, start: usize, each: &mut impl FnMut(&[u8])) -> usize {
+fn slow_word(text: &str, start: usize, each: &mut impl FnMut(&[u8], bool)) -> usize {
     let rest = text.get(start..).unwrap_or_default();
     let len = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let run = rest.get(..len).unwrap_or_default();
     if !run.is_empty() {
-        each(run.to_lowercase().as_bytes());
+        let word = run.to_lowercase();
+        each(word.as_bytes(), word != run);
     }
     let after = rest.get(len..).and_then(|after| after.chars().next()).map_or(0, char::len_utf8);
     start + len + after
@@ -107,6 +112,15 @@ mod tests {
         check(&format!("-{long}-z"), &[&long.to_lowercase(), "z"]);
         let exact = "q".repeat(MAX_WORD_BYTES);
         check(&exact, &[&exact]);
+    }
+
+    #[test]
+    fn words_in_other_letters_are_told() {
+        let mut found = Vec::new();
+        word_bytes("ab Ab ÄRGER ärger a_1 ΟΔΟΣ \u{212A}", &mut |_, cased| found.push(cased));
+        word_bytes(&"q".repeat(100), &mut |_, cased| found.push(cased));
+        word_bytes(&"qQ".repeat(100), &mut |_, cased| found.push(cased));
+        assert_eq!(found, [false, true, true, false, false, true, true, false, true]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use attestry_event::Nanos;
-use attestry_index::{Part, RowSet};
+use attestry_index::{Filter, Matches, Part, RowSet};
 
 use crate::column::{Key, read_values};
 use crate::scope::{Running, Source};
@@ -128,22 +128,28 @@ const WIDTHS: [i64; 39] = [
     3652 * DAY,
 ];
 
+/// What a part says when it is asked how many.
+enum Answer {
+    Known(u32),
+    Rows(Matches),
+}
+
 impl Store {
     /// How many events answer the query.
     pub fn count(&self, scope: &Scope) -> Result<Count, Error> {
         let running = self.run(scope)?;
         let mut count = 0;
-        for source in &running.sources {
-            for part in source.parts.iter().filter(|part| running.reaches(part)) {
-                running.check()?;
-                let filter = running.filter(source, part, None);
-                let quick = part.count(&filter);
-                count += u64::from(match quick.certain == quick.possible {
-                    true => quick.certain,
-                    false => running.exact(source, part, part.eval(&filter))?.len(),
-                });
-            }
-        }
+        let ask = |part: &Part, filter: &Filter| match part.quick_count(filter) {
+            Some(count) => Answer::Known(count),
+            None => Answer::Rows(part.eval(filter)),
+        };
+        running.ask_parts(&ask, &mut |source, part, answer| {
+            count += u64::from(match answer {
+                Answer::Known(count) => count,
+                Answer::Rows(matches) => running.exact(source, part, matches)?.len(),
+            });
+            Ok(())
+        })?;
         Ok(Count { count, behind: running.behind })
     }
 

@@ -5,11 +5,12 @@ use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use attestry_event::{Field, Kind, is_id};
-use attestry_index::{self as index, Bounds, Filter, Matcher, Target};
+use attestry_index::{self as index, Bounds, Filter, Matcher, Needle, Target};
 
 use crate::Rows;
 use crate::query::{
-    Decimal, Expr, KEYWORDS, Piece, Query, Subject, Term, Test, Wildcard, WordPattern, matches_pieces, words,
+    Decimal, Expr, KEYWORDS, Piece, Query, Regex, Subject, Term, Test, Wildcard, WordPattern, matches_pieces,
+    words,
 };
 use crate::{Error, RowsError};
 
@@ -97,7 +98,7 @@ impl Planner<'_> {
                 Filter::Or(vec![phrase(text), id])
             }
             Test::Wildcard(wildcard) => pattern(wildcard),
-            Test::Regex(regex) => needles(regex.needles()),
+            Test::Regex(regex) => expression(regex),
             _ => return Ok(Filter::None),
         };
         Ok(Filter::Or(std::iter::once(text).chain(keywords).collect()))
@@ -113,7 +114,7 @@ fn message(test: &Test) -> Filter {
     maybe(match test {
         Test::Equals(text) => phrase(text),
         Test::Wildcard(wildcard) => pattern(wildcard),
-        Test::Regex(regex) => needles(regex.needles()),
+        Test::Regex(regex) => expression(regex),
         _ => Filter::All,
     })
 }
@@ -148,21 +149,47 @@ fn several(mut filters: Vec<Filter>) -> Filter {
     }
 }
 
-fn needles(needles: &[String]) -> Filter {
-    let within = |needle: &String| {
-        let needle = needle.clone();
-        Filter::WordMatch(Matcher::Test {
-            prefix: String::new(),
-            test: Arc::new(move |word: &str| word.contains(&needle)),
-        })
+/// A regular expression over text. Where a match lies within one word, the index decides, unless that word was written in
+/// several ways; otherwise it knows rows with the pieces that stand within words.
+fn expression(regex: &Regex) -> Filter {
+    let within = |needle: &String| Matcher::Contains(Needle::exact(needle.clone()));
+    if regex.is_within_word() {
+        return Filter::WordAsWritten {
+            lower: regex.needles().first().map_or(Matcher::Prefix(String::new()), within),
+            exact: whole_match(regex),
+            any_case: regex.ignores_all_case(),
+        };
+    }
+    let needles = regex.needles();
+    maybe(match needles.is_empty() {
+        true => Filter::All,
+        false => Filter::And(needles.iter().map(|needle| Filter::WordMatch(within(needle))).collect()),
+    })
+}
+
+/// A regular expression on a whole value.
+fn whole_match(regex: &Regex) -> Matcher {
+    if regex.is_literal() {
+        return Matcher::Contains(Needle::exact(regex.literal()));
+    }
+    let folded = regex.needles().first().map_or("", String::as_str);
+    let needle = match folded.len() > regex.literal().len() {
+        true => Needle::any_case(folded),
+        false => Needle::exact(regex.literal()),
     };
-    maybe(if needles.is_empty() { Filter::All } else { Filter::And(needles.iter().map(within).collect()) })
+    let regex = regex.clone();
+    Matcher::Test { prefix: String::new(), needle, test: Arc::new(move |text: &str| regex.matches(text)) }
 }
 
 fn word_matcher(word: WordPattern) -> Matcher {
-    match word.prefix() {
-        (prefix, true) => Matcher::Prefix(prefix),
-        (prefix, false) => Matcher::Test { prefix, test: Arc::new(move |text: &str| word.matches(text)) },
+    match (word.prefix(), word.literal()) {
+        ((prefix, true), _) => Matcher::Prefix(prefix),
+        (_, (literal, true)) => Matcher::Contains(Needle::exact(literal)),
+        ((prefix, false), (literal, false)) => Matcher::Test {
+            prefix,
+            needle: Needle::exact(literal),
+            test: Arc::new(move |text: &str| word.matches(text)),
+        },
     }
 }
 
@@ -175,19 +202,40 @@ fn value(target: Target, test: &Test) -> Filter {
             let bound = |bound: &Bound<Decimal>| bound.clone().map(|number| index_decimal(&number));
             Filter::Number(target, Bounds { low: bound(low), high: bound(high) })
         }
-        Test::Wildcard(wildcard) => match wildcard.prefix() {
-            (prefix, true) => Filter::Match(target, Matcher::Prefix(prefix)),
-            (prefix, false) => {
-                let pieces: Arc<[Piece]> = wildcard.pieces().into();
-                let test = Arc::new(move |text: &str| matches_pieces(&pieces, text));
-                Filter::Match(target, Matcher::Test { prefix, test })
-            }
-        },
+        Test::Wildcard(wildcard) => Filter::Match(
+            target,
+            match (wildcard.prefix(), wildcard.literal()) {
+                ((prefix, true), _) => Matcher::Prefix(prefix),
+                (_, (literal, true)) => Matcher::Contains(Needle::exact(literal)),
+                ((prefix, false), (literal, false)) => {
+                    let pieces: Arc<[Piece]> = wildcard.pieces().into();
+                    let test = Arc::new(move |text: &str| matches_pieces(&pieces, text));
+                    Matcher::Test { prefix, needle: Needle::exact(literal), test }
+                }
+            },
+        ),
+        Test::Regex(regex) => Filter::Match(target, whole_match(regex)),
         test => {
             let test = test.clone();
             let test = Arc::new(move |text: &str| test.holds_for(text));
-            Filter::Match(target, Matcher::Test { prefix: String::new(), test })
+            Filter::Match(target, Matcher::Test { prefix: String::new(), needle: Needle::none(), test })
         }
+    }
+}
+
+/// Whether a filter is compared with all values of some field.
+pub(crate) fn looks_through(filter: &Filter) -> bool {
+    match filter {
+        Filter::And(filters) | Filter::Or(filters) => filters.iter().any(looks_through),
+        Filter::Not(filter) | Filter::Maybe(filter) => looks_through(filter),
+        Filter::Match(_, matcher) | Filter::WordMatch(matcher) => match matcher {
+            Matcher::Contains(_) => true,
+            Matcher::Prefix(prefix) | Matcher::Regex { prefix, .. } | Matcher::Test { prefix, .. } => {
+                prefix.is_empty()
+            }
+        },
+        Filter::WordAsWritten { .. } => true,
+        _ => false,
     }
 }
 

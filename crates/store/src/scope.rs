@@ -1,12 +1,16 @@
 //! What every search has in common: which events it is about, and the exact rows of each part of the index.
 
+use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use attestry_event::{Entry, Nanos};
 use attestry_index::{Filter, Matches, Part, RowSet};
+use parking_lot::Mutex;
 
 use crate::follow::Followed;
-use crate::plan::plan;
+use crate::plan::{looks_through, plan};
 use crate::query::{Query, Row};
 use crate::{Error, Rows, Stop};
 
@@ -48,6 +52,18 @@ impl Scope {
 
 /// How many rows are read and checked between two looks at the stop handle.
 const BLOCK_ROWS: usize = 512;
+
+/// Rows to be read for which a further thread is worth its start.
+const ROWS_A_THREAD: usize = 4 * BLOCK_ROWS;
+
+/// Parts with fewer rows are looked through in less than a thread needs to start.
+const LARGE_PART: u32 = 50_000;
+
+/// So many parts are asked before their answers, a bit for each row, are used.
+const WAVE: usize = 32;
+
+/// The most threads of one search.
+const MAX_THREADS: usize = 4;
 
 /// One ledger as it was when the search began.
 pub(crate) struct Source {
@@ -134,13 +150,40 @@ impl<'a> Running<'a> {
         &self,
         mut f: impl FnMut(&Source, &Arc<Part>, RowSet) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.ask_parts(&|part, filter| part.eval(filter), &mut |source, part, matches| {
+            let rows = self.exact(source, part, matches)?;
+            if rows.is_empty() { Ok(()) } else { f(source, part, rows) }
+        })
+    }
+
+    /// Calls `then` with what each part within reach says to the query, in their order. Several threads ask them where that
+    /// means to look through all values of a field.
+    pub(crate) fn ask_parts<T: Send>(
+        &self,
+        ask: &(impl Fn(&Part, &Filter) -> T + Sync),
+        then: &mut impl FnMut(&Source, &Arc<Part>, T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         for source in &self.sources {
-            for part in source.parts.iter().filter(|part| self.reaches(part)) {
-                self.check()?;
-                let matches = part.eval(&self.filter(source, part, None));
-                let rows = self.exact(source, part, matches)?;
-                if !rows.is_empty() {
-                    f(source, part, rows)?;
+            let parts: Vec<&Arc<Part>> = source.parts.iter().filter(|part| self.reaches(part)).collect();
+            let slow = looks_through(&source.filter);
+            for wave in parts.chunks(if slow { WAVE } else { 1 }) {
+                let large = wave.iter().filter(|part| part.row_count() >= LARGE_PART).count();
+                let next = AtomicUsize::new(0);
+                let work = || -> Result<Vec<(usize, T)>, Error> {
+                    let mut answers = Vec::new();
+                    loop {
+                        let place = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(part) = wave.get(place) else { return Ok(answers) };
+                        self.check()?;
+                        answers.push((place, ask(part, &self.filter(source, part, None))));
+                    }
+                };
+                let mut answers: Vec<(usize, T)> =
+                    side_by_side(threads(large), &work)?.into_iter().flatten().collect();
+                answers.sort_unstable_by_key(|(place, _)| *place);
+                for ((_, answer), part) in answers.into_iter().zip(wave) {
+                    self.check()?;
+                    then(source, part, answer)?;
                 }
             }
         }
@@ -152,18 +195,30 @@ impl<'a> Running<'a> {
         if matches.certain.len() == matches.possible.len() {
             return Ok(matches.certain);
         }
-        let (rows, count) = (part.rows(), part.row_count());
+        let count = part.row_count();
         let doubtful = matches.possible.minus(&matches.certain, count);
-        let mut confirmed: Vec<u32> = Vec::new();
-        for block in blocks(part, &doubtful) {
-            self.verify(source, &block, &mut |index| {
-                confirmed.extend(u32::try_from(index - rows.start).ok());
-            })?;
-        }
+        let confirmed = self.confirmed(source, part, &doubtful)?;
         if confirmed.is_empty() {
             return Ok(matches.certain);
         }
         Ok(matches.certain.or(&RowSet::Sorted(Arc::new(confirmed)), count))
+    }
+
+    /// Which of some rows of a part answer the query, ascending. Many are read by several threads.
+    fn confirmed(&self, source: &Source, part: &Part, doubtful: &RowSet) -> Result<Vec<u32>, Error> {
+        let first = part.rows().start;
+        let threads = threads((doubtful.len() as usize).div_ceil(ROWS_A_THREAD));
+        let todo = Mutex::new(blocks(part, doubtful));
+        let work = || -> Result<Vec<u32>, Error> {
+            let mut found = Vec::new();
+            loop {
+                let Some(block) = todo.lock().next() else { return Ok(found) };
+                self.verify(source, &block, &mut |index| found.extend(u32::try_from(index - first).ok()))?;
+            }
+        };
+        let mut confirmed = side_by_side(threads, &work)?.concat();
+        confirmed.sort_unstable();
+        Ok(confirmed)
     }
 
     /// Calls `f` with the offset and the entry of each row.
@@ -219,6 +274,30 @@ impl<'a> Running<'a> {
         read.map_err(|error| Error::rows(&source.name, error))?;
         failure.map_or(Ok(()), Err)
     }
+}
+
+/// As many threads as there is work for, and processors for one search.
+fn threads(work: usize) -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    work.min(processors).clamp(1, MAX_THREADS)
+}
+
+/// What `work` gives when so many threads, this one among them, do it until nothing is left.
+fn side_by_side<T: Send>(
+    threads: usize,
+    work: &(dyn Fn() -> Result<Vec<T>, Error> + Sync),
+) -> Result<Vec<Vec<T>>, Error> {
+    thread::scope(|scope| {
+        // Without the threads the work is done all the same.
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| thread::Builder::new().name("search".to_owned()).spawn_scoped(scope, work).ok())
+            .collect();
+        let mut results = vec![work()];
+        for other in others {
+            results.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        results.into_iter().collect()
+    })
 }
 
 /// The ledger's indexes of some rows of a part, block by block.

@@ -4,7 +4,7 @@ use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use attestry_event::Field;
-use attestry_index::{Bounds, Decimal, Filter, Matcher, Target};
+use attestry_index::{Bounds, Decimal, Filter, Matcher, Needle, Target};
 use regex_automata::meta::Regex;
 
 use crate::entries::{NAMES, NUMBERS, PATHS, Random, SECOND, START, TEXTS, USERS, long_value, long_word};
@@ -52,7 +52,11 @@ fn matcher(random: &mut Random) -> Matcher {
         prefix: prefix.to_owned(),
         regex: Regex::new(&format!("^(?s:{pattern})$")).unwrap(),
     };
-    match random.below(10) {
+    let needle = |random: &mut Random| {
+        let text = random.pick(&["e", "re", "on", "10", "0.1", "es/", "ü", "user", "ww", "zz", "x", "Re"]);
+        if random.chance(50) { Needle::exact(text) } else { Needle::any_case(text) }
+    };
+    match random.below(12) {
         0 => Matcher::Prefix(String::new()),
         1 => Matcher::Prefix(
             random.pick(&["log", "con", "a", "10.0.1.", "res/1", "日", "größ", "tr"]).to_owned(),
@@ -67,8 +71,17 @@ fn matcher(random: &mut Random) -> Matcher {
         5 => regex("", "[0-9]+"),
         6 => regex("", ".*(a|b)"),
         7 => regex(&long_value(""), &format!("{}.", long_value(""))),
-        8 => Matcher::Test { prefix: String::new(), test: Arc::new(|text| text.len() % 3 == 0) },
-        _ => Matcher::Test { prefix: "10.".to_owned(), test: Arc::new(|text| text.ends_with('7')) },
+        8 => Matcher::Test {
+            prefix: String::new(),
+            needle: needle(random),
+            test: Arc::new(|text| text.len() % 3 == 0),
+        },
+        9..11 => Matcher::Contains(needle(random)),
+        _ => Matcher::Test {
+            prefix: "10.".to_owned(),
+            needle: Needle::none(),
+            test: Arc::new(|text| text.ends_with('7')),
+        },
     }
 }
 
@@ -104,7 +117,19 @@ pub(crate) fn filter(random: &mut Random, rows: u64, known: &[String], depth: u3
         0 => Filter::All,
         1 => Filter::None,
         2..4 => Filter::Word(word(random)),
-        4 => Filter::WordMatch(matcher(random)),
+        4 if random.chance(50) => Filter::WordMatch(matcher(random)),
+        4 => {
+            let text =
+                random.pick(&["on", "Conn", "re", "e", "ÄR", "är", "λ", "LOG", "x", "RESET", "a", "eset"]);
+            let lower = match random.below(3) {
+                0 => Matcher::Prefix(String::new()),
+                _ if text.is_ascii() => Matcher::Contains(Needle::exact(text.to_lowercase())),
+                _ => Matcher::Contains(Needle::none()),
+            };
+            let any_case = random.chance(50) && text.is_ascii();
+            let needle = if any_case { Needle::any_case(text) } else { Needle::exact(text) };
+            Filter::WordAsWritten { exact: Matcher::Contains(needle), lower, any_case }
+        }
         5..8 => Filter::Equals(target(random), value(random, known)),
         8..10 => Filter::Match(target(random), matcher(random)),
         10..12 => Filter::Number(target(random), Bounds { low: bound(random), high: bound(random) }),
@@ -136,7 +161,8 @@ pub(crate) fn promises_certainty(filter: &Filter) -> bool {
     match filter {
         Filter::And(filters) | Filter::Or(filters) => filters.iter().all(promises_certainty),
         Filter::Not(filter) => promises_certainty(filter),
-        Filter::Maybe(_) => false,
+        // The entries have words in several cases.
+        Filter::Maybe(_) | Filter::WordAsWritten { .. } => false,
         Filter::Equals(target, _) | Filter::Number(target, _) => held(target),
         Filter::Match(Target::Keyword(Field::AgentEpoch | Field::AgentSeq), _) => false,
         Filter::Match(target, _) => held(target),

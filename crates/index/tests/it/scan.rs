@@ -26,9 +26,14 @@ pub(crate) fn entry_passes(filter: &Filter, row: u64, entry: &Entry<'_>) -> Opti
         Filter::Or(filters) => any(filters.iter().map(|filter| entry_passes(filter, row, entry))),
         Filter::Not(filter) => entry_passes(filter, row, entry).map(|passes| !passes),
         Filter::Maybe(filter) => entry_passes(filter, row, entry),
-        Filter::Word(word) => any(texts(entry).iter().map(|text| has_word(text, |found| found == word))),
-        Filter::WordMatch(matcher) => {
-            any(texts(entry).iter().map(|text| has_word(text, |found| matcher.is_match(found))))
+        Filter::Word(word) => {
+            any(texts(entry).iter().map(|text| has_word(text, |found| found.to_lowercase() == *word)))
+        }
+        Filter::WordMatch(matcher) => any(texts(entry)
+            .iter()
+            .map(|text| has_word(text, |found| matcher.is_match(&found.to_lowercase())))),
+        Filter::WordAsWritten { exact, .. } => {
+            any(texts(entry).iter().map(|text| has_word(text, |found| exact.is_match(found))))
         }
         Filter::Equals(target, wanted) => text_of(entry, target, |value| value == wanted),
         Filter::Match(target, matcher) => text_of(entry, target, |value| matcher.is_match(value)),
@@ -72,9 +77,7 @@ fn text_of(entry: &Entry<'_>, target: &Target, test: impl Fn(&str) -> bool) -> O
 fn has_word(text: &Value, test: impl Fn(&str) -> bool) -> Option<bool> {
     match text {
         Value::Text(text) => Some(
-            text.split(|c: char| !c.is_alphanumeric() && c != '_')
-                .filter(|run| !run.is_empty())
-                .any(|run| test(&run.to_lowercase())),
+            text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|run| !run.is_empty()).any(&test),
         ),
         Value::Number(_) => Some(false),
         Value::Unknown => None,

@@ -10,7 +10,7 @@ use super::ast::{Expr, KEYWORDS, Subject, Term, Test};
 use super::network::address;
 use super::number::Decimal;
 use super::pattern::WordPattern;
-use super::words::words;
+use super::words::runs;
 
 /// Gives the large value that a `$ref` with this hash stands for, `None` when it was erased.
 pub type ValueOf<'a> = &'a dyn Fn(&[u8; 32]) -> Option<Vec<u8>>;
@@ -106,7 +106,7 @@ impl Test {
         match self {
             Test::Exists => true,
             Test::Equals(phrase) => {
-                let phrase: Vec<WordPattern> = words(phrase).map(WordPattern::Word).collect();
+                let phrase: Vec<&str> = runs(phrase).collect();
                 side_by_side(&phrase, text)
             }
             Test::Wildcard(wildcard) => side_by_side(wildcard.words(), text),
@@ -130,18 +130,46 @@ fn within<T: PartialOrd>(low: &Bound<T>, high: &Bound<T>, value: &T) -> bool {
         }
 }
 
-/// Whether these words stand one after the other in a text.
-fn side_by_side(pattern: &[WordPattern], text: &str) -> bool {
-    match pattern {
-        [] => false,
-        [single] => words(text).any(|word| single.matches(&word)),
-        several => {
-            let found: Vec<String> = words(text).collect();
-            let fits =
-                |run: &[String]| several.iter().zip(run).all(|(expected, word)| expected.matches(word));
-            found.windows(several.len()).any(fits)
+/// What a word of a text is compared with.
+trait WordTest {
+    fn fits(&self, run: &str) -> bool;
+}
+
+/// A word of a phrase, as it was written: neither side is lower-cased where both are ASCII, as nearly all are.
+impl WordTest for &str {
+    fn fits(&self, run: &str) -> bool {
+        if self.is_ascii() && run.is_ascii() {
+            self.eq_ignore_ascii_case(run)
+        } else {
+            self.to_lowercase() == run.to_lowercase()
         }
     }
+}
+
+impl WordTest for WordPattern {
+    fn fits(&self, run: &str) -> bool {
+        match self {
+            WordPattern::Word(word) if run.is_ascii() => word.eq_ignore_ascii_case(run),
+            WordPattern::Any => true,
+            _ => self.matches(&run.to_lowercase()),
+        }
+    }
+}
+
+/// Whether words that fit these stand one after the other in a text.
+fn side_by_side<T: WordTest>(pattern: &[T], text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_first() else { return false };
+    let mut runs = runs(text);
+    while let Some(run) = runs.next() {
+        if first.fits(run) {
+            // From here on with a cursor of its own: a phrase may begin within another that failed.
+            let mut ahead = runs.clone();
+            if rest.iter().all(|word| ahead.next().is_some_and(|run| word.fits(run))) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 fn anything(test: &Test, row: &Row<'_>) -> bool {

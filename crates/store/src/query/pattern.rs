@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use regex_automata::meta;
-use regex_syntax::hir::{Hir, HirKind};
+use regex_syntax::hir::{Class, ClassUnicodeRange, Hir, HirKind};
 
 use super::words::is_word;
 
@@ -77,6 +77,11 @@ impl Wildcard {
     pub fn prefix(&self) -> (String, bool) {
         prefix(&self.pieces)
     }
+
+    /// The longest literal text within a match, and whether only `*` stands before and behind it.
+    pub fn literal(&self) -> (String, bool) {
+        literal(&self.pieces)
+    }
 }
 
 impl fmt::Debug for Wildcard {
@@ -121,6 +126,15 @@ impl WordPattern {
             WordPattern::Any => (String::new(), true),
         }
     }
+
+    /// The longest literal text within a match, and whether only `*` stands before and behind it.
+    pub fn literal(&self) -> (String, bool) {
+        match self {
+            WordPattern::Word(word) => (word.clone(), false),
+            WordPattern::Like(pieces) => literal(pieces),
+            WordPattern::Any => (String::new(), true),
+        }
+    }
 }
 
 /// Lower-cases a piece. Where the end of a word has a letter of its own (Greek sigma), a pattern accepts either.
@@ -143,6 +157,19 @@ fn prefix(pieces: &[Piece]) -> (String, bool) {
         }
     }
     (literal, false)
+}
+
+fn literal(pieces: &[Piece]) -> (String, bool) {
+    let of = |run: &[Piece]| -> String {
+        run.iter().filter_map(|piece| if let Piece::Char(c) = piece { Some(*c) } else { None }).collect()
+    };
+    let runs = pieces.split(|piece| !matches!(piece, Piece::Char(_)));
+    let longest = runs.map(of).max_by_key(String::len).unwrap_or_default();
+    let alone = match pieces {
+        [Piece::Any, middle @ .., Piece::Any] => middle.iter().all(|piece| matches!(piece, Piece::Char(_))),
+        _ => false,
+    };
+    (longest, alone)
 }
 
 /// Matches with one point of return: the last `*` takes one character more whenever what follows it does not fit.
@@ -190,6 +217,9 @@ pub struct Regex {
     fold: bool,
     compiled: Arc<meta::Regex>,
     needles: Arc<[String]>,
+    literal: Arc<str>,
+    is_literal: bool,
+    within_word: bool,
 }
 
 /// Why a regular expression is refused, and where in its source.
@@ -222,8 +252,16 @@ impl Regex {
                     None => "the regular expression cannot be compiled".to_owned(),
                 },
             })?;
-        let needles = needles(&hir).into();
-        Ok(Regex { source: source.to_owned(), fold, compiled: Arc::new(compiled), needles })
+        let literal = longest_literal(&hir);
+        Ok(Regex {
+            source: source.to_owned(),
+            fold,
+            compiled: Arc::new(compiled),
+            needles: needles(&hir).into(),
+            is_literal: matches!(hir.kind(), HirKind::Literal(whole) if *whole.0 == *literal.as_bytes()),
+            literal: literal.into(),
+            within_word: hir.properties().minimum_len().is_some_and(|len| len > 0) && is_of_words(&hir),
+        })
     }
 
     /// What stands between the slashes.
@@ -245,6 +283,27 @@ impl Regex {
     /// matches. What an index can ask for before the text itself is looked at.
     pub fn needles(&self) -> &[String] {
         &self.needles
+    }
+
+    /// The longest text that stands in every match as it is; may be empty.
+    pub fn literal(&self) -> &str {
+        &self.literal
+    }
+
+    /// Whether it matches where its literal stands, and nowhere else.
+    pub fn is_literal(&self) -> bool {
+        self.is_literal
+    }
+
+    /// Whether every match lies within one word, so that it occurs in a text just when it occurs in one of its words.
+    pub fn is_within_word(&self) -> bool {
+        self.within_word
+    }
+
+    /// Whether no part of it tells upper from lower case.
+    pub fn ignores_all_case(&self) -> bool {
+        // A group may turn the folding off again.
+        self.fold && !self.source.contains("(?")
     }
 }
 
@@ -271,6 +330,63 @@ impl From<regex_syntax::Error> for BadRegex {
             at: Some(span.start.offset..span.end.offset),
             message: format!("in the regular expression: {message}"),
         }
+    }
+}
+
+/// The longest run of text that every match contains as it is.
+fn longest_literal(hir: &Hir) -> String {
+    fn close(run: &mut Vec<u8>, longest: &mut String) {
+        if run.len() > longest.len()
+            && let Ok(text) = std::str::from_utf8(run)
+        {
+            text.clone_into(longest);
+        }
+        run.clear();
+    }
+    fn collect(hir: &Hir, run: &mut Vec<u8>, longest: &mut String) {
+        match hir.kind() {
+            HirKind::Literal(literal) => run.extend_from_slice(&literal.0),
+            HirKind::Concat(parts) => parts.iter().for_each(|part| collect(part, run, longest)),
+            HirKind::Capture(capture) => collect(&capture.sub, run, longest),
+            HirKind::Repetition(repetition) => {
+                close(run, longest);
+                if repetition.min >= 1 {
+                    collect(&repetition.sub, run, longest);
+                    close(run, longest);
+                }
+            }
+            HirKind::Look(_) | HirKind::Empty => {}
+            HirKind::Class(_) | HirKind::Alternation(_) => close(run, longest),
+        }
+    }
+    let (mut run, mut longest) = (Vec::new(), String::new());
+    collect(hir, &mut run, &mut longest);
+    close(&mut run, &mut longest);
+    longest
+}
+
+/// Classes of more characters are not looked through: `\w` has 140,000.
+const CLASS_CHARACTERS: u32 = 4_096;
+
+/// Whether whatever it matches consists of characters of words, and nothing ties it to a place.
+fn is_of_words(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty => true,
+        HirKind::Look(_) => false,
+        HirKind::Literal(literal) => {
+            std::str::from_utf8(&literal.0).is_ok_and(|text| text.chars().all(is_word))
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            let size = |range: &ClassUnicodeRange| u32::from(range.end()) - u32::from(range.start()) + 1;
+            class.ranges().iter().map(size).fold(0, u32::saturating_add) <= CLASS_CHARACTERS
+                && class.ranges().iter().all(|range| (range.start()..=range.end()).all(is_word))
+        }
+        HirKind::Class(Class::Bytes(class)) => class.ranges().iter().all(|range| {
+            range.end().is_ascii() && (range.start()..=range.end()).all(|byte| is_word(char::from(byte)))
+        }),
+        HirKind::Repetition(repetition) => is_of_words(&repetition.sub),
+        HirKind::Capture(capture) => is_of_words(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(is_of_words),
     }
 }
 
@@ -327,8 +443,8 @@ fn collect(hir: &Hir, run: &mut String, found: &mut Vec<String>) {
 
 /// The letter that a class such as `[Kk]` stands for. The classes that folding makes for `k` and `s` hold a third
 /// character each (the Kelvin sign, the long s) whose lower case is not the same everywhere: they break a run.
-fn folded_letter(class: &regex_syntax::hir::Class) -> Option<char> {
-    let regex_syntax::hir::Class::Unicode(class) = class else { return None };
+fn folded_letter(class: &Class) -> Option<char> {
+    let Class::Unicode(class) = class else { return None };
     match class.ranges() {
         [upper, lower]
             if upper.start() == upper.end()
@@ -410,6 +526,49 @@ mod tests {
         for (source, fold, expected) in cases {
             let Ok(regex) = Regex::new(source, *fold) else { panic!("{source}") };
             assert_eq!(regex.needles(), *expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn what_an_index_can_decide_of_a_regex() {
+        // Source, folded; its longest literal, whether that is all, whether a match lies within a word.
+        let cases = [
+            ("abcd", false, "abcd", true, true),
+            ("Abcd", false, "Abcd", true, true),
+            ("abcd", true, "", false, true),
+            ("(abcd)", false, "abcd", false, true),
+            ("a b", false, "a b", true, false),
+            ("größe", false, "größe", true, true),
+            ("^abcd", false, "abcd", false, false),
+            (r"\babcd\b", false, "abcd", false, false),
+            ("ab[0-9]+xyz", false, "xyz", false, true),
+            ("ab(c|d)?", false, "ab", false, true),
+            ("(ab)*", false, "", false, false),
+            ("a*", false, "", false, false),
+            ("abc.", false, "abc", false, false),
+            (r"ab\w", false, "ab", false, false),
+            (r"(?-u:[a-z])x{3}", false, "x", false, true),
+            ("(connection|reset)", false, "", false, true),
+            ("xab+c", false, "xa", false, true),
+        ];
+        for (source, fold, literal, is_literal, within_word) in cases {
+            let Ok(regex) = Regex::new(source, fold) else { panic!("{source}") };
+            let found = (regex.literal(), regex.is_literal(), regex.is_within_word());
+            assert_eq!(found, (literal, is_literal, within_word), "{source}");
+        }
+    }
+
+    #[test]
+    fn literals_of_wildcards() {
+        let cases = [
+            ("*abc*", "abc", true),
+            ("abc*", "abc", false),
+            ("*a*bc*", "bc", false),
+            ("*", "", false),
+            ("*a?", "a", false),
+        ];
+        for (pattern, literal, alone) in cases {
+            assert_eq!(Wildcard::new(pieces(pattern)).literal(), (literal.to_owned(), alone), "{pattern}");
         }
     }
 

@@ -6,9 +6,14 @@ pub(crate) fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
+/// The words of a text in order, as they were written.
+pub(crate) fn runs(text: &str) -> impl Iterator<Item = &str> + Clone {
+    text.split(|c| !is_word(c)).filter(|run| !run.is_empty())
+}
+
 /// The words of a text in order, lower-cased.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|c| !is_word(c)).filter(|run| !run.is_empty()).map(str::to_lowercase)
+    runs(text).map(str::to_lowercase)
 }
 
 #[cfg(test)]
