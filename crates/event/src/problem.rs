@@ -22,7 +22,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(field: &str, found: &str, expected: impl Into<String>) -> Problem {
+    /// A problem of one field. What was found is cut and freed of control characters.
+    pub fn new(field: &str, found: &str, expected: impl Into<String>) -> Problem {
         Problem { field: shown(field), found: shown(found), expected: expected.into() }
     }
 }

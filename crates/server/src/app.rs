@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::accounts::Accounts;
 use crate::address::Network;
+use crate::agents::{Authority, Seen};
 use crate::audit::Audit;
 use crate::body::Budget;
 use crate::config::Names;
@@ -45,6 +46,14 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) operations: Arc<dyn Operations>,
     pub(crate) owner_key: Option<String>,
+    /// Signs agents' certificates; there where the server speaks TLS.
+    pub(crate) authority: Option<Arc<Authority>>,
+    /// SHA-256 of the server's own certificate, hexadecimal.
+    pub(crate) fingerprint: Option<String>,
+    /// What is remembered of agents.
+    pub(crate) seen: Seen,
+    /// Held while an agent's numbering is accounted for.
+    pub(crate) accounting: tokio::sync::Mutex<()>,
     pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
     pub(crate) names: Names,
@@ -78,11 +87,13 @@ pub(crate) struct Setup {
     pub(crate) audit: Audit,
     pub(crate) names: Names,
     pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) authority: Option<Arc<Authority>>,
+    pub(crate) fingerprint: Option<String>,
 }
 
 impl App {
     pub(crate) fn new(setup: Setup) -> App {
-        let Setup { parts, audit, names, trusted_proxies } = setup;
+        let Setup { parts, audit, names, trusted_proxies, authority, fingerprint } = setup;
         let size = |part: &LedgerPart| (part.ledger.name().to_owned(), part.ledger.size());
         let sizes_at_start = parts.ledgers.iter().map(size).collect();
         let metrics = Metrics::new(&parts.ledgers, &parts.store, &parts.operations);
@@ -94,6 +105,10 @@ impl App {
             clock: parts.clock,
             operations: parts.operations,
             owner_key: parts.owner_key,
+            authority,
+            fingerprint,
+            seen: Seen::default(),
+            accounting: tokio::sync::Mutex::default(),
             audit,
             metrics,
             names,

@@ -1,6 +1,6 @@
 //! Who sends a request, and what that allows.
 //!
-//! A bearer key, or a session cookie; with the cookie, anything but GET and HEAD must also carry the session's CSRF token.
+//! A bearer key, an agent's certificate, or a session cookie; with the cookie, anything but GET and HEAD must also carry the session's CSRF token.
 //! What a caller may read is a [`Scope`]: every endpoint that reads events gets one and has no other way to them.
 
 use std::convert::Infallible;
@@ -13,7 +13,8 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 
-use crate::accounts::{Actor, Key, KeyKind, Role, Session};
+use crate::accounts::{Actor, Agent, Key, KeyKind, Role, Session};
+use crate::agents::PeerCertificate;
 use crate::app::App;
 use crate::gate::ClientAddress;
 use crate::problem::{Kind, Problem};
@@ -38,6 +39,8 @@ pub(crate) enum Who {
     Key(Arc<Key>),
     /// A person, and the token of the session.
     User(Box<Session>, String),
+    /// Another host, by its certificate.
+    Agent(Arc<Agent>),
 }
 
 /// What a caller may read: these ledgers, and in them what the filter lets through.
@@ -52,6 +55,7 @@ impl Caller {
         match &self.who {
             Who::Key(key) => &key.name,
             Who::User(session, _) => &session.user.name,
+            Who::Agent(agent) => &agent.name,
         }
     }
 
@@ -64,6 +68,8 @@ impl Caller {
         Ok(match &self.who {
             Who::Key(key) => app.accounts.key_is_valid(&key.id)?,
             Who::User(_, token) => app.accounts.session(token)?.is_some(),
+            // An agent opens nothing that lasts.
+            Who::Agent(_) => false,
         })
     }
 
@@ -73,6 +79,15 @@ impl Caller {
             Who::Key(key) if key.kind == KeyKind::Write => Ok(key),
             Who::Key(_) => Err(Problem::forbidden("a read key cannot post events: it takes a write key")),
             Who::User(..) => Err(Problem::forbidden("people cannot post events: it takes a write key")),
+            Who::Agent(_) => Err(Problem::forbidden("this takes a write key")),
+        }
+    }
+
+    /// The agent that sends this.
+    pub(crate) fn agent(&self) -> Result<&Arc<Agent>, Problem> {
+        match &self.who {
+            Who::Agent(agent) => Ok(agent),
+            _ => Err(Problem::forbidden("only an enrolled agent may do this, with its certificate")),
         }
     }
 
@@ -99,7 +114,7 @@ impl Caller {
     pub(crate) fn session(&self) -> Result<(&Session, &str), Problem> {
         match &self.who {
             Who::User(session, token) => Ok((session, token)),
-            Who::Key(_) => Err(Problem::forbidden("a key has no session")),
+            Who::Key(_) | Who::Agent(_) => Err(Problem::forbidden("only people have sessions")),
         }
     }
 
@@ -118,6 +133,7 @@ impl Caller {
                 Role::Reader => (&[][..], &session.user.filter),
                 Role::Writer => return Err(Problem::forbidden("a writer cannot read")),
             },
+            Who::Agent(_) => return Err(Problem::forbidden("an agent cannot read")),
         };
         let filter = match filter {
             None => None,
@@ -195,6 +211,15 @@ fn identify(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
         let key = key.ok_or_else(wrong)?;
         app.keys_used.lock().insert(key.id.clone(), app.clock.now());
         return Ok(Some(Caller { who: Who::Key(key), address }));
+    }
+    if let Some(PeerCertificate(hash)) = parts.extensions.get::<PeerCertificate>() {
+        let agent = app.accounts.agent_by_certificate(hash)?;
+        let agent = agent.ok_or_else(|| {
+            Problem::forbidden(
+                "this agent is revoked, was enrolled anew elsewhere, or its certificate has expired",
+            )
+        })?;
+        return Ok(Some(Caller { who: Who::Agent(agent), address }));
     }
     let Some(token) = cookie(&parts.headers, COOKIE) else { return Ok(None) };
     let Some(session) = app.accounts.session(token)? else { return Ok(None) };

@@ -5,11 +5,12 @@
 //! blocking is allowed.
 
 mod answer;
+mod sender;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use attestry_event::{Batch, Border, Nanos, flags};
+use attestry_event::{Batch, Nanos, flags};
 use attestry_ledger::{OnConflict, Refusal};
 use axum::body::Body;
 use axum::extract::State;
@@ -17,7 +18,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 
-use crate::accounts::Key;
+use crate::agents::account;
 use crate::app::{App, blocking, known_ledger};
 use crate::auth::Caller;
 use crate::body::{self, Encoding};
@@ -27,6 +28,7 @@ use crate::problem::{Kind, Problem, ProblemDetails};
 use crate::split::Events;
 
 use answer::{Answer, IngestAnswer, Refused, json_response};
+use sender::Sender;
 
 /// The most events of a request.
 const EVENTS_MAX: usize = 100_000;
@@ -42,7 +44,7 @@ pub(crate) struct IngestQuery {
     partial: bool,
     /// `checkpoint`: answer only when a signed checkpoint covers the events.
     wait: Option<Wait>,
-    /// The ledger; it must be the key's own, and need not be given.
+    /// The ledger. A key's own, and need not be given; for an agent one of those it was enrolled for, `audit` by default.
     ledger: Option<String>,
 }
 
@@ -58,6 +60,9 @@ pub(crate) enum Wait {
 /// events. All are stored or none: with one bad event the answer is 422 and lists every bad line. The answer comes when the
 /// events are on the disk, in the Merkle tree, and found by searches. An event whose `event_id` the ledger already has
 /// with the same content is stored once and answered with its first index.
+///
+/// An agent shows its certificate instead of a key, and says in `Attestry-Epoch` and `Attestry-Accounts` which of its numbers the request
+/// accounts for; a hole becomes a `gap.sequence` event. What clashes with another event's id is kept in a `gap.conflict`.
 #[utoipa::path(
     post,
     path = "/events",
@@ -82,12 +87,9 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let key = Arc::clone(caller.writer()?);
-    let own = key.ledgers.first().ok_or_else(|| Problem::forbidden("the key has no ledger"))?.clone();
+    let sender = Sender::of(&caller, &headers)?;
+    let own = sender.ledger(query.ledger.as_deref())?;
     let own = own.as_str();
-    if query.ledger.as_ref().is_some_and(|asked| asked != own) {
-        return Err(Problem::forbidden(format!("this key writes to the ledger {own:?} and no other")));
-    }
     let ledger = Arc::clone(known_ledger(&app, own)?);
     let ndjson = is_ndjson(&headers);
     let encoding = Encoding::of(&headers)?;
@@ -101,9 +103,10 @@ pub(crate) async fn post(
     meter.stage("receive", received - started);
     let now = app.clock.now();
     let inline = encoding == Encoding::Identity && wire.len() < INLINE_BYTES;
+    let posting = sender.clone();
     let work = move || {
         let bytes = body::decode(encoding, wire, &mut lease)?;
-        take_in(&bytes, ndjson, &key, now)
+        take_in(&bytes, ndjson, &posting, now)
     };
     let mut taken = if inline { work()? } else { blocking(work).await? };
     let parsed = Instant::now();
@@ -115,7 +118,8 @@ pub(crate) async fn post(
 
     let batch = std::mem::take(&mut taken.batch);
     let count = batch.len();
-    let on_conflict = if query.partial { OnConflict::RefuseEvent } else { OnConflict::RefuseBatch };
+    let each = query.partial || matches!(sender, Sender::Agent(..));
+    let on_conflict = if each { OnConflict::RefuseEvent } else { OnConflict::RefuseBatch };
     let outcome = submit(&ledger, batch, on_conflict).await;
     let stored = match outcome.result {
         Ok(stored) => stored,
@@ -140,6 +144,12 @@ pub(crate) async fn post(
     let committed = Instant::now();
     meter.stage("commit", committed - parsed);
     meter.stored(&stored.placed);
+    for event in sender.conflicts(own, &outcome.batch, &stored) {
+        app.audit.record_durably(event).await?;
+    }
+    if let Some((agent, accounted)) = sender.accounted() {
+        account(&app, agent, own, accounted.clone()).await?;
+    }
     let found = searchable(&app, own, stored.end).await;
     meter.stage("index", committed.elapsed());
     let checkpoint = match query.wait {
@@ -179,16 +189,27 @@ struct Taken {
     refused: Refused,
 }
 
+impl Taken {
+    /// Refuses what may not come from this sender: the whole, because a sender that errs once about its own name errs always.
+    fn check(&mut self, sender: &Sender) {
+        let mut wrong = 0;
+        for (entry, line) in self.batch.entries().zip(&self.lines) {
+            if let Err(problem) = sender.check(entry) {
+                self.refused.add(*line, &problem.field, &problem.found, &problem.expected);
+                wrong += 1;
+            }
+        }
+        if wrong > 0 {
+            self.refused.events += wrong;
+            self.batch.clear();
+            self.lines.clear();
+        }
+    }
+}
+
 /// Finds, checks and encodes the events of a body.
-fn take_in(body: &[u8], ndjson: bool, key: &Key, now: Nanos) -> Result<Taken, Problem> {
-    let border = Border {
-        event_source: &key.name,
-        via: &[],
-        lenient: key.lenient,
-        reserved_names: false,
-        agent: false,
-        now,
-    };
+fn take_in(body: &[u8], ndjson: bool, sender: &Sender, now: Nanos) -> Result<Taken, Problem> {
+    let border = sender.border(now);
     let mut batch = Batch::new();
     // Entries are about as long as what they were made from; a quarter more covers defaults and generated ids.
     batch.bytes.reserve(body.len() + body.len() / 4);
@@ -220,11 +241,14 @@ fn take_in(body: &[u8], ndjson: bool, key: &Key, now: Nanos) -> Result<Taken, Pr
             }
         }
     }
-    if events == 0 && body.iter().all(u8::is_ascii_whitespace) {
+    let nothing = events == 0 && body.iter().all(u8::is_ascii_whitespace);
+    // An agent may account for numbers of which its filters left nothing.
+    if nothing && sender.accounted().is_none() {
         return Err(Problem::bad_request(
             "the body is empty: expected an event, an array of events, or NDJSON",
         ));
     }
+    taken.check(sender);
     taken.source_overwritten = taken.batch.rows.iter().any(|row| row.flags & flags::SOURCE_OVERWRITTEN != 0);
     Ok(taken)
 }

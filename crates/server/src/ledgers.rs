@@ -7,12 +7,13 @@ use attestry_ledger::{Ledger, Signed};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::app::{App, known_ledger};
-use crate::auth::Caller;
+use crate::app::{App, blocking, known_ledger};
+use crate::auth::{Caller, Who, whole_ledger};
+use crate::params::Params;
 use crate::parts::{LedgerPart, SourceStatus, VerifyStatus};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Kind, Problem, ProblemDetails};
 
 /// A ledger.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -115,6 +116,70 @@ pub(crate) async fn verify(
     known_ledger(&app, &name)?;
     app.operations.verify(&name);
     Ok(StatusCode::ACCEPTED)
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ConsistencyQuery {
+    /// The size of the tree that the asker has seen before.
+    from: u64,
+}
+
+/// The newest checkpoint, and the proof that its tree goes on from an older one.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct ConsistencyAnswer {
+    /// The C2SP signed note.
+    checkpoint: String,
+    /// The hashes of an RFC 6962 consistency proof, base64.
+    proof: Vec<String>,
+}
+
+/// Prove that a ledger only grew since somebody last looked.
+///
+/// For everybody who may read the raw log, and for agents that write to the ledger: hashes tell nothing of the entries.
+#[utoipa::path(
+    get,
+    path = "/ledgers/{ledger}/consistency",
+    tag = "ledgers",
+    params(("ledger" = String, Path, description = "The ledger's name"), ConsistencyQuery),
+    responses(
+        (status = 200, body = ConsistencyAnswer),
+        (status = 409, body = ProblemDetails, content_type = "application/problem+json", description = "The signed tree is smaller than `from`"),
+        (status = 503, body = ProblemDetails, content_type = "application/problem+json", description = "No checkpoint is signed yet"),
+    )
+)]
+pub(crate) async fn consistency(
+    State(app): State<Arc<App>>,
+    caller: Option<Caller>,
+    Path(name): Path<String>,
+    Params(query): Params<ConsistencyQuery>,
+) -> Result<Json<ConsistencyAnswer>, Problem> {
+    let writes_there = match caller.as_ref().map(|caller| &caller.who) {
+        Some(Who::Agent(agent)) => agent.ledgers.contains(&name),
+        _ => false,
+    };
+    let ledger = match writes_there {
+        true => Arc::clone(known_ledger(&app, &name)?),
+        false => whole_ledger(&app, caller.as_ref(), &name)?,
+    };
+    let signed = ledger.signed();
+    let signed = signed.ok_or_else(|| {
+        Problem::new(Kind::Unavailable, "this ledger has no signed checkpoint yet").retry_after(1)
+    })?;
+    if query.from > signed.size {
+        let detail = format!("the signed tree has {} entries, fewer than {}", signed.size, query.from);
+        return Err(Problem::new(Kind::Conflict, detail).with("size", signed.size));
+    }
+    let size = signed.size;
+    let proof = match query.from {
+        0 => Vec::new(),
+        from => {
+            blocking(move || ledger.consistency(from, size).map_err(|error| Problem::internal(&error)))
+                .await?
+        }
+    };
+    let proof = proof.iter().map(ToString::to_string).collect();
+    Ok(Json(ConsistencyAnswer { checkpoint: signed.note.to_string(), proof }))
 }
 
 /// The sources of this node.

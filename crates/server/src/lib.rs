@@ -3,7 +3,7 @@
 //! [`Server::bind`] takes a [`Config`] (how it is reached) and [`Parts`] (what it serves), [`Server::run`] answers until it
 //! is told to stop. The way of a request: `listen` (connection, TLS) → `gate` (host, origin, client address) → `routes` → a
 //! handler, one file a capability: `ingest` (events in), `find`, `aggregate`, `values`, `stats`, `tail` (events out), `entries` and `log` (single
-//! events, proofs, tiles), `people`, `keys`, `ledgers`, `prune`, `health`, `page`. `auth` says who is asking and what that allows; what a
+//! events, proofs, tiles), `people`, `keys`, `agents` (other hosts that send), `ledgers`, `prune`, `health`, `page`. `auth` says who is asking and what that allows; what a
 //! caller may read is a scope without which no event can be reached. Every search, export and account change is an event in
 //! the ledger `audit` (`audit`, `accounts`).
 //!
@@ -11,6 +11,7 @@
 
 pub mod accounts;
 mod address;
+mod agents;
 mod aggregate;
 mod app;
 mod audit;
@@ -59,4 +60,4 @@ pub use parts::{AUDIT_LEDGER, LedgerPart, Operations, Parts, SourceStatus, Verif
 pub use prune::{PruneError, prune};
 pub use rows::LedgerRows;
 pub use server::{ServeError, Server};
-pub use tls::TlsError;
+pub use tls::{TlsError, fingerprint};

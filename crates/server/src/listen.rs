@@ -11,12 +11,14 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use crate::agents::PeerCertificate;
 use crate::gate::Peer;
 
 /// How many connections there may be; more wait in the kernel.
@@ -96,20 +98,31 @@ impl Connection {
             tracing::debug!(%error, "TCP_NODELAY");
         }
         match tls {
-            None => self.http(stream).await,
+            None => self.http(stream, None).await,
             Some(tls) => match tokio::time::timeout(HANDSHAKE_WAIT, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.http(stream).await,
+                Ok(Ok(stream)) => {
+                    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                    let shown = shown.map(|shown| PeerCertificate(Sha256::digest(shown).into()));
+                    self.http(stream, shown).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, peer = %self.peer, "no TLS handshake"),
                 Err(_) => tracing::debug!(peer = %self.peer, "the TLS handshake took too long"),
             },
         }
     }
 
-    async fn http(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn http(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        certificate: Option<PeerCertificate>,
+    ) {
         let Connection { peer, router, watcher } = self;
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
+            if let Some(certificate) = certificate {
+                request.extensions_mut().insert(certificate);
+            }
             router.clone().oneshot(request)
         });
         let connection = hyper::server::conn::http1::Builder::new()

@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::openapi::{self, Description, Texts};
 use crate::problem::{Kind, Problem};
 use crate::{
-    aggregate, entries, evidence, find, gate, health, ingest, keys, ledgers, log, page, people, prune, query,
-    stats, tail, values,
+    agents, aggregate, entries, evidence, find, gate, health, ingest, keys, ledgers, log, page, people,
+    prune, query, stats, tail, values,
 };
 
 /// The routes with their descriptions.
@@ -41,12 +41,19 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ledgers::list))
         .routes(routes!(ledgers::show))
         .routes(routes!(ledgers::verify))
+        .routes(routes!(ledgers::consistency))
         .routes(routes!(prune::by_request))
         .routes(routes!(ledgers::sources))
         .routes(routes!(people::setup_state, people::set_up))
         .routes(routes!(people::show_session, people::start_session, people::end_session))
         .routes(routes!(keys::list, keys::create))
-        .routes(routes!(keys::revoke));
+        .routes(routes!(keys::revoke))
+        .routes(routes!(agents::list))
+        .routes(routes!(agents::revoke))
+        .routes(routes!(agents::invite))
+        .routes(routes!(agents::enroll))
+        .routes(routes!(agents::renew))
+        .routes(routes!(agents::status));
     OpenApiRouter::with_openapi(Description::openapi())
         .nest("/api/v1", api)
         .routes(routes!(log::checkpoint))

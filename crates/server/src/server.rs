@@ -8,11 +8,12 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::accounts::{AccountsError, SetupLink};
+use crate::agents::Authority;
 use crate::app::{App, Setup};
 use crate::audit::{self, Audit, Recorded};
 use crate::config::{Config, ConfigError};
 use crate::parts::{AUDIT_LEDGER, Parts};
-use crate::tls::{TlsError, server_config};
+use crate::tls::{TlsError, fingerprint, server_config};
 use crate::{listen, routes, upkeep};
 
 /// Why the server does not start.
@@ -57,7 +58,16 @@ impl Server {
     pub async fn bind(config: Config, parts: Parts) -> Result<Server, ServeError> {
         config.check()?;
         let names = config.names()?;
-        let tls = server_config(&config)?.map(TlsAcceptor::from);
+        let authority = match config.tls {
+            Some(_) => Some(Arc::new(Authority::open(&parts.data_dir, parts.clock.now())?)),
+            None => None,
+        };
+        let clients = || match &authority {
+            Some(authority) => authority.verifier(),
+            None => Ok(rustls::server::WebPkiClientVerifier::no_client_auth()),
+        };
+        let tls = server_config(&config, clients)?.map(TlsAcceptor::from);
+        let fingerprint = fingerprint(&config)?;
         let audit = parts.ledgers.iter().find(|part| part.ledger.name() == AUDIT_LEDGER);
         let audit = Arc::clone(&audit.ok_or(ServeError::NoAuditLedger)?.ledger);
         let failed = |source| ServeError::Listen { address: config.listen, source };
@@ -67,7 +77,8 @@ impl Server {
         let url = names.origin.clone().unwrap_or_else(|| format!("{scheme}://{}", reachable(address)));
         let setup = parts.accounts.begin_setup(&parts.data_dir, &url)?;
         let (audit, recorded) = Audit::new(audit, Arc::clone(&parts.clock));
-        let app = App::new(Setup { parts, audit, names, trusted_proxies: config.trusted_proxies });
+        let trusted_proxies = config.trusted_proxies;
+        let app = App::new(Setup { parts, audit, names, trusted_proxies, authority, fingerprint });
         Ok(Server { listener, address, tls, app: Arc::new(app), recorded, url, setup })
     }
 

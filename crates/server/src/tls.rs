@@ -10,6 +10,8 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use sha2::{Digest, Sha256};
 
 use crate::config::{Config, Tls};
 
@@ -45,9 +47,20 @@ pub enum TlsError {
 const CERT_FILE: &str = "tls.cert";
 const KEY_FILE: &str = "tls.key";
 
-/// Reads the certificate, or makes one at the first start.
-pub(crate) fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
-    let (cert, key) = match &config.tls {
+/// SHA-256 of the server's certificate, hexadecimal, by which an agent recognises it the first time; none without TLS. The certificate
+/// is made where it makes itself and is not there yet.
+///
+/// # Errors
+/// When it cannot be read or made.
+pub fn fingerprint(config: &Config) -> Result<Option<String>, TlsError> {
+    let Some((cert, _)) = files(config)? else { return Ok(None) };
+    let first = certificates(&cert)?.into_iter().next();
+    Ok(first.map(|first| Sha256::digest(first).iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+/// Where certificate and key are. A self-signed one is made at the first start.
+fn files(config: &Config) -> Result<Option<(PathBuf, PathBuf)>, TlsError> {
+    Ok(Some(match &config.tls {
         None => return Ok(None),
         Some(Tls::Files { cert, key }) => (cert.clone(), key.clone()),
         Some(Tls::SelfSigned { dir }) => {
@@ -57,21 +70,35 @@ pub(crate) fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>
             }
             (cert, key)
         }
-    };
-    let pem = |path: &Path| {
-        let path = path.to_owned();
-        move |error: rustls::pki_types::pem::Error| TlsError::Pem { path, reason: error.to_string() }
-    };
-    let chain = CertificateDer::pem_file_iter(&cert).map_err(pem(&cert))?;
-    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(pem(&cert))?;
+    }))
+}
+
+fn wrong_pem(path: &Path) -> impl Fn(rustls::pki_types::pem::Error) -> TlsError {
+    let path = path.to_owned();
+    move |error| TlsError::Pem { path: path.clone(), reason: error.to_string() }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain = CertificateDer::pem_file_iter(path).map_err(wrong_pem(path))?;
+    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(wrong_pem(path))?;
     if chain.is_empty() {
-        return Err(TlsError::Pem { path: cert, reason: "no certificate in it".to_owned() });
+        return Err(TlsError::Pem { path: path.to_owned(), reason: "no certificate in it".to_owned() });
     }
-    let secret = PrivateKeyDer::from_pem_file(&key).map_err(pem(&key))?;
+    Ok(chain)
+}
+
+/// How connections are encrypted, and which clients' certificates are believed; a client need not show any.
+pub(crate) fn server_config(
+    config: &Config,
+    clients: impl FnOnce() -> Result<Arc<dyn ClientCertVerifier>, TlsError>,
+) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    let Some((cert, key)) = files(config)? else { return Ok(None) };
+    let chain = certificates(&cert)?;
+    let secret = PrivateKeyDer::from_pem_file(&key).map_err(wrong_pem(&key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut made = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients()?)
         .with_single_cert(chain, secret)?;
     made.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(Arc::new(made)))
@@ -107,6 +134,10 @@ mod tests {
 
     fn with(tls: Tls) -> Config {
         Config { tls: Some(tls), ..Config::default() }
+    }
+
+    fn server_config(config: &Config) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+        super::server_config(config, || Ok(rustls::server::WebPkiClientVerifier::no_client_auth()))
     }
 
     #[test]

@@ -92,13 +92,21 @@ impl Accounts {
         let now = self.now();
         let expires = plus(now, TOKEN_LIFE);
         self.change(|tx| {
-            tx.execute("DELETE FROM agent_token WHERE expires_at <= ?1 OR name = ?2", params![now.0, invitation.name])?;
+            tx.execute(
+                "DELETE FROM agent_token WHERE expires_at <= ?1 OR name = ?2",
+                params![now.0, invitation.name],
+            )?;
             tx.execute(
                 "INSERT INTO agent_token (hash, name, ledgers, expires_at) VALUES (?1, ?2, ?3, ?4)",
                 params![secret::hash(&text), invitation.name, invitation.ledgers.join(","), expires.0],
             )?;
             let note = Note::new("agent.token").resource(&invitation.name);
-            record(tx, now, actor, note.data("ledgers", invitation.ledgers.clone()).data("expires_at", expires.to_string()))
+            record(
+                tx,
+                now,
+                actor,
+                note.data("ledgers", invitation.ledgers.clone()).data("expires_at", expires.to_string()),
+            )
         })?;
         Ok(text)
     }
@@ -177,7 +185,9 @@ impl Accounts {
             )?;
             if revoked == 0 {
                 let known: bool =
-                    tx.query_row("SELECT EXISTS (SELECT 1 FROM agent WHERE name = ?1)", [name], |row| row.get(0))?;
+                    tx.query_row("SELECT EXISTS (SELECT 1 FROM agent WHERE name = ?1)", [name], |row| {
+                        row.get(0)
+                    })?;
                 return if known { Ok(()) } else { Err(AccountsError::NotFound("agent")) };
             }
             tx.execute("DELETE FROM agent_token WHERE name = ?1", [name])?;
@@ -202,9 +212,9 @@ impl Accounts {
         let sql = format!("SELECT {COLUMNS} FROM agent ORDER BY name");
         let mut query = reader.connection().prepare_cached(&sql)?;
         let mut agents = query.query_map([], agent_of)?.collect::<Result<Vec<_>, _>>()?;
-        let mut query = reader
-            .connection()
-            .prepare_cached("SELECT agent, ledger, epoch, next, lost FROM agent_progress ORDER BY agent, ledger")?;
+        let mut query = reader.connection().prepare_cached(
+            "SELECT agent, ledger, epoch, next, lost FROM agent_progress ORDER BY agent, ledger",
+        )?;
         let progress = query.query_map([], |row| {
             let next = |column| row.get::<_, i64>(column).map(|number| number as u64);
             let of = Progress { ledger: row.get(1)?, epoch: next(2)?, next: next(3)?, lost: next(4)? };
@@ -234,9 +244,9 @@ impl Accounts {
     /// How far an agent's numbering for a ledger is accounted for; `None` before its first event.
     pub fn agent_progress(&self, agent: &str, ledger: &str) -> Result<Option<Progress>, AccountsError> {
         let reader = self.reader.lock();
-        let mut query = reader
-            .connection()
-            .prepare_cached("SELECT epoch, next, lost FROM agent_progress WHERE agent = ?1 AND ledger = ?2")?;
+        let mut query = reader.connection().prepare_cached(
+            "SELECT epoch, next, lost FROM agent_progress WHERE agent = ?1 AND ledger = ?2",
+        )?;
         let found = query.query_row([agent, ledger], |row| {
             let number = |column| row.get::<_, i64>(column).map(|number| number as u64);
             Ok(Progress { ledger: ledger.to_owned(), epoch: number(0)?, next: number(1)?, lost: number(2)? })
@@ -279,7 +289,10 @@ fn add_certificate(
 fn check_name(name: &str) -> Result<(), AccountsError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(fits) {
-        return Err(AccountsError::invalid("name", format!("1 to {NAME_MAX} of A-Z, a-z, 0-9, dot, - and _")));
+        return Err(AccountsError::invalid(
+            "name",
+            format!("1 to {NAME_MAX} of A-Z, a-z, 0-9, dot, - and _"),
+        ));
     }
     Ok(())
 }
@@ -292,7 +305,8 @@ mod tests {
     const FAR: Nanos = Nanos(1_800_000_000_000_000_000);
 
     fn invite(bench: &Bench, name: &str) -> Result<String, AccountsError> {
-        let invitation = Invitation { name: name.to_owned(), ledgers: vec!["audit".to_owned(), "logs".to_owned()] };
+        let invitation =
+            Invitation { name: name.to_owned(), ledgers: vec!["audit".to_owned(), "logs".to_owned()] };
         bench.accounts.invite_agent(&invitation, &root())
     }
 
@@ -368,7 +382,9 @@ mod tests {
     #[test]
     fn names_are_plain() {
         let bench = bench();
-        for (name, good) in [("web-1.example_a", true), ("", false), ("a b", false), ("ä", false), ("a/b", false)] {
+        for (name, good) in
+            [("web-1.example_a", true), ("", false), ("a b", false), ("ä", false), ("a/b", false)]
+        {
             assert_eq!(invite(&bench, name).is_ok(), good, "{name:?}");
         }
     }

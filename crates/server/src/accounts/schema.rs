@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::AccountsError;
 
 /// One step per schema version; `user_version` counts how many a file has taken. Never edit a released step: add one.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE user (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL COLLATE NOCASE UNIQUE,
@@ -55,7 +56,8 @@ const STEPS: &[&str] = &["
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         event TEXT NOT NULL
     ) STRICT;
-", "
+",
+    "
     CREATE TABLE agent (
         name TEXT PRIMARY KEY,
         ledgers TEXT NOT NULL,                -- names separated by commas
@@ -87,7 +89,8 @@ const STEPS: &[&str] = &["
         lost INTEGER NOT NULL,                -- events that nobody accounted for, since the enrolment
         PRIMARY KEY (agent, ledger)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+];
 
 /// Takes the steps that the file has not taken yet, each in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), AccountsError> {

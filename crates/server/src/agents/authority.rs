@@ -190,9 +190,8 @@ mod tests {
         let first = Authority::open(dir.path(), NOW).unwrap();
         let again = Authority::open(dir.path(), NOW).unwrap();
         assert_eq!(first.pem(), again.pem());
-        let mode = |name: &str| {
-            dir.path().join(FOLDER).join(name).metadata().unwrap().permissions().mode() & 0o777
-        };
+        let mode =
+            |name: &str| dir.path().join(FOLDER).join(name).metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(KEY_FILE), 0o600);
         // What one signed the other believes: the key is the same, too.
         assert!(accepted(&first, &again.sign(&request(), "web1", NOW).unwrap().pem, NOW));
@@ -206,7 +205,9 @@ mod tests {
         let der = CertificateDer::from_pem_slice(signed.pem.as_bytes()).unwrap();
         assert_eq!(signed.hash, <[u8; 32]>::from(Sha256::digest(&der)));
         assert_eq!(signed.expires_at, later(NOW, CERTIFICATE_LIFE));
-        for (at, good) in [(NOW, true), (later(NOW, CERTIFICATE_LIFE + SLACK), false), (earlier(NOW, SLACK * 2), false)] {
+        for (at, good) in
+            [(NOW, true), (later(NOW, CERTIFICATE_LIFE + SLACK), false), (earlier(NOW, SLACK * 2), false)]
+        {
             assert_eq!(accepted(&authority, &signed.pem, at), good, "{at}");
         }
         // A name that was asked for is not a name that is given.
