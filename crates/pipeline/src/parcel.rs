@@ -10,7 +10,7 @@ use bytes::Bytes;
 pub struct Parcel {
     /// The ledger it is for or from.
     pub ledger: Arc<str>,
-    /// Where it stands in what the sink reads: the spool's number of it, or its index in the ledger.
+    /// Its position in what the sink reads: the index in a ledger, the place in a spool. It rises from event to event, in a spool with holes.
     pub number: u64,
     /// On a node without a ledger: its number among those for this ledger since the spool's epoch began. What counts losses.
     pub seq: Option<u64>,

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::Parcel;
+use crate::{Covered, Parcel};
 
 /// What an asynchronous method of a trait object returns.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -19,6 +19,20 @@ pub trait Sink: Send {
     ///
     /// May be dropped while it is pending (shutdown): the events are offered again at the next start.
     fn deliver<'a>(&'a mut self, parcels: &'a [Parcel]) -> Pending<'a, Result<Vec<Refused>, Failure>>;
+
+    /// Whether the far side counts, and must be told of numbers that it is not sent. Then [`account`](Self::account) is called before every
+    /// [`deliver`](Self::deliver), and a batch of which the filter left nothing is delivered, too, with no parcels.
+    fn accounts(&self) -> bool {
+        false
+    }
+
+    /// Tells which numbers the next [`deliver`](Self::deliver) accounts for: everything in these ranges is among its parcels, was
+    /// delivered or refused before, was left out by the filter, or (where it says so) is lost and declared. Once that delivery has
+    /// succeeded, whatever lies in the ranges need not be waited for. The ranges of one ledger follow each other without holes, except where
+    /// something was lost that nobody could count. All of them have one epoch, which is that of the parcels, but for the lost ones.
+    fn account(&mut self, covered: &[Covered]) {
+        let _ = covered;
+    }
 }
 
 /// An event that the far side will never take.
