@@ -114,7 +114,7 @@ impl Shared {
             return;
         };
         while self.wait(TICK) {
-            let event = Event::new("clock.tick", "-").read_only(true).severity(7);
+            let event = Event::new("clock.tick", "-").read_only(true).severity(7).message("the clock ticked");
             if let Err(error) = record(&audit.ledger, &*self.clock, event) {
                 tracing::error!(
                     error = format!("{:#}", anyhow::Error::from(error)),

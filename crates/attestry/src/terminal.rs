@@ -3,6 +3,13 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
+use serde_json::Value;
+
+/// Whether a character is a control character or changes the direction of text.
+fn controls(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Escapes control characters and what changes the direction of text.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -10,9 +17,7 @@ pub(crate) fn escape(text: &str) -> String {
         match c {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
+            c if controls(c) => {
                 // Writing to a string does not fail.
                 let _ = write!(out, "\\u{{{:x}}}", c as u32);
             }
@@ -22,8 +27,49 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
+/// Says something to the person, apart from the output.
+pub(crate) fn note(text: &str) {
+    let mut out = io::stderr().lock();
+    let painted = if io::stderr().is_terminal() { paint(text, Look::Dim) } else { text.to_owned() };
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(out, "{painted}");
+}
+
+/// Says that the answer lacks what is not indexed yet, as after a start.
+pub(crate) fn note_behind(events: u64) {
+    if events > 0 {
+        note(&format!(
+            "{events} stored events are still being indexed; what of them matches is not in this answer"
+        ));
+    }
+}
+
+/// JSON as it may be shown: on a terminal what would control it is escaped, and the JSON says the same.
+pub(crate) fn json(value: &Value, terminal: bool) -> String {
+    let text = value.to_string();
+    if !terminal {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            // Only within strings, where JSON has this escape for it.
+            c if controls(c) => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A cell as it may be shown: on a terminal what would control it is escaped.
+pub(crate) fn csv(text: &str, terminal: bool) -> String {
+    if terminal { csv_cell(&escape(text)) } else { csv_cell(text) }
+}
+
 /// A cell of a CSV file: quoted where needed, and never one that a spreadsheet would run.
-pub(crate) fn csv_cell(text: &str) -> String {
+fn csv_cell(text: &str) -> String {
     let guarded = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err() {
         format!("'{text}")
     } else {
@@ -115,6 +161,17 @@ mod tests {
     #[test]
     fn an_event_cannot_write_to_the_terminal() {
         assert_eq!(escape("a\x1b[31mb\r\n\u{202e}c\u{9b}é"), "a\\u{1b}[31mb\\u{d}\\n\\u{202e}c\\u{9b}é");
+    }
+
+    #[test]
+    fn neither_can_json_or_csv() {
+        let odd = "a\u{9b}31mb\n,\u{202e}";
+        let value = Value::from(odd);
+        assert_eq!(json(&value, true), "\"a\\u009b31mb\\n,\\u202e\"");
+        assert_eq!(serde_json::from_str::<Value>(&json(&value, true)).unwrap(), value);
+        assert_eq!(json(&value, false), value.to_string());
+        assert_eq!(csv(odd, true), "\"a\\u{9b}31mb\\n,\\u{202e}\"");
+        assert_eq!(csv(odd, false), format!("\"{odd}\""));
     }
 
     #[test]

@@ -175,8 +175,9 @@ pub(crate) async fn proof_by_index(
 }
 
 fn record(app: &App, caller: &Caller, what: &str) -> Result<(), Problem> {
-    let event =
-        Event::new("search.event", caller.name()).resource(what.chars().take(200).collect::<String>());
+    let what: String = what.chars().take(200).collect();
+    let message = format!("{} looked at the event {what}", caller.name());
+    let event = Event::new("search.event", caller.name()).resource(what).message(message);
     app.audit.record(event.source_ip_address(caller.address.to_string()).read_only(true))
 }
 

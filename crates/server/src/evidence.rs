@@ -31,7 +31,7 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Export entries with the proof that they are in the signed log, oldest first. Without `q`, `from` and `to`: the whole ledger.
 ///
 /// One JSON object a line, as `docs/formats.md` section 8 says; `attestry verify FILE` checks it offline. The record of the export is in the
-/// audit ledger before the first byte goes out.
+/// audit ledger before the first byte goes out. The header `Attestry-Behind` tells how many committed entries a query could not find yet.
 #[utoipa::path(
     get,
     path = "/ledgers/{ledger}/export",
@@ -58,14 +58,14 @@ pub(crate) async fn export(
     let place = place.map_err(|_| overloaded("too many exports are running"))?;
     let everything = which.q.trim().is_empty() && which.from.is_none() && which.to.is_none();
     let stop = StopOnDrop(scope.stop.clone());
-    let indexes = match everything {
-        true => None,
+    let (indexes, behind) = match everything {
+        true => (None, 0),
         false => {
             let permit = search::turn(&app).await?;
             let working = Arc::clone(&app);
             let found = blocking(move || matching(&working, scope)).await?;
             drop(permit);
-            Some(found)
+            (Some(found.0), found.1)
         }
     };
     let first = ledger.first();
@@ -73,6 +73,8 @@ pub(crate) async fn export(
     let matches = indexes.as_ref().map_or(end - first, |indexes| indexes.len() as u64);
     let event =
         which.event("export.run", &caller, "evidence").outcome(Outcome::Success).data("matches", matches);
+    let event =
+        event.message(format!("{} exported {matches} entries of {name} with their proof", caller.name()));
     app.audit.record_durably(event).await?;
     signed(&ledger, end, SIGN_WAIT).await;
     let Some(checkpoint) = ledger.signed() else {
@@ -97,26 +99,27 @@ pub(crate) async fn export(
         (header::CONTENT_DISPOSITION, name.unwrap_or(HeaderValue::from_static("attachment"))),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    Ok((headers, body).into_response())
+    Ok((headers, stream::behind(behind), body).into_response())
 }
 
 /// How long an export waits for a checkpoint over all of it; without one it covers what is signed.
 const SIGN_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The indexes of the matching entries, rising.
-fn matching(app: &App, scope: attestry_store::Scope) -> Result<Vec<u64>, Problem> {
+/// The indexes of the matching entries, rising, and how many committed entries could not be looked at yet.
+fn matching(app: &App, scope: attestry_store::Scope) -> Result<(Vec<u64>, u64), Problem> {
     let mut request = SearchRequest { scope, order: Order::OldestFirst, limit: EXPORT_PAGE, cursor: None };
-    let mut indexes = Vec::new();
+    let (mut indexes, mut behind) = (Vec::new(), 0);
     loop {
         let page = app.store.search(&request).map_err(|error| failed(app, error))?;
         indexes.extend(page.hits.iter().map(|hit| hit.index));
+        behind = page.behind.max(behind);
         match page.next {
             Some(next) => request.cursor = Some(next),
             None => break,
         }
     }
     indexes.sort_unstable();
-    Ok(indexes)
+    Ok((indexes, behind))
 }
 
 struct Head<'a> {

@@ -89,7 +89,7 @@ pub(crate) struct FoundEvent {
 /// Find events.
 ///
 /// Sorted by (`event_time`, ledger, index). With `Accept: application/x-ndjson` or `text/csv` the answer is an export: a
-/// stream of as many events as asked for, which is recorded before it begins.
+/// stream of as many events as asked for, which is recorded before it begins; what `behind` says is in the header `Attestry-Behind`.
 #[utoipa::path(
     get,
     path = "/events",
@@ -193,6 +193,7 @@ async fn export(
     drop(permit);
     let mut event = which.event("export.run", &caller, kind).outcome(Outcome::Success);
     event = event.data("matches", count.count);
+    event = event.message(format!("{} exported {} events as {kind}", caller.name(), count.count.min(limit)));
     if limit != u64::MAX {
         event = event.data("limit", limit);
     }
@@ -215,7 +216,7 @@ async fn export(
         (header::CONTENT_DISPOSITION, HeaderValue::from_static(name)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
-    Ok((headers, body).into_response())
+    Ok((headers, stream::behind(count.behind), body).into_response())
 }
 
 fn send_all(

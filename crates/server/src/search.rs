@@ -123,7 +123,7 @@ pub(crate) async fn run<T: Send + 'static>(
     let is_new = app.searched.is_new(caller, which, app.clock.now());
     let _stop = StopOnDrop(scope.stop.clone());
     let permit = turn(app).await?;
-    let working = Arc::clone(app);
+    let (working, who) = (Arc::clone(app), caller.name().to_owned());
     blocking(move || {
         let started = Instant::now();
         let done = work(&working.store, scope);
@@ -131,9 +131,17 @@ pub(crate) async fn run<T: Send + 'static>(
         drop(permit);
         working.metrics.search(kind, took);
         // Recorded here, not after waiting for this thread: a client that left has searched all the same.
+        // Not the query: bare words are looked for in messages, and each search would be found by the next.
         let event = match &done {
-            Ok(result) => event.outcome(Outcome::Success).data("results", results(result)),
-            Err(error) => event.outcome(Outcome::Failure).data("error", error.to_string()),
+            Ok(result) => {
+                let found = results(result);
+                let event = event.message(format!("{who} searched ({kind}): {found} found"));
+                event.outcome(Outcome::Success).data("results", found)
+            }
+            Err(error) => {
+                let event = event.message(format!("a search of {who} failed ({kind})"));
+                event.outcome(Outcome::Failure).data("error", error.to_string())
+            }
         };
         if is_new || done.is_err() {
             working.audit.record(event.data("took_ms", took.as_secs_f64() * 1e3))?;

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -14,6 +15,15 @@ const PIECES: usize = 4;
 
 /// How long a reader may take nothing before it is given up.
 const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// What `behind` is in an answer that is an object: how many committed events the search could not find yet. Absent when there are none.
+const BEHIND: HeaderName = HeaderName::from_static("attestry-behind");
+
+/// The header of a stream whose search was behind.
+pub(crate) fn behind(events: u64) -> HeaderMap {
+    let value = (events > 0).then(|| HeaderValue::from(events));
+    value.into_iter().map(|value| (BEHIND, value)).collect()
+}
 
 /// The reader left, or the answer was broken off.
 #[derive(Debug)]

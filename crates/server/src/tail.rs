@@ -59,7 +59,8 @@ pub(crate) async fn tail(
     let (working, from) = (Arc::clone(&app), from.unwrap_or_default());
     let tail =
         blocking(move || working.store.tail(scope, &from).map_err(|error| failed(&working, error))).await?;
-    app.audit.record(which.event("search.run", &caller, "tail").outcome(Outcome::Success))?;
+    let event = which.event("search.run", &caller, "tail").outcome(Outcome::Success);
+    app.audit.record(event.message(format!("{} follows what comes in", caller.name())))?;
     let (pieces, body) = stream::body();
     tokio::spawn(follow(Following { app, caller, tail, pieces, _stop: stop, _place: place }));
     let headers = [

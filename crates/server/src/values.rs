@@ -143,6 +143,9 @@ pub(crate) struct ValuesAnswer {
     values: Vec<ValueCount>,
     /// Whether more values than were looked at begin so: the counts may then be too low.
     cut: bool,
+    /// How many committed events searches do not find yet; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<u64>,
 }
 
 /// Suggest values of a field, for completing a query. Fast rather than exact: see `/top`.
@@ -162,7 +165,7 @@ pub(crate) async fn values(
     let work = move |store: &Store, scope| store.values(&scope, &query.field, &query.prefix, limit);
     let answer = run(&app, &caller, &which, "values", work, |values| values.values.len() as u64).await?;
     let values = answer.result.values.into_iter().map(ValueCount::from).collect();
-    Ok(Json(ValuesAnswer { values, cut: answer.result.cut }))
+    Ok(Json(ValuesAnswer { values, cut: answer.result.cut, behind: some(answer.result.behind) }))
 }
 
 /// The fields there are.
@@ -171,6 +174,9 @@ pub(crate) struct FieldsAnswer {
     fields: Vec<FieldAnswer>,
     /// Whether there are more.
     cut: bool,
+    /// How many committed events searches do not find yet; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<u64>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -199,5 +205,6 @@ pub(crate) async fn fields(
     Ok(Json(FieldsAnswer {
         fields: answer.result.fields.into_iter().map(field).collect(),
         cut: answer.result.cut,
+        behind: some(answer.result.behind),
     }))
 }

@@ -98,6 +98,8 @@ pub struct Fields {
     pub fields: Vec<(String, FieldKind)>,
     /// Whether there are more than [`MAX_FIELDS`].
     pub cut: bool,
+    /// Committed entries that the index has not taken in yet, and which were therefore not looked at.
+    pub behind: u64,
 }
 
 /// Suggested values.
@@ -107,6 +109,8 @@ pub struct Values {
     pub values: Vec<(String, u64)>,
     /// Whether more values than were looked at start so: the counts may then be too low.
     pub cut: bool,
+    /// As in [`Fields`].
+    pub behind: u64,
 }
 
 impl Store {
@@ -159,7 +163,7 @@ impl Store {
         let own = Field::ALL.into_iter().zip(own).filter(|(_, seen)| *seen);
         let own = own.map(|(field, _)| (field.name().to_owned(), FieldKind::of_field(field)));
         let paths = paths.into_iter().map(|(path, seen)| (format!("event_data.{path}"), seen.kind()));
-        Ok(Fields { fields: own.chain(paths).collect(), cut })
+        Ok(Fields { fields: own.chain(paths).collect(), cut, behind: running.behind })
     }
 
     /// Values of a field that start with `prefix`, the most frequent first. For completing only: values that the index does not hold
@@ -176,7 +180,7 @@ impl Store {
                     true => tally.add(source.name.to_string(), u64::from(rows.len())),
                     false => Ok(()),
                 })?;
-                return Ok(Values { values: tally.into_largest(limit), cut });
+                return Ok(Values { values: tally.into_largest(limit), cut, behind: running.behind });
             }
             Key::Target(target) => target,
         };
@@ -194,6 +198,6 @@ impl Store {
                 fitting.into_iter().try_for_each(|(value, count)| tally.add(value, u64::from(count)))
             })?;
         }
-        Ok(Values { values: tally.into_largest(limit), cut })
+        Ok(Values { values: tally.into_largest(limit), cut, behind: running.behind })
     }
 }

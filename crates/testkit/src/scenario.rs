@@ -116,7 +116,7 @@ impl Scenario {
         self.data.join("tls.cert")
     }
 
-    /// Starts the server and waits until it is ready; tells how long that took.
+    /// Starts the server and waits until it is ready, which is when searches find everything that is stored; tells how long that took.
     #[track_caller]
     pub fn start(&mut self) -> Duration {
         assert!(self.serving.is_none(), "the server runs already");
@@ -134,20 +134,6 @@ impl Scenario {
         });
         self.serving = Some(serving);
         begun.elapsed()
-    }
-
-    /// Waits until searches find everything that the ledgers hold. A server is ready before that when it was started on a
-    /// directory that has unindexed entries; from then on an acknowledged event is found at once.
-    #[track_caller]
-    pub fn caught_up(&self) {
-        let key =
-            std::fs::read_to_string(self.data.join("local-key")).expect("the server made its owner's key");
-        let client = self.client(key.trim());
-        wait_for("the index has caught up", START_MAX, || {
-            let ledgers = client.get("/api/v1/ledgers", &[]).is(200).json();
-            let ledgers = ledgers.as_array().expect("the ledgers are a list");
-            ledgers.iter().all(|ledger| ledger["indexed"].as_u64() >= ledger["size"].as_u64()).then_some(())
-        });
     }
 
     /// Kills the server as a power cut would: with no chance to do anything.

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::client::{Client, Connection};
-use crate::terminal::{Look, Table, csv_cell, escape, paint};
+use crate::terminal::{Look, Table, csv, escape, json, note, note_behind};
 
 /// What to look for, and when and where.
 #[derive(Args, Debug)]
@@ -121,9 +121,17 @@ impl What {
         parameters.extend_from_slice(more);
         client.json(path, &parameters)
     }
+
+    /// Says where the query was perhaps not meant as it is read. A query that cannot be read is the server's to refuse.
+    fn note_hints(&self) {
+        if let Ok(query) = attestry_store::Query::parse(&self.query()) {
+            query.hints().iter().for_each(|hint| note(&escape(&hint.message)));
+        }
+    }
 }
 
 pub(crate) fn search(search: &Search) -> Result<()> {
+    search.what.note_hints();
     let client = search.what.connection.client()?;
     let order = match search.order {
         Order::Desc => "desc",
@@ -135,9 +143,14 @@ pub(crate) fn search(search: &Search) -> Result<()> {
     let mut cursor: Option<String> = None;
     let mut table = Table::new(&columns);
     if search.format.csv {
-        writeln!(out, "{}", columns.iter().map(|column| csv_cell(column)).collect::<Vec<_>>().join(","))?;
+        let terminal = io::stdout().is_terminal();
+        writeln!(
+            out,
+            "{}",
+            columns.iter().map(|column| csv(column, terminal)).collect::<Vec<_>>().join(",")
+        )?;
     }
-    let mut more = false;
+    let (mut more, mut behind) = (false, 0);
     while left > 0 {
         let limit = left.min(1_000).to_string();
         let page = search.what.ask(
@@ -150,6 +163,7 @@ pub(crate) fn search(search: &Search) -> Result<()> {
             write_event(&mut out, &mut table, found, &columns, search.format)?;
         }
         left = left.saturating_sub(events.len() as u64);
+        behind = page["behind"].as_u64().unwrap_or(0).max(behind);
         cursor = page["next"].as_str().map(str::to_owned);
         more = cursor.is_some();
         if !more || events.is_empty() {
@@ -162,14 +176,8 @@ pub(crate) fn search(search: &Search) -> Result<()> {
             note(&format!("there are more; -n shows up to as many as it says, not only {}", search.limit));
         }
     }
+    note_behind(behind);
     Ok(())
-}
-
-/// Says something to the person, apart from the output.
-fn note(text: &str) {
-    let mut out = io::stderr().lock();
-    // A closed standard error is no reason to fail.
-    let _ = writeln!(out, "{}", paint(text, Look::Dim));
 }
 
 fn write_event(
@@ -180,12 +188,13 @@ fn write_event(
     format: Format,
 ) -> Result<()> {
     if format.json {
-        writeln!(out, "{found}")?;
+        writeln!(out, "{}", json(found, io::stdout().is_terminal()))?;
         return Ok(());
     }
     let cells = columns.iter().map(|column| cell(found, column));
     if format.csv {
-        writeln!(out, "{}", cells.map(|cell| csv_cell(&cell)).collect::<Vec<_>>().join(","))?;
+        let terminal = io::stdout().is_terminal();
+        writeln!(out, "{}", cells.map(|cell| csv(&cell, terminal)).collect::<Vec<_>>().join(","))?;
         return Ok(());
     }
     let event = &found["event"];
@@ -224,12 +233,15 @@ fn cell(found: &Value, column: &str) -> String {
 }
 
 pub(crate) fn count(count: &Count) -> Result<()> {
+    count.what.note_hints();
     let answer = count.what.ask(&count.what.connection.client()?, "/api/v1/count", &[])?;
     writeln!(io::stdout(), "{}", answer["count"])?;
+    note_behind(answer["behind"].as_u64().unwrap_or(0));
     Ok(())
 }
 
 pub(crate) fn top(top: &Top) -> Result<()> {
+    top.what.note_hints();
     let limit = top.limit.to_string();
     let parameters = [("field", Some(top.field.as_str())), ("limit", Some(limit.as_str()))];
     let answer = top.what.ask(&top.what.connection.client()?, "/api/v1/top", &parameters)?;
@@ -253,6 +265,7 @@ pub(crate) fn top(top: &Top) -> Result<()> {
 }
 
 pub(crate) fn histogram(histogram: &Histogram) -> Result<()> {
+    histogram.what.note_hints();
     let parameters = [("interval", Some(histogram.interval.as_str())), ("buckets", Some("48"))];
     let answer =
         histogram.what.ask(&histogram.what.connection.client()?, "/api/v1/histogram", &parameters)?;
@@ -278,17 +291,19 @@ fn pairs(
 ) -> Result<()> {
     const BAR: u64 = 40;
     let mut out = io::stdout().lock();
+    let terminal = io::stdout().is_terminal();
+    note_behind(answer["behind"].as_u64().unwrap_or(0));
     if format.json {
-        writeln!(out, "{answer}")?;
+        writeln!(out, "{}", json(answer, terminal))?;
         return Ok(());
     }
     let mut table = Table::new(&[name, "count", ""]);
     if format.csv {
-        writeln!(out, "{},count", csv_cell(name))?;
+        writeln!(out, "{},count", csv(name, terminal))?;
     }
     for (value, count) in rows {
         if format.csv {
-            writeln!(out, "{},{count}", csv_cell(&value))?;
+            writeln!(out, "{},{count}", csv(&value, terminal))?;
             continue;
         }
         let bar = "▇".repeat((count * BAR).checked_div(whole).unwrap_or(0) as usize);
@@ -301,6 +316,7 @@ fn pairs(
 }
 
 pub(crate) fn tail(tail: &Tail) -> Result<()> {
+    tail.what.note_hints();
     let client = tail.what.connection.client()?;
     let query = tail.what.query();
     let parameters = [("q", Some(query.as_str())), ("ledger", tail.what.ledger.as_deref())];

@@ -59,7 +59,6 @@ fn a_backup_of_a_busy_server_can_be_restored_and_used() {
         ran.is(0);
     }
     scenario.start();
-    scenario.caught_up();
     let reader = scenario.client(&read);
     assert_eq!((reader.count("event_id:before-*"), reader.count("event_id:large")), (5_000, 1));
     let there = reader.count("event_source:shop");

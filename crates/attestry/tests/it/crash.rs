@@ -152,7 +152,6 @@ fn check(rounds: u64, before: usize) {
         // What the kill left is whole before anybody repairs it, and continues every tree that was seen.
         scenario.verify_quickly().is(0);
         scenario.start();
-        scenario.caught_up();
         let found = found(&reader);
         let mut acknowledged = 0;
         for (id, index) in posters.iter().flat_map(|poster| &poster.acknowledged) {

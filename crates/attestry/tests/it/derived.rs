@@ -22,7 +22,6 @@ fn indexes_that_were_deleted_are_made_again() {
             std::fs::remove_dir_all(scenario.data().join("ledgers").join(ledger).join("ids")).unwrap();
         }
         scenario.start();
-        scenario.caught_up();
         assert_eq!(reader.count("event_id:kept-*"), 2_000);
         assert_eq!(reader.search("event_id:kept-1*"), before);
         assert_eq!(writer.store(&event("kept-7"))["events"][0]["duplicate"], true);

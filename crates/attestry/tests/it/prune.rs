@@ -44,7 +44,6 @@ fn what_is_pruned_leaves_a_log_that_verifies() {
     // From now on with a retention that everything sealed is older than.
     scenario = scenario.with("ATTESTRY_LEDGERS_AUDIT_RETENTION", "1s");
     scenario.start();
-    scenario.caught_up();
     wait_for("the pruning is recorded", SOON, || {
         (reader.count("event_name:ledger.pruned resource:audit") == 1).then_some(())
     });

@@ -47,7 +47,6 @@ fn a_server_stops_cleanly_in_the_middle_of_work() {
     }
     let took = scenario.start();
     assert!(took < QUICK, "{took:?}");
-    scenario.caught_up();
     assert_eq!(reader.count("event_id:bulk-*"), 10_000);
     for id in &acknowledged {
         assert_eq!(reader.count(&format!("event_id:{id}")), 1, "{id}");

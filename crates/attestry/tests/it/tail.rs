@@ -50,7 +50,6 @@ fn what_comes_after_the_tail_began_is_seen_if_it_matches() {
     assert!(tail.ends_within(SOON).0);
     wait_for("the command notices", SOON, || shown.ended());
     scenario.start();
-    scenario.caught_up();
     writer.store(&of("bad-3", "failure"));
     let back = reader.clone().with("last-event-id", &last.unwrap()).tail("event_source:shop outcome:failure");
     assert_eq!(back.next_within(SOON).unwrap().data["event"]["event_id"], "bad-3");

@@ -47,13 +47,18 @@ pub(super) fn subject(name: String, span: Range<usize>) -> Result<(Subject, Opti
     if let Some(path) = name.strip_prefix("event_data.") {
         return Ok((Subject::Path(path.to_owned()), None));
     }
-    let meant = if name.contains('.') { None } else { Field::nearest(&name) };
-    let hint = meant.map(|field| Hint {
+    let meant = match name.as_str() {
+        // Columns have these names without the underscore.
+        "ledger" => Some("_ledger"),
+        "index" => Some("_index"),
+        name if name.contains('.') => None,
+        name => Field::nearest(name).map(Field::name),
+    };
+    let hint = meant.map(|meant| Hint {
         position: span.start,
         length: span.len(),
         message: format!(
-            "{name} is not a field of the event and was read as event_data.{name}; did you mean {}?",
-            field.name()
+            "{name} is not a field of the event and was read as event_data.{name}; did you mean {meant}?"
         ),
     });
     Ok((Subject::Path(name), hint))

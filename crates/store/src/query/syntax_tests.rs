@@ -203,6 +203,10 @@ fn colours() {
 fn hints() {
     let cases = [
         ("usrname:alice", Some("did you mean username?")),
+        ("ledger:audit", Some("did you mean _ledger?")),
+        ("index:>7", Some("did you mean _index?")),
+        ("event_data.ledger:audit", None),
+        ("_ledger:audit", None),
         ("status:500", None),
         ("event_data.usrname:alice", None),
         ("status>=500", Some("put a colon behind the field: status:>=500")),
