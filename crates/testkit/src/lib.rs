@@ -11,12 +11,14 @@ mod port;
 mod programs;
 mod run;
 mod scenario;
+mod small_disk;
 mod tail;
 
 pub use client::{Answer, Client};
 pub use programs::Programs;
 pub use run::{Ran, Running};
 pub use scenario::{Scenario, copy_tree};
+pub use small_disk::SmallDisk;
 pub use tail::{Message, Tail};
 
 use std::time::{Duration, Instant};

@@ -9,6 +9,7 @@ mod export;
 mod find;
 mod harness;
 mod keys;
+mod pressure;
 mod prove;
 mod prune;
 mod refuse;
