@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decimal::keyed;
 use crate::dict::CUT;
+use crate::pairs::Common;
 use crate::seal::Turned;
 use crate::slot::{Kinds, Slot};
 use crate::table::TermTable;
@@ -107,7 +108,7 @@ impl Gathered {
 pub(crate) type Unique = HashSet<Slot, RandomState>;
 
 /// The words come first, then the fields of the entry in table order, then the paths as they appear.
-const WORDS: usize = 0;
+pub(crate) const WORDS: usize = 0;
 const FIRST_PATH: usize = 1 + Field::ALL.len();
 
 fn place(field: Field) -> usize {
@@ -121,6 +122,15 @@ pub(crate) struct Builder {
     /// The terms of all rows, row by row; `ends` says where each row's end.
     pub(crate) log: Vec<u32>,
     pub(crate) ends: Vec<u32>,
+    /// The words of all rows as they follow each other, [`NONE`] before each text; `order_ends` says where each row's
+    /// end.
+    pub(crate) order: Vec<u32>,
+    pub(crate) order_ends: Vec<u32>,
+    /// For each text of the row that is being added, how many words came before; and how many there are.
+    texts: Vec<u32>,
+    words: u32,
+    /// The words whose pairs are kept if they occur.
+    pub(crate) common: Common,
     pub(crate) times: Vec<i64>,
     pub(crate) received: Vec<i64>,
     pub(crate) loose: Vec<u32>,
@@ -144,6 +154,11 @@ impl Builder {
             terms: TermTable::new(),
             log: Vec::new(),
             ends: Vec::new(),
+            order: Vec::new(),
+            order_ends: Vec::new(),
+            texts: Vec::new(),
+            words: 0,
+            common: Common::default(),
             times: Vec::new(),
             received: Vec::new(),
             loose: Vec::new(),
@@ -159,8 +174,9 @@ impl Builder {
     }
 
     /// Forgets all rows and begins anew.
-    pub(crate) fn start(&mut self, unique: Unique) {
+    pub(crate) fn start(&mut self, unique: Unique, common: Common) {
         self.unique = unique;
+        self.common = common;
         // The next rows will mostly have the same paths.
         if self.fields.len() > FIRST_PATH + KEPT_PATHS {
             self.fields.truncate(FIRST_PATH);
@@ -185,6 +201,8 @@ impl Builder {
         self.terms.clear();
         self.log.clear();
         self.ends.clear();
+        self.order.clear();
+        self.order_ends.clear();
         self.times.clear();
         self.received.clear();
         self.loose.clear();
@@ -202,7 +220,7 @@ impl Builder {
         // Numbers and hashes of paths are not summed up: a number takes 16 bytes here and at least 4 in an entry.
         self.terms.size()
             + self.token_bytes.len()
-            + self.log.len() * 4
+            + (self.log.len() + self.order.len()) * 4
             + self.paths.len() * 256
             + self.ends.len() * 128
     }
@@ -219,7 +237,15 @@ impl Builder {
                 self.received.push(time);
             }
         }
+        let (mut words, mut texts) = (0, self.texts.iter().peekable());
         self.terms.answer(row, |term| {
+            if usize::from(term.field) == WORDS {
+                while texts.next_if_eq(&&words).is_some() {
+                    self.order.push(NONE);
+                }
+                self.order.push(term.id);
+                words += 1;
+            }
             if term.new {
                 self.log.push(term.id);
             }
@@ -248,6 +274,9 @@ impl Builder {
                 column.push(NONE);
             }
         }
+        self.texts.clear();
+        self.words = 0;
+        self.order_ends.push(self.order.len() as u32);
         self.ends.push(self.log.len() as u32);
     }
 
@@ -387,7 +416,9 @@ impl Builder {
     }
 
     fn words(&mut self, text: &str) {
+        self.texts.push(self.words);
         word_bytes(text, &mut |word, cased| {
+            self.words += 1;
             if word.len() <= MAX_WORD_BYTES {
                 self.terms.ask(WORDS as u16, word, cased);
             } else {

@@ -179,6 +179,7 @@ impl Part {
             }
             Filter::Maybe(filter) => Found::only_possible(self.find(filter, within).possible),
             Filter::Word(word) => self.find_word(word, within),
+            Filter::Phrase(words) => self.find_phrase(words, within),
             Filter::WordMatch(matcher) => match self.field(&Slot::Words) {
                 Some(field) => {
                     let found = self.find_matching(field, matcher, within);
@@ -258,6 +259,10 @@ impl Part {
                 }
                 None => 0,
             },
+            Filter::Phrase(words) => {
+                let estimate = |word: &String| self.estimate(&Filter::Word(word.clone()));
+                words.iter().map(estimate).min().unwrap_or(0)
+            }
             Filter::Equals(Target::AnyKeyword, value) => Target::ANY_KEYWORD
                 .iter()
                 .map(|field| self.estimate(&Filter::Equals(Target::Keyword(*field), value.clone())))
@@ -328,6 +333,31 @@ impl Part {
             let mut term = Vec::new();
             cut_word(word, &mut term);
             Found::only_possible(rows(&term))
+        };
+        found.or_maybe(&self.list(&field.refs).within(within), self.row_count())
+    }
+
+    /// Of one word the dictionary knows all; of two that are common, the pairs; otherwise nothing is certain.
+    fn find_phrase(&self, words: &[String], within: &RowSet) -> Found {
+        let (Some(field), [first, rest @ ..]) = (self.field(&Slot::Words), words) else {
+            return Found::none();
+        };
+        if rest.is_empty() {
+            return self.find_word(first, within);
+        }
+        let mut pairs = words.iter().zip(rest).map(|(left, right)| self.rows_of_pair(left, right));
+        let found = match (pairs.next().flatten(), rest.len()) {
+            (Some(rows), 1) => Found::exact(rows.within(within)),
+            (first, _) => {
+                let mut possible = within.clone();
+                for rows in first.into_iter().chain(pairs.flatten()) {
+                    possible = rows.within(&possible);
+                }
+                for word in words {
+                    possible = self.find_word(word, &possible).possible;
+                }
+                Found::only_possible(possible)
+            }
         };
         found.or_maybe(&self.list(&field.refs).within(within), self.row_count())
     }

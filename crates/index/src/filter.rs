@@ -24,6 +24,8 @@ pub enum Filter {
     Not(Box<Filter>),
     /// One word, lower-cased as [`words`](crate::words) gives it, of `message` or of any string in `event_data`.
     Word(String),
+    /// These words, lower-cased, stand side by side in `message` or in a string in `event_data`.
+    Phrase(Vec<String>),
     /// A word of `message` or of any string in `event_data` that matches; words are in lower case.
     WordMatch(Matcher),
     /// A word of `message` or of any string in `event_data` matches `exact` as it is written there. `lower` must match

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::build::{Builder, Unique};
 use crate::manifest::{self, Opened, file_name};
 use crate::merge::merge;
+use crate::pairs::Common;
 use crate::part::Part;
 use crate::policy::{Job, Size, file_job, memory_job, small_job};
 use crate::snapshot::Snapshot;
@@ -110,6 +111,7 @@ struct Shared {
     /// name, wait here for the next one that is written.
     manifest: Mutex<Vec<String>>,
     unique: Mutex<Unique>,
+    common: Mutex<Common>,
     values: Arc<Values>,
 }
 
@@ -137,6 +139,7 @@ impl Index {
             oldest.hide_before(found.first);
         }
         let opened = Opened { rows: found.first..end.max(found.first), dropped: found.dropped };
+        let common = found.parts.last().map_or_else(Common::default, |part| Common::of_part(part));
         let state = State {
             parts: Arc::new(found.parts),
             first: found.first,
@@ -154,6 +157,7 @@ impl Index {
             file_work: Mutex::new(()),
             manifest: Mutex::new(Vec::new()),
             unique: Mutex::new(Unique::default()),
+            common: Mutex::new(common),
             values: Arc::new(Values::default()),
             options,
         });
@@ -191,7 +195,7 @@ impl Index {
         let mut first = first_row;
         loop {
             self.shared.wait_for_memory()?;
-            builder.start(self.shared.unique.lock().clone());
+            builder.start(self.shared.unique.lock().clone(), self.shared.common.lock().clone());
             while builder.rows() < self.shared.options.part_rows && builder.size() < BUILDER_BYTES {
                 match entries.next() {
                     Some(entry) => builder.add(entry),
@@ -205,7 +209,7 @@ impl Index {
             let mut bytes = Vec::with_capacity(rows as usize * EXPECTED_ROW_BYTES);
             let learned = builder.seal(first, &mut bytes).map_err(Error::Disk)?;
             bytes.shrink_to_fit();
-            learned.apply(&mut self.shared.unique.lock());
+            learned.apply(&mut self.shared.unique.lock(), &mut self.shared.common.lock());
             let part = Part::in_memory(bytes).map_err(|error| Error::Disk(io::Error::other(error)))?;
             first += u64::from(rows);
             self.shared.push(Arc::new(part));
@@ -371,16 +375,16 @@ impl Shared {
         let inputs = parts.get(job.parts).unwrap_or(&[]);
         let (Some(oldest), Some(newest)) = (inputs.first(), inputs.last()) else { return Ok(()) };
         let rows = oldest.rows().start..newest.rows().end;
-        let unique = self.unique.lock().clone();
+        let (unique, common) = (self.unique.lock().clone(), self.common.lock().clone());
         let (part, learned) = if job.to_file {
-            manifest::write_part(&self.dir, &rows, |to| merge(inputs, &unique, to))?
+            manifest::write_part(&self.dir, &rows, |to| merge(inputs, &unique, &common, to))?
         } else {
             let mut bytes = Vec::with_capacity(inputs.iter().map(|part| part.size()).sum());
-            let learned = merge(inputs, &unique, &mut bytes)?;
+            let learned = merge(inputs, &unique, &common, &mut bytes)?;
             bytes.shrink_to_fit();
             (Part::in_memory(bytes).map_err(io::Error::other)?, learned)
         };
-        learned.apply(&mut self.unique.lock());
+        learned.apply(&mut self.unique.lock(), &mut self.common.lock());
         self.replace(inputs, part)
     }
 

@@ -28,6 +28,7 @@ mod number;
 mod out;
 mod pack;
 mod page;
+mod pairs;
 mod part;
 mod policy;
 mod postings;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::build::{MAX_PATHS, Unique, value_hash};
 use crate::dict::Terms;
 use crate::number::{Numbers, compare};
+use crate::pairs::{Common, Complete, STILL_ENOUGH};
 use crate::part::{Part, PartWriter, Summary};
 use crate::seal::{Learned, is_column, is_unique};
 use crate::slot::{FieldSpan, ListSpan, Slot};
@@ -22,7 +23,12 @@ struct Source<'a> {
 type Fields<'a> = Vec<(usize, &'a FieldSpan)>;
 
 /// Writes one part with the rows of all `parts`, which follow each other and have fewer than 2³² rows.
-pub(crate) fn merge(parts: &[Arc<Part>], unique: &Unique, to: &mut dyn Write) -> io::Result<Learned> {
+pub(crate) fn merge(
+    parts: &[Arc<Part>],
+    unique: &Unique,
+    common: &Common,
+    to: &mut dyn Write,
+) -> io::Result<Learned> {
     let mut sources = Vec::with_capacity(parts.len());
     let mut rows = 0_u32;
     for part in parts {
@@ -41,12 +47,13 @@ pub(crate) fn merge(parts: &[Arc<Part>], unique: &Unique, to: &mut dyn Write) ->
         sources,
         unique,
         writer: PartWriter::new(to, rows)?,
-        learned: Learned::default(),
+        learned: Learned { rows, ..Learned::default() },
+        common,
         list: Vec::new(),
     };
     let loose = merger.loose_rows(&mut fields);
     for (slot, fields) in &fields {
-        if **slot != Slot::Loose {
+        if !matches!(slot, Slot::Loose | Slot::Pairs) {
             merger.put_field(slot, fields)?;
         }
     }
@@ -54,6 +61,9 @@ pub(crate) fn merge(parts: &[Arc<Part>], unique: &Unique, to: &mut dyn Write) ->
         let mut field = FieldSpan::new(Slot::Loose);
         field.exists = merger.writer.put_list(&loose)?;
         merger.writer.end_field(&field);
+    }
+    if let Some(pairs) = fields.get(&Slot::Pairs) {
+        merger.put_field(&Slot::Pairs, pairs)?;
     }
     merger.finish()
 }
@@ -63,6 +73,7 @@ struct Merger<'a, 'b> {
     unique: &'a Unique,
     writer: PartWriter<'b>,
     learned: Learned,
+    common: &'a Common,
     /// Rows of one list.
     list: Vec<u32>,
 }
@@ -204,6 +215,9 @@ impl<'a> Merger<'a, '_> {
         let (mut occurrences, mut bytes) = (0, 0);
         let mut term = Vec::new();
         let mut cased = Vec::new();
+        let complete =
+            (*slot == Slot::Pairs).then(|| Complete::of(self.sources.iter().map(|source| source.part)));
+        let mut words = Vec::new();
         let writer = &mut self.writer;
         writer.dict.start(&writer.out);
         let mut heap = Heap::new(heads.len(), |left, right| before(&heads, left, right));
@@ -229,11 +243,21 @@ impl<'a> Merger<'a, '_> {
             if is_cased {
                 cased.push(ordinal);
             }
+            if complete.as_ref().is_some_and(|complete| !complete.keeps(&term)) {
+                continue;
+            }
+            if *slot == Slot::Words && self.list.len() as u64 * STILL_ENOUGH >= u64::from(writer.rows) {
+                words.push((term.as_slice().into(), self.list.len() as u32));
+            }
             occurrences += self.list.len() as u64;
             bytes += term.len() as u64;
             writer.dict.push(&mut writer.out, &term, &self.list)?;
         }
         merged.dict = writer.dict.finish(&mut writer.out)?;
+        if *slot == Slot::Words {
+            let words = words.iter().map(|(word, count): &(Box<[u8]>, u32)| (word, *count));
+            self.learned.words = self.common.choose(words, writer.rows);
+        }
         merged.cased = writer.put_cased(&cased, merged.dict.count)?;
         if wants_column {
             let zeros = Vec::new();

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! A field is the words of text, a field of the entry, a path of `event_data`, or the loose rows: those with paths that
-//! were too many or too long to be indexed. It has any of: the rows where it exists; the rows where its value stands
+//! were too many or too long to be indexed; or the common words that stand side by side (`pairs`). It has any of: the rows where it exists; the rows where its value stands
 //! beside the entry (`$ref`); a dictionary; a table of hashes, where nearly every value is another (`hashes`); for each row the ordinal of its value plus one, packed; numbers. Of the
 //! words, "exists" are the rows with a `$ref` anywhere: their text is not known.
 //!
@@ -354,6 +354,7 @@ impl Part {
                 Slot::Keyword(keyword) => keyword.name().to_owned(),
                 Slot::Path(path) => format!("event_data.{path}"),
                 Slot::Loose => "loose rows".to_owned(),
+                Slot::Pairs => "pairs of common words".to_owned(),
             };
             let dict = &field.dict;
             for (what, len) in [

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use attestry_event::Field;
 
-use crate::build::{Builder, COLUMNS, Gathered, NONE, Number, Unique, value_hash};
+use crate::build::{Builder, COLUMNS, Gathered, NONE, Number, Unique, WORDS, value_hash};
 use crate::dict::is_cut;
 use crate::number::compare;
+use crate::pairs::{Common, Gatherer, MAX_WORDS};
 use crate::part::{PartWriter, Summary};
 use crate::slot::{FieldSpan, Slot};
 use crate::table::Term;
@@ -18,10 +19,14 @@ pub(crate) struct Learned {
     pub(crate) unique: Vec<Slot>,
     /// These were thought to, and do not.
     pub(crate) common: Vec<Slot>,
+    /// Words that many of so many rows have.
+    pub(crate) words: Vec<(Box<[u8]>, u32)>,
+    pub(crate) rows: u32,
 }
 
 impl Learned {
-    pub(crate) fn apply(self, unique: &mut Unique) {
+    pub(crate) fn apply(self, unique: &mut Unique, common: &mut Common) {
+        common.learn(self.words, self.rows);
         for slot in self.common {
             unique.remove(&slot);
         }
@@ -87,10 +92,59 @@ impl Builder {
             field.exists = writer.put_list(&self.loose)?;
             writer.end_field(&field);
         }
+        self.put_pairs(&turned, &mut writer, &mut learned)?;
         let summary = Summary::of_times(first, self.times.iter().copied());
         writer.finish(&summary, self.times.iter().copied(), self.received.iter().copied())?;
         self.turned = turned;
         Ok(learned)
+    }
+
+    fn put_pairs(
+        &self,
+        turned: &Turned,
+        writer: &mut PartWriter<'_>,
+        learned: &mut Learned,
+    ) -> io::Result<()> {
+        let range = (turned.of_field.get(WORDS), turned.of_field.get(WORDS + 1));
+        let (Some(&start), Some(&end)) = range else { return Ok(()) };
+        let ids = turned.order.get(start as usize..end as usize).unwrap_or(&[]);
+        let words =
+            ids.iter().filter_map(|id| self.terms.get(*id)).map(|term| (self.bytes(term), term.count));
+        let found = self.common.choose(words, self.rows());
+        // Which were common stay so where they are rare, too, so that a merge of this part with others can keep them.
+        let find = |word: &[u8]| {
+            let bytes = |id: u32| self.terms.get(id).map_or(&[][..], |term| self.bytes(term));
+            ids.binary_search_by(|id| bytes(*id).cmp(word)).ok().and_then(|at| ids.get(at)).copied()
+        };
+        let mut chosen: Vec<u32> = found.iter().filter_map(|(word, _)| find(word)).collect();
+        for id in self.common.words().iter().filter_map(|word| find(word)) {
+            if chosen.len() < MAX_WORDS && !chosen.contains(&id) {
+                chosen.push(id);
+            }
+        }
+        let mut places = vec![NONE; self.terms.len()];
+        for (place, id) in chosen.iter().enumerate() {
+            if let Some(slot) = places.get_mut(*id as usize) {
+                *slot = place as u32;
+            }
+        }
+        let bytes = chosen.iter().filter_map(|id| self.terms.get(*id)).map(|term| self.bytes(term)).collect();
+        let mut gatherer = Gatherer::new(bytes);
+        let mut from = 0;
+        for (row, end) in self.order_ends.iter().enumerate() {
+            let mut left = NONE;
+            for id in self.order.get(from as usize..*end as usize).unwrap_or(&[]) {
+                let right = places.get(*id as usize).copied().unwrap_or(NONE);
+                if left != NONE && right != NONE {
+                    gatherer.note(left as usize, right as usize, row as u32);
+                }
+                left = right;
+            }
+            from = *end;
+        }
+        gatherer.write(writer)?;
+        (learned.words, learned.rows) = (found, self.rows());
+        Ok(())
     }
 
     fn slot(&self, place: usize) -> Option<&Slot> {

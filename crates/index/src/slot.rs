@@ -17,6 +17,8 @@ pub(crate) enum Slot {
     Keyword(Field),
     Path(Box<str>),
     Loose,
+    /// Common words side by side.
+    Pairs,
 }
 
 impl Slot {
@@ -26,12 +28,13 @@ impl Slot {
             Slot::Keyword(_) => 1,
             Slot::Path(_) => 2,
             Slot::Loose => 3,
+            Slot::Pairs => 4,
         }
     }
 
     fn name(&self) -> &str {
         match self {
-            Slot::Words | Slot::Loose => "",
+            Slot::Words | Slot::Loose | Slot::Pairs => "",
             Slot::Keyword(field) => field.name(),
             Slot::Path(path) => path,
         }
@@ -43,6 +46,7 @@ impl Slot {
             1 => Field::from_name(name).map(Slot::Keyword),
             2 => Some(Slot::Path(name.into())),
             3 => Some(Slot::Loose),
+            4 => Some(Slot::Pairs),
             _ => None,
         }
     }

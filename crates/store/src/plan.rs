@@ -120,7 +120,10 @@ fn message(test: &Test) -> Filter {
 }
 
 fn phrase(text: &str) -> Filter {
-    several(words(text).map(Filter::Word).collect())
+    match words(text).collect::<Vec<String>>() {
+        words if words.len() > 1 => Filter::Phrase(words),
+        words => several(words.into_iter().map(Filter::Word).collect()),
+    }
 }
 
 fn pattern(wildcard: &Wildcard) -> Filter {

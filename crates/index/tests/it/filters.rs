@@ -116,7 +116,27 @@ pub(crate) fn filter(random: &mut Random, rows: u64, known: &[String], depth: u3
     match random.below(if depth < 3 { 24 } else { 18 }) {
         0 => Filter::All,
         1 => Filter::None,
-        2..4 => Filter::Word(word(random)),
+        2 => Filter::Word(word(random)),
+        3 => {
+            let phrases = [
+                "connection reset",
+                "reset by",
+                "reset by peer",
+                "connection refused from",
+                "by peer x",
+                "over größe",
+                "ärger über",
+                "reset connection",
+                "10 0 0",
+                "0 0",
+                "peer connection",
+                "disk full",
+            ];
+            match random.below(4) {
+                0 => Filter::Phrase((0..random.below(4)).map(|_| word(random)).collect()),
+                _ => Filter::Phrase(random.pick(&phrases).split(' ').map(str::to_owned).collect()),
+            }
+        }
         4 if random.chance(50) => Filter::WordMatch(matcher(random)),
         4 => {
             let text =
@@ -162,7 +182,7 @@ pub(crate) fn promises_certainty(filter: &Filter) -> bool {
         Filter::And(filters) | Filter::Or(filters) => filters.iter().all(promises_certainty),
         Filter::Not(filter) => promises_certainty(filter),
         // The entries have words in several cases.
-        Filter::Maybe(_) | Filter::WordAsWritten { .. } => false,
+        Filter::Maybe(_) | Filter::WordAsWritten { .. } | Filter::Phrase(_) => false,
         Filter::Equals(target, _) | Filter::Number(target, _) => held(target),
         Filter::Match(Target::Keyword(Field::AgentEpoch | Field::AgentSeq), _) => false,
         Filter::Match(target, _) => held(target),

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use attestry_event::Field;
-use attestry_index::{Bounds, Decimal, Filter, Index, Options, RowSet, Target};
+use attestry_index::{Bounds, Decimal, Filter, Index, Matcher, Needle, Options, RowSet, Target};
 
 use crate::scan;
 
@@ -210,4 +210,46 @@ fn identifiers_that_repeat() {
     let snapshot = index.snapshot();
     let newest = snapshot.parts().last().unwrap();
     assert_eq!(newest.eval(&id(0)).certain.len(), 3_000);
+}
+
+/// Enough values that their pairs of letters are gathered, and words of which the index knows how they were written.
+#[test]
+fn patterns_over_many_values() {
+    let text = |row: usize| {
+        let first = if row.is_multiple_of(3) { "Reset" } else { "plain" };
+        format!(",\"event_data\":{{\"k\":\"k/{:x}\",\"t\":\"{first} word{row}\"}}", row * 7_919)
+    };
+    let all: Vec<Vec<u8>> = (0..3_000).map(|row| entry(&text(row))).collect();
+    let path = || Target::Path("k".to_owned());
+    let contains = |text: &str| Matcher::Contains(Needle::exact(text));
+    let written = |text: &str, any_case: bool| Filter::WordAsWritten {
+        exact: Matcher::Contains(if any_case { Needle::any_case(text) } else { Needle::exact(text) }),
+        lower: contains(&text.to_lowercase()),
+        any_case,
+    };
+    let mut filters = Vec::new();
+    for text in ["", "k", "k/", "K/", "f0", "zz", "/1", "ab", "AB", "k/1e", "0", "1\u{e9}"] {
+        filters.push(Filter::Match(path(), contains(text)));
+        filters.push(Filter::Match(path(), Matcher::Contains(Needle::any_case(text))));
+        filters.push(Filter::WordMatch(contains(text)));
+        filters.push(written(text, false));
+    }
+    let index = check(&all, &filters);
+    let snapshot = index.snapshot();
+    let count = |filter: &Filter| {
+        snapshot.parts().iter().map(|part| part.count(filter)).fold((0, 0), |(certain, possible), counted| {
+            (certain + counted.certain, possible + counted.possible)
+        })
+    };
+    for (filter, expected) in [
+        (written("lain", false), (2_000, 2_000)),
+        (written("Lain", false), (0, 0)),
+        (written("eset", false), (0, 1_000)),
+        (written("Reset", false), (0, 1_000)),
+        (written("eset", true), (1_000, 1_000)),
+        (Filter::Match(path(), contains("zz")), (0, 0)),
+        (Filter::Match(path(), contains("k/")), (3_000, 3_000)),
+    ] {
+        assert_eq!(count(&filter), expected, "{filter:?}");
+    }
 }

@@ -32,6 +32,7 @@ pub(crate) fn entry_passes(filter: &Filter, row: u64, entry: &Entry<'_>) -> Opti
         Filter::WordMatch(matcher) => any(texts(entry)
             .iter()
             .map(|text| has_word(text, |found| matcher.is_match(&found.to_lowercase())))),
+        Filter::Phrase(words) => any(texts(entry).iter().map(|text| has_phrase(text, words))),
         Filter::WordAsWritten { exact, .. } => {
             any(texts(entry).iter().map(|text| has_word(text, |found| exact.is_match(found))))
         }
@@ -80,6 +81,19 @@ fn has_word(text: &Value, test: impl Fn(&str) -> bool) -> Option<bool> {
             text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|run| !run.is_empty()).any(&test),
         ),
         Value::Number(_) => Some(false),
+        Value::Unknown => None,
+    }
+}
+
+fn has_phrase(text: &Value, words: &[String]) -> Option<bool> {
+    match text {
+        Value::Text(text) => {
+            let runs = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|run| !run.is_empty());
+            let found: Vec<String> = runs.map(str::to_lowercase).collect();
+            Some(!words.is_empty() && found.windows(words.len()).any(|window| window == words))
+        }
+        Value::Number(_) => Some(false),
+        Value::Unknown if words.is_empty() => Some(false),
         Value::Unknown => None,
     }
 }

@@ -216,9 +216,42 @@ impl Generator {
     }
 
     fn message_value(&mut self) -> String {
-        match self.below(5) {
+        match self.below(8) {
             0 => quoted(&self.pick(WORDS)),
             1 => quoted(&format!("{} {}", self.pick(WORDS), self.pick(WORDS))),
+            5 => quoted(&format!("{} {}, {}", self.pick(WORDS), self.pick(WORDS), self.pick(WORDS))),
+            // Within a word, in the letters of the text or others: of some the index decides, of some the rows.
+            6 => self.pick(&[
+                "/Reset/",
+                "/RESET/",
+                "/ese/",
+                "/ESE/i",
+                "/eset/i",
+                "/[rR]eset/",
+                "/peer|conn/",
+                "/x{1}/",
+                "/k/i",
+                "/Ä?RGER/",
+                "/ärger/",
+                "/ärger/i",
+                "/ΔΟ/",
+                "/δο/i",
+                "/w{70}/",
+                "/ww+/",
+                "/ser_n/",
+                "/(?i:RES)et/",
+                "/(?-i:RES)et/i",
+                "/c?/",
+                "/[0-9]/",
+                "/日/",
+                "/10\\.0/",
+                "/n\\b/",
+                "/e[st]+/",
+            ]),
+            7 => self.pick(&[
+                "*ese*", "*ESE*", "*e*e*", "*x*", "*0.0*", "*ÄRG*", "*rg*", "*www*", "?ese*", "*日*", "*δο*",
+                "*long*", "*/value*", "*b1*", "*eb?", "*0.*.1*",
+            ]),
             2 => self
                 .pick(&[
                     "re*", "*set", "?eset", "c*n", "größ?", "w*", "10.0.*", "*ΔΟΣ", "last", "at last",
