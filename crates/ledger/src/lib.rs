@@ -210,26 +210,29 @@ impl<D: Disk> Ledger<D> {
         Ok((Ledger { core, queue, _threads: threads }, recovery))
     }
 
-    /// Hands a batch in. The reply comes when its events are durable and in the tree, or refused.
-    ///
-    /// # Errors
-    /// [`Refusal::Overloaded`] when too much waits already, [`Refusal::Closed`] after the end.
-    pub fn submit(&self, submission: Submission) -> Result<(), Refusal> {
-        self.queue.push(submission)
+    /// Hands a batch in. The reply comes when its events are durable and in the tree, or refused: with [`Refusal::Overloaded`] when too
+    /// much waits already, with [`Refusal::Closed`] after the end.
+    pub fn submit(&self, submission: Submission) {
+        self.queue.push(submission);
     }
 
-    /// Hands a batch in and waits for the outcome.
-    ///
-    /// # Errors
-    /// As [`Ledger::submit`], and what the sequencer refuses.
-    pub fn append(&self, batch: Batch, on_conflict: OnConflict) -> Result<Stored, Refusal> {
+    /// Hands a batch in and waits for the outcome, which holds the batch: what was refused can be offered again.
+    pub fn offer(&self, batch: Batch, on_conflict: OnConflict) -> Outcome {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let reply = Box::new(move |outcome: Outcome| {
             // Nobody else holds the receiver, and it is received from below.
-            let _ = sender.send(outcome.result);
+            let _ = sender.send(outcome);
         });
-        self.submit(Submission { batch, on_conflict, reply })?;
-        receiver.recv().unwrap_or(Err(Refusal::Closed))
+        self.submit(Submission { batch, on_conflict, reply });
+        receiver.recv().unwrap_or_else(|_| Outcome { batch: Batch::new(), result: Err(Refusal::Closed) })
+    }
+
+    /// Hands a batch in and waits until it is stored.
+    ///
+    /// # Errors
+    /// As [`Ledger::submit`] says, and what the sequencer refuses.
+    pub fn append(&self, batch: Batch, on_conflict: OnConflict) -> Result<Stored, Refusal> {
+        self.offer(batch, on_conflict).result
     }
 
     /// The ledger's name, as in its addresses.

@@ -13,7 +13,7 @@ pub struct Submission {
     pub batch: Batch,
     /// What becomes of an event whose id is taken by other content.
     pub on_conflict: OnConflict,
-    /// Called once, on the sequencer's thread: it must not block.
+    /// Called once: on the sequencer's thread, so it must not block, or on the submitter's own when it is refused at once.
     pub reply: Box<dyn FnOnce(Outcome) + Send>,
 }
 
@@ -45,20 +45,23 @@ impl Queue {
         Queue { state: Mutex::new(state), arrived: Condvar::new(), max_bytes }
     }
 
-    /// Takes a submission in, or gives back why not. One that is larger than the bound passes when it is alone.
-    pub(crate) fn push(&self, submission: Submission) -> Result<(), Refusal> {
+    /// Takes a submission in, or replies why not. One that is larger than the bound passes when it is alone.
+    pub(crate) fn push(&self, submission: Submission) {
         let mut state = self.state.lock();
-        if state.closed {
-            return Err(Refusal::Closed);
-        }
         let size = submission.batch.bytes.len();
-        if state.bytes > 0 && state.bytes + size > self.max_bytes {
-            return Err(Refusal::Overloaded);
-        }
-        state.bytes += size;
-        state.waiting.push_back(submission);
-        self.arrived.notify_one();
-        Ok(())
+        let refusal = match &*state {
+            State { closed: true, .. } => Refusal::Closed,
+            State { bytes, .. } if *bytes > 0 && *bytes + size > self.max_bytes => Refusal::Overloaded,
+            _ => {
+                state.bytes += size;
+                state.waiting.push_back(submission);
+                self.arrived.notify_one();
+                return;
+            }
+        };
+        drop(state);
+        let Submission { batch, reply, .. } = submission;
+        reply(Outcome { batch, result: Err(refusal) });
     }
 
     /// Waits for work and takes as many submissions as fit in `max_bytes`, at least one. None when closed and empty.

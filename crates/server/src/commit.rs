@@ -27,9 +27,7 @@ pub(crate) async fn submit(ledger: &Ledger, batch: Batch, on_conflict: OnConflic
     let (sender, receiver) = oneshot::channel();
     // The receiver is gone when the client is: the ledger stores the events all the same.
     let reply = Box::new(move |outcome| drop(sender.send(outcome)));
-    if let Err(refusal) = ledger.submit(Submission { batch, on_conflict, reply }) {
-        return Outcome { batch: Batch::new(), result: Err(refusal) };
-    }
+    ledger.submit(Submission { batch, on_conflict, reply });
     let closed = |_| Outcome { batch: Batch::new(), result: Err(Refusal::Closed) };
     receiver.await.unwrap_or_else(closed)
 }

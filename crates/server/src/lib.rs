@@ -17,6 +17,7 @@ mod app;
 mod audit;
 mod auth;
 mod body;
+mod clash;
 mod commit;
 mod config;
 mod csv;
@@ -55,6 +56,7 @@ mod values;
 
 pub use address::{Network, NetworkError};
 pub use audit::{RecordError, record};
+pub use clash::clashes;
 pub use config::{Config, ConfigError, DEFAULT_LISTEN, Tls};
 pub use parts::{AUDIT_LEDGER, LedgerPart, Operations, Parts, SourceStatus, VerifyStatus};
 pub use prune::{PruneError, prune};

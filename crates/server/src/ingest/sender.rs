@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use attestry_event::{Batch, Border, Entry, Event, Field, Nanos, Problem as EventProblem, write_event};
-use attestry_ledger::{Placed, Stored};
+use attestry_event::{Batch, Border, Entry, Event, Field, Nanos, Problem as EventProblem};
+use attestry_ledger::Stored;
 use axum::http::HeaderMap;
 
 use crate::accounts::{Agent, Key};
 use crate::agents::Accounted;
 use crate::auth::{Caller, Who};
+use crate::clash::clashes;
 use crate::parts::AUDIT_LEDGER;
 use crate::problem::Problem;
 
@@ -85,33 +86,11 @@ impl Sender {
         }
     }
 
-    /// For an agent: what was not stored because its id is taken by other content, whole, inside of an event that says so. An agent has
-    /// no person to ask, and evidence must not be lost for a clash of names.
+    /// For an agent: what was not stored because its id is taken by other content, as events that keep it.
     pub(super) fn conflicts(&self, ledger: &str, batch: &Batch, stored: &Stored) -> Vec<Event> {
-        let Sender::Agent(agent, _) = self else { return Vec::new() };
-        let clashing = stored.placed.iter().enumerate().filter_map(|(row, placed)| match placed {
-            Placed::Conflict(index) => Some((row, *index)),
-            _ => None,
-        });
-        clashing
-            .map(|(row, index)| {
-                let mut whole = Vec::new();
-                // The batch was encoded here, so its entries can be read.
-                let _ = write_event(batch.entry(row), batch.values_of(row), &mut whole);
-                let id = batch.event_id(row);
-                Event::new("gap.conflict", "-")
-                    .resource(agent.name.as_str())
-                    .severity(3)
-                    .message(format!(
-                        "{} sent another event under the id {id}, which is {ledger}/{index}",
-                        agent.name
-                    ))
-                    .data("agent", agent.name.as_str())
-                    .data("ledger", ledger)
-                    .data("event_id", id)
-                    .data("index", index)
-                    .data("event", String::from_utf8_lossy(&whole).into_owned())
-            })
-            .collect()
+        match self {
+            Sender::Agent(agent, _) => clashes(&agent.name, ledger, batch, stored),
+            Sender::Key(_) => Vec::new(),
+        }
     }
 }
