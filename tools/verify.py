@@ -1,39 +1,32 @@
 #!/usr/bin/env python3
-"""Checks Attestry's evidence without any of Attestry's code: a data directory, or a proof with its entry.
+"""Checks Attestry's evidence without any of Attestry's code: a data directory, an export, or a proof with its entry.
 
 Written from docs/formats.md alone; section numbers are that page's. It needs Python 3.8 and, for sealed segments,
 the `zstd` program. Exit code 0: clean, 1: damage, 2: could not check.
 """
 import argparse, base64, hashlib, itertools, json, os, re, struct, subprocess, sys
 
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
+NUMBER, TIME = "(0|[1-9][0-9]{0,19})", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
 REQUIRED = ("event_id", "event_time", "received_at", "event_name", "username", "event_source", "source_ip_address")
 NO_PIN = ("without a pin: that an older copy was put back, that the newest entries were cut off together with their "
           "checkpoint, or that key and checkpoint were replaced together")
 
 class CannotCheck(Exception):
-    pass
+    """Neither clean nor damaged."""
 
 def need(condition, what):
     if not condition:
         raise ValueError(what)
-
 def read(*path):
     with open(os.path.join(*path), "rb") as file:
         return file.read()
-
 def listed(*path):
     return sorted(os.listdir(os.path.join(*path))) if os.path.isdir(os.path.join(*path)) else []
 
-# ---- The tree (section 2)
 def sha256(data):
     return hashlib.sha256(data).digest()
-
-def leaf_hash(entry):
-    return sha256(b"\0" + entry)
-
 def tree(subtrees):
-    """Size and root of the tree that these complete subtrees, (level, root) from the left, make together."""
+    """Size and root of the tree (section 2) that complete subtrees, (level, root) from the left, make together."""
     stack, size = [], 0
     for level, root in subtrees:
         need(size % (1 << level) == 0, "a node of level %d cannot begin at entry %d" % (level, size))
@@ -47,37 +40,25 @@ def tree(subtrees):
     return size, root
 
 def inclusion_root(node, index, size, hashes):
-    """The root that an inclusion proof leads to (RFC 9162 section 2.1.3.2)."""
-    need(index < size, "the proof is of entry %d, its tree has %d" % (index, size))
-    last = size - 1
-    for sibling in hashes:
-        need(last, "the proof has too many hashes")
-        if index & 1 or index == last:
-            node = sha256(b"\1" + sibling + node)
-            while index and not index & 1:
-                index, last = index >> 1, last >> 1
-        else:
-            node = sha256(b"\1" + node + sibling)
-        index, last = index >> 1, last >> 1
-    need(not last, "the proof has too few hashes")
-    return node
+    """The root that an inclusion proof, the leaf's sibling first, leads to (RFC 6962 section 2.1.1)."""
+    need(index < size and bool(hashes) == (size > 1), "the proof does not fit its index and the tree's size")
+    if size == 1:
+        return node
+    left = 1 << (size - 1).bit_length() - 1
+    if index < left:
+        return sha256(b"\1" + inclusion_root(node, index, left, hashes[:-1]) + hashes[-1])
+    return sha256(b"\1" + hashes[-1] + inclusion_root(node, index - left, size - left, hashes[:-1]))
 
-# ---- Ed25519 (RFC 8032), keys, notes, checkpoints (section 3)
+# Ed25519 (RFC 8032)
 P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, P - 2, P) % P
-
 def point_add(a, b):
     t = D * a[0] * b[0] * a[1] * b[1] % P
     x, y = a[0] * b[1] + a[1] * b[0], a[1] * b[1] + a[0] * b[0]
     return x * pow(1 + t, -1, P) % P, y * pow(1 - t, -1, P) % P
-
 def point_times(n, point):
-    result = (0, 1)
-    while n:
-        result = point_add(result, point) if n & 1 else result
-        point, n = point_add(point, point), n >> 1
-    return result
-
+    half = point_times(n >> 1, point_add(point, point)) if n else (0, 1)
+    return point_add(half, point) if n & 1 else half
 def point_read(data):
     y = int.from_bytes(data, "little")
     sign, y = y >> 255, y & ((1 << 255) - 1)
@@ -86,9 +67,7 @@ def point_read(data):
     x = x * pow(2, (P - 1) // 4, P) % P if (x * x - square) % P else x
     need(y < P and (x * x - square) % P == 0 and (x or not sign), "not a point of the curve")
     return P - x if x & 1 != sign else x, y
-
 BASE = point_read((4 * pow(5, P - 2, P) % P).to_bytes(32, "little"))
-
 def need_signature(public, message, signature):
     need(len(signature) == 64, "a signature of another length")
     a, r, s = point_read(public), point_read(signature[:32]), int.from_bytes(signature[32:], "little")
@@ -101,10 +80,6 @@ def unbase64(text, length=None):
     need(base64.b64encode(data).decode() == text and length in (None, len(data)), "not base64 of the expected kind")
     return data
 
-def decimal(text):
-    need(re.fullmatch("0|[1-9][0-9]{0,19}", text), "not a plain decimal number")
-    return int(text)
-
 def read_vkey(text):
     """A verifier key's name, id and 32 bytes."""
     match = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+(\S+)", text)
@@ -114,7 +89,7 @@ def read_vkey(text):
     need(key[0] == 1 and key_id.hex() == match[2], "the verifier key's id does not fit it")
     return name, key_id, key[1:]
 
-def open_checkpoint(note, vkey):
+def open_checkpoint(note, vkey):  # section 3
     """(origin, size, root) of a signed checkpoint; without a key, its signature is not checked."""
     end, held = note.rfind("\n\n"), not vkey
     need(end >= 0 and note.endswith("\n"), "the checkpoint is not a signed note")
@@ -127,8 +102,9 @@ def open_checkpoint(note, vkey):
             held = True
     need(held, "the checkpoint has no signature by the expected key")
     lines = note[:end].split("\n")
-    need(len(lines) >= 3 and "" not in lines and (not vkey or lines[0] == vkey[0]), "not a checkpoint of this log")
-    return lines[0], decimal(lines[1]), unbase64(lines[2], 32)
+    need(len(lines) >= 3 and "" not in lines and (not vkey or lines[0] == vkey[0])
+         and re.fullmatch(NUMBER, lines[1]), "not a checkpoint of this log")
+    return lines[0], int(lines[1]), unbase64(lines[2], 32)
 
 def read_pin(path):
     vkey, _, note = read(path).decode().partition("\n\n")
@@ -137,7 +113,6 @@ def read_pin(path):
 CRC_TABLE = list(range(256))
 for _ in range(8):
     CRC_TABLE = [n >> 1 ^ (0x82F63B78 if n & 1 else 0) for n in CRC_TABLE]
-
 def crc32c(data):
     crc = 0xFFFFFFFF
     for byte in data:
@@ -163,7 +138,6 @@ def bundle(data):
 
 class Ledger:
     """What is read of one ledger, and what is found to be wrong with it."""
-
     def __init__(self, name):
         self.name, self.damage, self.unchecked, self.limits = name, [], [], []
         self.first, self.end, self.checkpoint, self.authorised = 0, 0, None, 0
@@ -178,45 +152,34 @@ class Ledger:
             last["end"] = end
         else:
             self.damage.append({"what": what, "first": first, "end": end})
-
     def lose(self, first, end, why):
         self.lost, self.end = True, max(self.end, end)
         self.add("missing or unreadable: " + why, first, end)
 
     def entry(self, index, entry):  # section 1
-        self.end = max(self.end, index + 1)
+        self.end, refs = max(self.end, index + 1), []
         try:
-            event = json.loads(entry.decode())
+            event = json.loads(entry.decode(), object_hook=lambda o: refs.append(o) or o if "$ref" in o else o)
             if isinstance(event, dict) and event.get("v") != 1:
                 return
-            need(entry.startswith(b'{"v":1,"event_id":') and len(entry) <= 61440, "")
-            need(all(isinstance(event.get(name), str) for name in REQUIRED), "")
-            need(all(TIME.fullmatch(event[name]) for name in ("event_time", "received_at")), "")
             data = event.get("event_data", {})
-            need(isinstance(data, dict), "")
-            ours = event["event_source"] == "attestry" and self.checkpoint and index < self.checkpoint[1]
-            if ours and event["event_name"] == "value.erased":
-                self.erased.add(str(data.get("value")))
-            if ours and event["event_name"] == "ledger.pruned":
-                self.authorised = max(self.authorised, int(str(data.get("first", 0))))
-        except (ValueError, RecursionError):
+            need(entry.startswith(b'{"v":1,"event_id":') and len(entry) <= 61440 and isinstance(data, dict)
+                 and all(isinstance(event.get(name), str) for name in REQUIRED)
+                 and all(re.fullmatch(TIME, event[name]) for name in ("event_time", "received_at")), "")
+            if event["event_source"] == "attestry" and self.checkpoint and index < self.checkpoint[1]:
+                if event["event_name"] == "value.erased":
+                    self.erased.add(str(data.get("value")))
+                if event["event_name"] == "ledger.pruned":
+                    self.authorised = max(self.authorised, int(str(data.get("first", 0))))
+        except (ValueError, AttributeError, RecursionError):
             return self.add("not an entry in the format", index, index + 1)
         if event["received_at"] < self.received:
             self.add("received_at is earlier than that of the entry before", index, index + 1)
         self.received = event["received_at"]
-        if b'"$ref"' in entry:
-            self.references(index, [event.get("message"), data])
-
-    def references(self, index, value):
-        if isinstance(value, dict) and "$ref" in value:
-            self.wanted.append((index, str(value["$ref"]), value.get("bytes")))
-        elif isinstance(value, (dict, list)):
-            for item in value.values() if isinstance(value, dict) else value:
-                self.references(index, item)
+        self.wanted += [(index, str(ref["$ref"]), ref.get("bytes")) for ref in refs]
 
     def value(self, digest, salt, content):
-        good = content is not None and sha256(salt + content) == digest
-        self.values["sha256:" + digest.hex()] = len(content) if good else None
+        self.values["sha256:" + digest.hex()] = len(content) if content and sha256(salt + content) == digest else None
 
     def segment(self, path, first, end):  # section 5
         name, data, count = os.path.basename(path), read(path), end - first
@@ -227,11 +190,9 @@ class Ledger:
              and bool(blocks) == path.endswith(".seg"), "it is not what its name says")
         if crc32c(data[directory:-96]) != crc:
             self.add("%s: directory, prefixes and nodes do not match their checksum" % name)
-        for n in range(count // 256):
-            self.stored[first // 256 + n] = data[nodes + 32 * n:nodes + 32 * n + 32]
+        self.stored.update((first // 256 + n, data[nodes + 32 * n:nodes + 32 * n + 32]) for n in range(count // 256))
         if not blocks:
-            if first != self.first:
-                self.add("pruned, but entries before them are not", first, end)
+            need(first == self.first, "pruned, but entries before them are not")
             self.first, self.end = end, end
             return
         need(each in (64, 128, 256) and blocks * each == count and directory + 24 * blocks == prefixes
@@ -248,19 +209,19 @@ class Ledger:
                 self.lose(begin, begin + each, "%s: the block at byte %d" % (name, record[0]))
                 continue
             for index, entry in enumerate(entries, begin):
-                leaves[index] = leaf_hash(entry)
+                leaves[index] = sha256(b"\0" + entry)
                 self.entry(index, entry)
         for tile in range(first // 256, end // 256):
-            mine = {i: leaves[i] for i in range(tile * 256, tile * 256 + 256) if i in leaves}
-            prefix = {i: data[prefixes + 4 * (i - first):prefixes + 4 * (i - first) + 4] for i in mine}
-            self.suspects[tile] = [i for i in mine if mine[i][:4] != prefix[i]]
-            self.tile(tile, mine)
+            mine, at = self.tile(tile, leaves), prefixes - 4 * first
+            self.suspects[tile] = [i for i in mine if mine[i][:4] != data[at + 4 * i:at + 4 * i + 4]]
 
     def tile(self, tile, leaves):
-        if len(leaves) == 256:
-            self.nodes[tile] = tree((0, leaf) for leaf in leaves.values())[1]
+        mine = {i: leaves[i] for i in range(tile * 256, tile * 256 + 256) if i in leaves}
+        if len(mine) == 256:
+            self.nodes[tile] = tree((0, leaf) for leaf in mine.values())[1]
         if tile in self.cuts:
-            self.leaves.update(leaves)
+            self.leaves.update(mine)
+        return mine
 
     def value_file(self, path):  # section 6
         data = read(path)
@@ -288,25 +249,23 @@ class Ledger:
                         self.lose(expected, first, "the journal does not hold them")
                     for index, entry in enumerate(entries, first):
                         if index >= expected:
-                            self.leaves[index] = leaf_hash(entry)
+                            self.leaves[index] = sha256(b"\0" + entry)
                             self.entry(index, entry)
                     expected = max(expected, first + len(entries))
         for tile in {index // 256 for index in self.leaves} - self.nodes.keys():
-            self.tile(tile, {i: self.leaves[i] for i in range(tile * 256, tile * 256 + 256) if i in self.leaves})
+            self.tile(tile, self.leaves)
 
     def records(self, name, data, following):
         """The payloads of one file in order; reports those that had been acknowledged and are damaged."""
         wanted, at = int(name[:20]), 1024
         copies = [copy for copy in (data[:32], data[512:544]) if copy[28:] == struct.pack("<I", crc32c(copy[:28]))
                   and copy[:24] == b"ATTESTRY-JNL-1\n\0" + struct.pack("<Q", wanted)]
-
         def head(at):
             """(length, sequence, durable, crc, is a record, where it ends) of a whole head that stands here."""
             raw = data[at:at + 32]
             if raw[:4] in (b"JRNL", b"JMRK") and raw[28:] == struct.pack("<I", crc32c(copies[0][24:28] + raw[:28])):
                 found = struct.unpack("<IQQI", raw[4:28])
                 return found + (raw[:4] == b"JRNL", at + -(-(32 + found[0]) // 8) * 8)
-
         if not copies:
             self.add("wal/%s: both of its headers are damaged" % name)
             return
@@ -319,15 +278,12 @@ class Ledger:
                     yield body
                     continue
             durable, resume = following % (1 << 64), None
-            while search < len(data):
-                match = re.compile(b"JRNL|JMRK").search(data, search)
-                search = match.start() if match else len(data)
-                found = head(search) if search % 8 == 0 else None
+            for match in re.compile(b"JRNL|JMRK").finditer(data, search):
+                found = head(match.start()) if match.start() % 8 == 0 and match.start() >= search else None
                 if found:
-                    durable = max(durable, found[2])
+                    search, durable = found[5], max(durable, found[2])
                     if resume is None and found[4] and wanted < found[1] < following:
-                        resume = search, found[1]
-                search = found[5] if found else search + 1
+                        resume = match.start(), found[1]
             if durable <= wanted:
                 return  # a torn tail that nobody was told about
             self.add("wal/%s: damaged from byte %d" % (name, at))
@@ -341,8 +297,8 @@ class Ledger:
         if None in computed.values() or (0, None) in leaves:
             return None
         either = [t for t in computed if stored[t] != computed[t]]
-        some = [(0,) * len(either), (1,) * len(either)]
-        for bits in itertools.product((0, 1), repeat=len(either)) if len(either) <= 8 else some:
+        bits = [(0, 1)] * len(either)  # of many, only all or none
+        for bits in itertools.product(*bits) if len(either) <= 8 else zip(*bits):
             chosen = {**computed, **{t: stored[t] for t, bit in zip(either, bits) if bit}}
             if tree([(8, chosen[t]) for t in chosen] + leaves)[1] == root:
                 return chosen
@@ -370,8 +326,7 @@ class Ledger:
             if chosen is None and (self.lost or size > self.end):
                 self.unchecked.append("entries from %d on, where not listed, cannot be tied to %s" % (proven, whose))
 
-# ---- A data directory (sections 4 and 9)
-def check_ledger(path, name, origin, pins):
+def check_ledger(path, name, origin, pins):  # sections 4 and 9
     ledger, anchors, text, sealed, directory = Ledger(name), [], "", 0, os.path.join(path, "segments")
     try:
         text = read(path, "vkey").decode().rstrip("\n")
@@ -424,9 +379,10 @@ def check_ledger(path, name, origin, pins):
     ledger.limits.append("that the key's holder rewrote entries from %d on" % newest if pins else NO_PIN)
     return ledger
 
-def check_directory(path, pins):
-    if read(path, "FORMAT") != b"attestry-data 1\n":
-        raise CannotCheck("its format is not one that this program knows")
+def check_directory(args, pins):
+    path, found = args.path, read(args.path, "FORMAT")
+    if found != b"attestry-data 1\n":
+        raise CannotCheck("its format is %s, this program knows 'attestry-data 1'" % ascii(found[:80].decode().strip()))
     general, names = Ledger("(directory)"), listed(path, "ledgers")
     installation = read(path, "installation").decode() if "installation" in listed(path) else ""
     if not re.fullmatch("[0-9a-f]{32}\n", installation):
@@ -445,22 +401,68 @@ def check_directory(path, pins):
 def check_proof(args, pins):  # section 3
     ledger, text = Ledger("(proof)"), read(args.path).decode()
     if not text.startswith("c2sp.org/tlog-proof@v1\n"):
-        raise CannotCheck("it is neither a data directory nor a proof")
+        raise CannotCheck("it is neither a data directory nor an export nor a proof")
     entry = read(args.entry or os.path.splitext(args.path)[0] + ".json").rstrip(b"\n")
     try:
         head, _, note = text.partition("\n\n")
-        match = re.fullmatch(r"c2sp\.org/tlog-proof@v1\n(?:extra \S*\n)?index (\S+)((?:\n\S+)*)", head)
+        match = re.fullmatch(r"c2sp\.org/tlog-proof@v1\n(?:extra \S*\n)?index " + NUMBER + r"((?:\n\S+)*)", head)
         need(match, "not a tlog-proof@v1")
-        index, hashes = decimal(match[1]), [unbase64(line, 32) for line in match[2].split()]
-        keys = [args.vkey] if args.vkey else [pin[0] for pin in pins if pin[1] == note.partition("\n")[0]]
+        index, hashes = int(match[1]), [unbase64(line, 32) for line in match[2].split()]
+        keys = [args.vkey] * bool(args.vkey) + [pin[0] for pin in pins if pin[1] == note.partition("\n")[0]]
         ledger.checkpoint = open_checkpoint(note, read_vkey(keys[0]) if keys else None)
         if not keys:
             ledger.unchecked.append("the checkpoint's signature: give the log's key by --vkey or --pin")
-        if inclusion_root(leaf_hash(entry), index, ledger.checkpoint[1], hashes) != ledger.checkpoint[2]:
-            ledger.add("the entry is not the one that the log has at this index", index, index + 1)
         ledger.entry(index, entry)
+        need(inclusion_root(sha256(b"\0" + entry), index, ledger.checkpoint[1], hashes) == ledger.checkpoint[2],
+             "the entry is not the one that the log has at index %d" % index)
     except ValueError as error:
         ledger.add(str(error))
+    return [ledger]
+
+def check_export(args, pins):  # section 8
+    parts, nodes, lines = [], None, open(args.path, "rb")
+    head = lines.readline()
+    if not head.startswith(b'{"attestry_export":1,'):
+        return check_proof(args, pins)
+    head = json.loads(head)
+    ledger, origin = Ledger(head["ledger"]), head["checkpoint"].partition("\n")[0]
+    keys = [args.vkey] * bool(args.vkey) + [pin[0] for pin in pins if pin[1] == origin]
+    if not keys:
+        ledger.limits.append("that the key which the export names is not the log's: give that by --vkey or --pin")
+    for line in lines:
+        entry = re.fullmatch(rb'\{"index":(\d+),"entry":(.*)\}\n?', line)
+        try:
+            need(nodes is None, "something follows the last line")
+            item = {} if entry else json.loads(line)
+            if entry:
+                if parts and parts[-1][0] >= int(entry[1]):
+                    ledger.add("not in the order of the log", int(entry[1]), int(entry[1]) + 1)
+                ledger.entry(int(entry[1]), entry[2])
+                parts.append((int(entry[1]), 0, sha256(b"\0" + entry[2])))
+            elif "value" in item:
+                ledger.value(bytes.fromhex(item["value"][7:]), unbase64(item["salt"], 16), item["content"].encode())
+            else:
+                nodes = [(i << l, l, unbase64(node, 32)) for l, i, node in item["nodes"] if 0 <= l < 64]
+                need(item["count"] == len(parts), "another number of entries than the last line says")
+        except (ValueError, KeyError, TypeError) as error:
+            ledger.add("a line that is not in form, after %d entries: %s" % (len(parts), error))
+    ledger.first, expected = parts[0][0] if parts else ledger.end, head["first"]
+    for index in [part[0] for part in parts] + [head["end"]] if expected is not None else ():
+        if index > expected:
+            ledger.add("missing: the export claims to be complete", expected, index)
+        expected = max(expected, index + 1)
+    try:
+        need(nodes is not None, "the export was cut: its last line is missing")
+        ledger.checkpoint = open_checkpoint(head["checkpoint"], read_vkey((keys or [head["vkey"]])[0]))
+        parts = sorted(parts + nodes)
+        need([0, *itertools.accumulate(1 << part[1] for part in parts)][:-1] == [part[0] for part in parts]
+             and ledger.checkpoint[1:] == tree(part[1:] for part in parts),
+             "entries and nodes do not lead to the root of the checkpoint: some were changed, or are missing")
+    except ValueError as error:
+        ledger.add(str(error), ledger.first, ledger.end)
+    for index, digest, length in ledger.wanted:  # one that is not there was erased, or left out
+        if ledger.values.get(digest, length) != length:
+            ledger.add("its large value was altered", index, index + 1)
     return [ledger]
 
 def main():
@@ -468,31 +470,29 @@ def main():
     parser.add_argument("path")
     parser.add_argument("--pin", action="append", default=[], metavar="FILE", help="key and checkpoint, kept elsewhere")
     parser.add_argument("--entry", metavar="FILE", help="the raw entry that a proof is of")
-    parser.add_argument("--vkey", metavar="KEY", help="the log's verifier key, for a proof or an export")
+    parser.add_argument("--vkey", metavar="KEY", help="the log's verifier key, for an export or a proof")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     try:
         pins = [read_pin(pin) for pin in args.pin]
-        ledgers = check_directory(args.path, pins) if os.path.isdir(args.path) else check_proof(args, pins)
-    except (CannotCheck, OSError, ValueError) as error:
+        ledgers = (check_directory if os.path.isdir(args.path) else check_export)(args, pins)
+    except (CannotCheck, OSError, ValueError, KeyError) as error:
         print("could not check %s: %s" % (args.path, error), file=sys.stderr)
         return 2
     code = 1 if any(ledger.damage for ledger in ledgers) else 2 if any(ledger.unchecked for ledger in ledgers) else 0
+    names = "name", "first", "end", "damage", "unchecked", "limits"
     if args.json:
-        names = "name", "first", "end", "damage", "unchecked", "limits"
         print(json.dumps({"exit": code, "ledgers": [{name: getattr(l, name) for name in names} for l in ledgers]}))
         return code
-    for ledger in ledgers:
-        signed = ledger.checkpoint and (ledger.checkpoint[1], base64.b64encode(ledger.checkpoint[2]).decode())
-        signed = "checkpoint of %d, root %s" % signed if signed else "no checkpoint that holds"
-        print("%s: %d entries from %d on, %s" % (ledger.name, ledger.end - ledger.first, ledger.first, signed))
-        for found in ledger.damage:
-            where = "" if found["first"] is None else "entries %d to %d: " % (found["first"], found["end"] - 1)
-            print(ascii("  DAMAGE        " + where + found["what"])[1:-1])
-        for label, texts in ("not checked", ledger.unchecked), ("not excluded", ledger.limits):
-            for text in texts:
-                print("  %-13s %s" % (label, text))
-    print({0: "clean", 1: "DAMAGED", 2: "no damage found, but not everything could be checked"}[code])
+    for l in ledgers:
+        signed = l.checkpoint and "%d, root %s" % (l.checkpoint[1], base64.b64encode(l.checkpoint[2]).decode())
+        print("%s: entries %d..%d, checkpoint: %s" % (l.name, l.first, l.end, signed or "none that holds"))
+        said = [("DAMAGE", ("" if found["first"] is None else "entries %d to %d: " % (found["first"], found["end"] - 1))
+                 + found["what"]) for found in l.damage]
+        said += [("not checked", text) for text in l.unchecked] + [("not excluded", text) for text in l.limits]
+        for label, text in said:
+            print(ascii("  %-13s %s" % (label, text))[1:-1])
+    print(("clean", "DAMAGED", "no damage found, but not everything could be checked")[code])
     return code
 
 if __name__ == "__main__":

@@ -115,7 +115,10 @@ fn check_export(text: &str, pins: &[Pin], code: i64) -> String {
     let path = dir.path().join("export.ndjson");
     fs::write(&path, text).unwrap();
     let (verdict, _) = ours(&path, pins, Options::default());
-    assert_eq!(verdict.code, code, "{}", verdict.text);
+    let theirs = python(&path, pins, &[]);
+    assert_eq!((verdict.code, theirs.code), (code, code), "{}\n{}", verdict.text, theirs.text);
+    // Either tells, where no key was given from elsewhere, that the one in the export may be anybody's.
+    assert_eq!((verdict.limits, theirs.limits), (pins.is_empty(), pins.is_empty()), "{}", theirs.text);
     verdict.text
 }
 
@@ -142,8 +145,31 @@ fn exports() {
         check_export(&dropped.replace(&count, &format!("\"count\":{}", indexes.len() - 1)), &pins, 1);
         check_export(&honest.replace("value 77 ", "value 78 "), &pins, 1);
         check_export(&honest.replace("\\n1090\\n", "\\n1089\\n"), &pins, 1);
+        check_export(&honest.replace("\"salt\":\"TU1N", "\"salt\":\"TU1M"), &pins, 1);
         let cut = &honest[..honest.trim_end().rfind('\n').unwrap() + 1];
         check_export(cut, &pins, 1);
+        // A value that is not there may have been erased: the entry stands.
+        let value = honest.lines().find(|line| line.starts_with("{\"value\"")).unwrap();
+        check_export(&honest.replace(&format!("{value}\n"), ""), &pins, 0);
+        check_export(&format!("{honest}{value}\n"), &pins, 1);
+        check_export(&format!("{honest}{line}"), &pins, 1);
+        check_export(&honest.replace(&line, &format!("{line}{line}")), &pins, 1);
+        check_export(&honest.replace(&line, &format!("{line}{{}}\n")), &pins, 1);
+        check_export(&honest.replace(&line, &format!("{line}no JSON\n")), &pins, 1);
+        // Two lines in another order.
+        let before = format!("{{\"index\":{},\"entry\":{}}}\n", indexes[3], entry(indexes[3]));
+        let (swapped, both) = (format!("{before}{line}"), format!("{line}{before}"));
+        assert!(honest.contains(&both));
+        check_export(&honest.replace(&both, &swapped), &pins, 1);
+        // A node that is another, is gone, or lies nowhere.
+        let tail = honest.lines().last().unwrap();
+        let node = &tail[tail.find('[').unwrap() + 1..=tail.find(']').unwrap()];
+        check_export(&honest.replace(&format!("{node},"), ""), &pins, 1);
+        check_export(&honest.replace(node, &format!("{node},{node}")), &pins, 1);
+        check_export(&honest.replace("[[", "[[6"), &pins, 1);
+        let level = &node[..node.find(',').unwrap() + 1];
+        check_export(&honest.replace(node, &node.replace(level, "[18446744073709551615,")), &pins, 1);
+        check_export(&honest.replace("\"nodes\"", "\"notes\""), &pins, 1);
     }
     // An entry left out of what claims to be complete, with the node that fits.
     let mut holed = range;
@@ -157,4 +183,51 @@ fn exports() {
     other.vkey = other.key.verifier().to_string();
     check_export(&export_of(&other, &some, false), &[], 0);
     check_export(&export_of(&other, &some, false), &pins, 1);
+    // A key by hand: the right one, and that of the other history.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("export.ndjson");
+    fs::write(&path, export_of(&model, &some, false)).unwrap();
+    for (vkey, code) in [(&model.vkey, 0), (&other.vkey, 1)] {
+        let (verdict, _) = ours(&path, &[], Options { key: vkey.parse().ok(), ..Options::default() });
+        let theirs = python(&path, &[], &["--vkey", vkey]);
+        assert_eq!((verdict.code, theirs.code), (code, code), "{}\n{}", verdict.text, theirs.text);
+        assert!(!verdict.limits && !theirs.limits, "{}", theirs.text);
+    }
+}
+
+/// The forgeries that a ledger's directory is tried with, handed out as exports.
+#[test]
+fn forged_histories() {
+    let all: Vec<u64> = (0..SIGNED).collect();
+    let pins = [Model::sample().pin(PINNED)];
+    // Each keeps the honest checkpoint.
+    let forgeries: [(&str, fn(&mut Model)); 4] = [
+        ("edited", |model| model.set(300, edited(300))),
+        ("dropped", |model| drop(model.entries.remove(900))),
+        ("inserted", |model| model.entries.insert(900, edited(899))),
+        ("reordered", |model| model.entries.swap(300, 310)),
+    ];
+    for (what, forge) in forgeries {
+        let mut model = Model::sample();
+        let honest = model.signed(SIGNED);
+        forge(&mut model);
+        let forged = export_of(&model, &all, true);
+        let own = serde_json::Value::from(model.signed(SIGNED)).to_string();
+        let forged = forged.replace(&own, &serde_json::Value::from(honest).to_string());
+        let said = check_export(&forged, &pins, 1);
+        assert!(said.contains("entries 0 to 1,089: the entries do not lead to the root"), "{what}: {said}");
+    }
+}
+
+#[test]
+fn a_newer_format_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    Model::sample().write(dir.path());
+    fs::write(dir.path().join("FORMAT"), "attestry-data 27\n").unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/verify.py");
+    let ran = std::process::Command::new("python3").args(["-B", script]).arg(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.code() == Some(2) && said.contains("'attestry-data 27'"), "{said}");
+    let report = attestry_verify::directory(dir.path(), &Options::default());
+    assert!(report.unwrap_err().to_string().contains("\"attestry-data 27\""));
 }
