@@ -49,6 +49,13 @@ test: ui
 bench: build
 	cargo run --release --locked -p attestry-bench -- --server $(RELEASE)/attestry
 
+## fuzz: one target for a while, from its seeds; needs cargo-fuzz and a nightly compiler (FUZZ=event_json FUZZ_SECONDS=60)
+FUZZ ?= event_json
+FUZZ_SECONDS ?= 60
+fuzz:
+	mkdir -p fuzz/corpus/$(FUZZ)
+	cargo +nightly fuzz run $(FUZZ) fuzz/corpus/$(FUZZ) fuzz/seeds/$(FUZZ) -- -max_total_time=$(FUZZ_SECONDS)
+
 clean:
 	cargo clean
 	rm -rf ui/dist ui/node_modules

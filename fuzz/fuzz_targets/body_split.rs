@@ -1,22 +1,12 @@
-//! The borders between the events of a request: no body makes the search for them panic or run on, and every event lies in the body.
+//! See `attestry_fuzz::body_split`.
 
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-use libfuzzer_sys::fuzz_target;
+#[cfg(fuzzing)]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| attestry_fuzz::body_split::run(bytes));
 
-// The splitter is the server's own and nobody else's, so it is compiled in rather than made public.
-#[path = "../../crates/server/src/split.rs"]
-#[allow(dead_code, missing_docs)]
-mod split;
-
-fuzz_target!(|input: (bool, &[u8])| {
-    let (ndjson, body) = input;
-    let mut last = 0;
-    for (number, event) in split::Events::new(body, ndjson) {
-        assert!(number > last);
-        last = number;
-        if event.is_ok_and(|event| event.len() > body.len()) {
-            panic!("an event that is longer than the body");
-        }
-    }
-});
+/// Without the fuzzer: runs the target over the files that are named, such as one that the fuzzer found.
+#[cfg(not(fuzzing))]
+fn main() -> std::io::Result<()> {
+    attestry_fuzz::replay(attestry_fuzz::body_split::run)
+}
