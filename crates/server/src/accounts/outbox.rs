@@ -29,6 +29,27 @@ impl Note {
         Note { event_name, resource: None, failed: false, data: Map::new() }
     }
 
+    /// The line for people.
+    fn line(&self, who: &str) -> String {
+        let what = self.resource.as_deref().unwrap_or("-");
+        let data = |name: &str| self.data.get(name).and_then(Value::as_str).unwrap_or_default();
+        match self.event_name {
+            "key.create" => format!("{who} made the {} key {what}", data("kind")),
+            "key.revoke" => format!("{who} revoked the key {what}"),
+            "person.create" => format!("{who} made the user {what}, {}", data("role")),
+            "person.password" => format!("{who} set the password of {what}"),
+            "login.success" => format!("{who} logged in"),
+            "login.failure" => format!("{who} failed to log in"),
+            "login.lockout" => format!("{who} may not try to log in until {}", data("until")),
+            "session.end" => format!("{who} logged out"),
+            "agent.token" => format!("{who} invited the agent {what}"),
+            "agent.enroll" => format!("the agent {what} enrolled"),
+            "agent.renew" => format!("the agent {what} renewed its certificate"),
+            "agent.revoke" => format!("{who} revoked the agent {what}"),
+            name => format!("{who}: {name} {what}"),
+        }
+    }
+
     pub(super) fn resource(mut self, resource: impl Into<String>) -> Note {
         self.resource = Some(resource.into());
         self
@@ -59,6 +80,7 @@ pub(super) fn record(
         "username": actor.name,
         "source_ip_address": actor.address,
         "outcome": if note.failed { "failure" } else { "success" },
+        "message": note.line(&actor.name),
     });
     if let Some(resource) = note.resource {
         event["resource"] = resource.into();
@@ -109,5 +131,22 @@ mod tests {
         assert_eq!(event["event_name"], "login.success");
         assert_eq!(event["event_time"], "1970-01-01T00:00:00.000000007Z");
         assert_eq!(event["event_data"]["a"], 1);
+        assert_eq!(event["message"], "root logged in");
+    }
+
+    #[test]
+    fn every_change_has_a_line_for_people() {
+        let note = |name| Note::new(name).resource("shop").data("kind", "write").data("role", "admin");
+        for (note, line) in [
+            (note("key.create"), "root made the write key shop"),
+            (note("key.revoke"), "root revoked the key shop"),
+            (note("person.create"), "root made the user shop, admin"),
+            (note("person.password"), "root set the password of shop"),
+            (note("login.lockout").data("until", "noon"), "root may not try to log in until noon"),
+            (note("agent.enroll"), "the agent shop enrolled"),
+            (note("thing.happen"), "root: thing.happen shop"),
+        ] {
+            assert_eq!(note.line("root"), line);
+        }
     }
 }
