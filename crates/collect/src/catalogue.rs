@@ -513,6 +513,17 @@ mod tests {
         );
     }
 
+    /// An ordinary key must not be able to say what a host says.
+    #[test]
+    fn every_name_is_reserved_and_no_other() {
+        for event in CATALOGUE {
+            assert!(attestry_event::is_reserved(event.name), "{}", event.name);
+        }
+        for name in attestry_event::RESERVED_NAMES {
+            assert!(CATALOGUE.iter().any(|event| event.name == name), "{name}");
+        }
+    }
+
     #[test]
     fn names_are_sorted_and_examples_are_events() {
         assert!(CATALOGUE.is_sorted_by(|a, b| a.name < b.name));

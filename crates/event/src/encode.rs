@@ -194,7 +194,9 @@ impl<'a> Draft<'a> {
                 refuse(
                     Field::EventName,
                     &name,
-                    &format!("a name that does not begin with one of Attestry's own: {list}"),
+                    &format!(
+                        "a name that is none of Attestry's own: those that begin with {list}, and those of its sources"
+                    ),
                 );
             }
         }

@@ -37,7 +37,7 @@ pub use id::{ID_CHARS_MAX, id_hash, is_id, value_hash};
 pub use methods::{Decided, Methods, MethodsError};
 pub use outward::write_event;
 pub use problem::Problem;
-pub use reserved::{RESERVED_PREFIXES, RESERVED_SOURCE, is_reserved};
+pub use reserved::{RESERVED_NAMES, RESERVED_PREFIXES, RESERVED_SOURCE, is_reserved};
 pub use same::same_content;
 pub use time::{Nanos, TIME_LEN, TimeError};
 pub use walk::{Scalar, Walker, walk};

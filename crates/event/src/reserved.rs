@@ -1,8 +1,8 @@
 //! The event names of our own catalogue, which ordinary keys may not use.
 
-/// What the names that Attestry itself gives begin with. A key without the capability that sends one of them is
-/// refused: otherwise a client could write `gap.agent` or `login.failure` events that look like Attestry's own.
-pub const RESERVED_PREFIXES: [&str; 12] = [
+/// What the names begin with in which Attestry tells of itself, of its evidence and of who got in. A key without the capability that
+/// sends one of them is refused: otherwise a client could write `gap.agent` or `login.failure` events that look like Attestry's own.
+pub const RESERVED_PREFIXES: [&str; 15] = [
     "gap.",
     "clock.",
     "key.",
@@ -15,6 +15,45 @@ pub const RESERVED_PREFIXES: [&str; 12] = [
     "value.",
     "report.",
     "config.",
+    "server.",
+    "agent.",
+    "person.",
+];
+
+/// The other names that the sources of a host give (docs/events.md). These alone, and not all that begins like them: `user.login` and
+/// `package.deliver` are for any application to use.
+pub const RESERVED_NAMES: [&str; 31] = [
+    "auth.mismatch",
+    "auth.other",
+    "cron.change",
+    "cron.run",
+    "filesystem.usage",
+    "group.add",
+    "group.add_member",
+    "group.change",
+    "group.remove",
+    "group.remove_member",
+    "host.boot",
+    "host.set_time",
+    "host.shutdown",
+    "host.stats",
+    "package.configure",
+    "package.install",
+    "package.purge",
+    "package.remove",
+    "package.upgrade",
+    "pam.failure",
+    "password.change",
+    "pkexec.run",
+    "ssh.disconnect",
+    "ssh.disconnect_notice",
+    "ssh.invalid_user",
+    "ssh.refuse",
+    "su.switch",
+    "sudo.run",
+    "user.add",
+    "user.change",
+    "user.remove",
 ];
 
 /// The `event_source` of events that Attestry writes about itself.
@@ -23,6 +62,7 @@ pub const RESERVED_SOURCE: &str = "attestry";
 /// Whether `event_name` belongs to Attestry's own catalogue.
 pub fn is_reserved(event_name: &str) -> bool {
     RESERVED_PREFIXES.iter().any(|prefix| event_name.starts_with(prefix))
+        || RESERVED_NAMES.contains(&event_name)
 }
 
 #[cfg(test)]
@@ -30,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_ends_with_its_dot() {
+    fn families_end_with_their_dot_and_names_are_whole() {
         for (name, reserved) in [
             ("login.failure", true),
             ("login.", true),
@@ -39,6 +79,13 @@ mod tests {
             ("loginSuccessful", false),
             ("my.login.failure", false),
             ("gap.clock", true),
+            ("server.start", true),
+            ("sudo.run", true),
+            ("sudo.runs", false),
+            ("sudo", false),
+            ("user.add", true),
+            ("user.login", false),
+            ("my.user.add", false),
         ] {
             assert_eq!(is_reserved(name), reserved, "{name}");
         }

@@ -109,7 +109,7 @@ fn the_first_user_comes_by_the_link_and_logs_in_and_out() {
 
     let client = owner(&scenario);
     for (event, times) in [
-        ("user.create", 1),
+        ("person.create", 1),
         ("login.success", 2),
         ("session.end", 1),
         ("login.failure", 5),
@@ -119,6 +119,11 @@ fn the_first_user_comes_by_the_link_and_logs_in_and_out() {
         wait_for(&query, SOON, || (client.count(&query) == times).then_some(()));
     }
     assert_eq!(client.count(PASSWORD), 0);
+    // Each event that tells of Attestry itself has a line for people.
+    client.search("event_source:attestry");
+    wait_for("the search is recorded", SOON, || (client.count("event_name:search.run") > 0).then_some(()));
+    let mute = client.search("event_source:attestry -message:*");
+    assert_eq!(texts(&mute, "/event/event_name"), [""; 0]);
 
     // With a user there is no link any more.
     scenario.stop();

@@ -151,7 +151,7 @@ impl Accounts {
             )?;
             tx.execute("DELETE FROM session WHERE user = ?1", [id])?;
             tx.execute("DELETE FROM attempt WHERE name = ?1", [name])?;
-            record(tx, now, actor, Note::new("user.password").resource(name))
+            record(tx, now, actor, Note::new("person.password").resource(name))
         })
     }
 
@@ -285,7 +285,7 @@ pub(super) fn insert(
         "INSERT INTO user (name, role, filter, password, created_at, password_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
         params![name, role, filter, hash, now.0],
     )?;
-    let mut note = Note::new("user.create").resource(name).data("role", role.name());
+    let mut note = Note::new("person.create").resource(name).data("role", role.name());
     if let Some(filter) = filter {
         note = note.data("filter", filter);
     }
@@ -327,7 +327,7 @@ mod tests {
         // Hammering on does not prolong it.
         bench.clock.advance(Duration::from_secs(1));
         assert!(log_in("correct horse").is_ok());
-        let mut expected = vec!["user.create root"];
+        let mut expected = vec!["person.create root"];
         expected.extend(["login.failure alice"; 5]);
         expected.extend(["login.lockout alice", "login.success alice"]);
         assert_eq!(events(&bench), expected);
