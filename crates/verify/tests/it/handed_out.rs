@@ -201,7 +201,8 @@ fn forged_histories() {
     let all: Vec<u64> = (0..SIGNED).collect();
     let pins = [Model::sample().pin(PINNED)];
     // Each keeps the honest checkpoint.
-    let forgeries: [(&str, fn(&mut Model)); 4] = [
+    type Forge = fn(&mut Model);
+    let forgeries: [(&str, Forge); 4] = [
         ("edited", |model| model.set(300, edited(300))),
         ("dropped", |model| drop(model.entries.remove(900))),
         ("inserted", |model| model.entries.insert(900, edited(899))),
