@@ -40,8 +40,8 @@ impl Needle {
 
     /// Where the first occurrence ends that starts at `from` or later.
     fn end_in(&self, text: &[u8], from: usize) -> Option<usize> {
-        let rest = text.get(from..)?;
         let len = self.text.len();
+        let rest = text.get(from..).filter(|rest| rest.len() >= len)?;
         let first = *self.text.as_bytes().first()?;
         let other = if self.any_case { swapped(first) } else { first };
         rest.windows(len)

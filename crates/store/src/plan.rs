@@ -158,7 +158,7 @@ fn expression(regex: &Regex) -> Filter {
     let within = |needle: &String| Matcher::Contains(Needle::exact(needle.clone()));
     if regex.is_within_word() {
         return Filter::WordAsWritten {
-            lower: regex.needles().first().map_or(Matcher::Prefix(String::new()), within),
+            lower: Matcher::Contains(Needle::exact(in_every_word(regex))),
             exact: whole_match(regex),
             any_case: regex.ignores_all_case(),
         };
@@ -168,6 +168,13 @@ fn expression(regex: &Regex) -> Filter {
         true => Filter::All,
         false => Filter::And(needles.iter().map(|needle| Filter::WordMatch(within(needle))).collect()),
     })
+}
+
+/// What stands in the lower case of every word that matches.
+fn in_every_word(regex: &Regex) -> String {
+    let needle = regex.needles().first().map_or("", String::as_str);
+    let literal = if regex.literal().is_ascii() { regex.literal() } else { "" };
+    if needle.len() >= literal.len() { needle.to_owned() } else { literal.to_ascii_lowercase() }
 }
 
 /// A regular expression on a whole value.

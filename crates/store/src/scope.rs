@@ -53,8 +53,9 @@ impl Scope {
 /// How many rows are read and checked between two looks at the stop handle.
 const BLOCK_ROWS: usize = 512;
 
-/// Rows to be read for which a further thread is worth its start.
-const ROWS_A_THREAD: usize = 4 * BLOCK_ROWS;
+/// Rows to be read for which a further thread is worth its start. Each may be in a block of its own, which takes 50 µs to
+/// decompress.
+const ROWS_A_THREAD: usize = 128;
 
 /// Parts with fewer rows are looked through in less than a thread needs to start.
 const LARGE_PART: u32 = 50_000;
@@ -207,8 +208,11 @@ impl<'a> Running<'a> {
     /// Which of some rows of a part answer the query, ascending. Many are read by several threads.
     fn confirmed(&self, source: &Source, part: &Part, doubtful: &RowSet) -> Result<Vec<u32>, Error> {
         let first = part.rows().start;
-        let threads = threads((doubtful.len() as usize).div_ceil(ROWS_A_THREAD));
-        let todo = Mutex::new(blocks(part, doubtful));
+        let rows = doubtful.len() as usize;
+        let threads = threads(rows / ROWS_A_THREAD);
+        // Small enough that all threads end at about the same time.
+        let size = (rows / (threads * 8)).clamp(ROWS_A_THREAD / 4, BLOCK_ROWS);
+        let todo = Mutex::new(blocks(part, doubtful, size));
         let work = || -> Result<Vec<u32>, Error> {
             let mut found = Vec::new();
             loop {
@@ -230,7 +234,7 @@ impl<'a> Running<'a> {
         f: &mut dyn FnMut(u32, &Entry<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let first = part.rows().start;
-        for block in blocks(part, rows) {
+        for block in blocks(part, rows, BLOCK_ROWS) {
             self.check()?;
             let mut outcome = Ok(());
             let mut each = |index: u64, bytes: &[u8]| {
@@ -300,13 +304,12 @@ fn side_by_side<T: Send>(
     })
 }
 
-/// The ledger's indexes of some rows of a part, block by block.
-fn blocks<'r>(part: &Part, rows: &'r RowSet) -> impl Iterator<Item = Vec<u64>> + use<'r> {
+/// The ledger's indexes of some rows of a part, so many at a time.
+fn blocks<'r>(part: &Part, rows: &'r RowSet, size: usize) -> impl Iterator<Item = Vec<u64>> + use<'r> {
     let first = part.rows().start;
     let mut offsets = rows.iter();
     std::iter::from_fn(move || {
-        let block: Vec<u64> =
-            offsets.by_ref().take(BLOCK_ROWS).map(|offset| first + u64::from(offset)).collect();
+        let block: Vec<u64> = offsets.by_ref().take(size).map(|offset| first + u64::from(offset)).collect();
         (!block.is_empty()).then_some(block)
     })
 }
