@@ -205,6 +205,11 @@ impl<'a> Entry<'a> {
         (!self.event_data.is_empty()).then_some(self.event_data.as_bytes())
     }
 
+    /// [`event_data`](Entry::event_data) as text.
+    pub fn event_data_text(&self) -> Option<&'a str> {
+        Some(self.event_data).filter(|data| !data.is_empty())
+    }
+
     /// A field's value as JSON, byte for byte.
     pub fn raw(&self, field: Field) -> Option<&'a str> {
         self.raw.get(field as usize).copied().filter(|raw| !raw.is_empty())

@@ -48,6 +48,15 @@ impl Walker {
         visit: &mut impl FnMut(&str, Scalar<'_>),
     ) -> Result<(), EntryError> {
         let text = std::str::from_utf8(event_data).map_err(|_| EntryError::NotUtf8)?;
+        self.walk_text(text, visit)
+    }
+
+    /// See [`walk`]. For who has text: whether it is UTF-8 is not looked at again.
+    pub fn walk_text(
+        &mut self,
+        text: &str,
+        visit: &mut impl FnMut(&str, Scalar<'_>),
+    ) -> Result<(), EntryError> {
         self.path.clear();
         let mut reader = Reader::new(text);
         self.read(&mut reader, visit).map_err(|Syntax| EntryError::malformed(&reader))

@@ -143,8 +143,9 @@ pub(crate) struct Builder {
     unique: Unique,
     walker: Option<Walker>,
     scratch: Vec<u8>,
-    /// Kept from part to part for its memory.
+    /// Kept from part to part for their memory.
     pub(crate) turned: Turned,
+    pub(crate) encoded: Vec<u8>,
 }
 
 impl Builder {
@@ -170,6 +171,7 @@ impl Builder {
             walker: Some(Walker::default()),
             scratch: Vec::new(),
             turned: Turned::default(),
+            encoded: Vec::new(),
         }
     }
 
@@ -313,15 +315,15 @@ impl Builder {
             Some(Text::Ref { .. }) => self.reference(place(Field::Message), row),
             None => {}
         }
-        if let Some(data) = entry.event_data() {
+        if let Some(data) = entry.event_data_text() {
             self.data(row, data);
         }
     }
 
-    fn data(&mut self, row: u32, data: &[u8]) {
+    fn data(&mut self, row: u32, data: &str) {
         // Taken out so that the visitor can borrow the rest.
         let mut walker = self.walker.take().unwrap_or_default();
-        let walked = walker.walk(data, &mut |path, scalar| {
+        let walked = walker.walk_text(data, &mut |path, scalar| {
             if let Scalar::Str(text) = scalar {
                 self.words(text);
             }

@@ -14,6 +14,7 @@ use std::io;
 use crate::out::{Out, Span};
 use crate::pack::{Cursor, put_varint, slice, u32_at};
 use crate::postings::{self, INLINE, List};
+use crate::words::MAX_WORD_BYTES;
 
 /// Terms a block.
 const BLOCK: u32 = 16;
@@ -298,7 +299,8 @@ impl<'a> Terms<'a> {
 /// Whether a term stands for something longer. 0xFF ends the known part of a word, and of a value with 16 bytes after
 /// it; within those anything may stand.
 pub(crate) fn is_cut(term: &[u8]) -> bool {
-    term.contains(&CUT)
+    // A shorter one is whole: at least this much of what is cut stays.
+    term.len() > MAX_WORD_BYTES - 4 && term.contains(&CUT)
 }
 
 /// A term's text, and whether that is the whole value.

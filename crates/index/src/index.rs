@@ -52,9 +52,6 @@ impl Default for Options {
 /// in memory may take by default.
 const BUILDER_BYTES: usize = 8 << 20;
 
-/// About how many bytes of a small part a row takes.
-const EXPECTED_ROW_BYTES: usize = 96;
-
 /// How long to wait before another try after the disk refused a write.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -72,6 +69,20 @@ pub enum Error {
         /// The one that was given.
         offered: u64,
     },
+}
+
+/// Hands some entries to the function that it is given, each time it is called.
+pub type Feed<'a> = dyn FnMut(&mut dyn FnMut(&[u8])) -> Fed + 'a;
+
+/// What [`Index::feed`] is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fed {
+    /// There may be more.
+    More,
+    /// These were the last.
+    End,
+    /// What was handed over since the last part was made cannot be used.
+    Broken,
 }
 
 /// How large an index is.
@@ -182,6 +193,18 @@ impl Index {
     ///
     /// After an error [`end`](Index::end) tells what was added.
     pub fn add(&self, first_row: u64, entries: &mut dyn Iterator<Item = &[u8]>) -> Result<(), Error> {
+        self.feed(first_row, &mut |add| match entries.next() {
+            Some(entry) => {
+                add(entry);
+                Fed::More
+            }
+            None => Fed::End,
+        })
+    }
+
+    /// [`add`](Index::add) for entries that need not lie in memory all at once: `feed` is called again and again and hands
+    /// over some each time.
+    pub fn feed(&self, first_row: u64, feed: &mut Feed<'_>) -> Result<(), Error> {
         let mut builder = self.builder.lock();
         {
             let mut state = self.shared.state.lock();
@@ -193,24 +216,21 @@ impl Index {
             }
         }
         let mut first = first_row;
-        loop {
+        let mut fed = Fed::More;
+        while fed == Fed::More {
             self.shared.wait_for_memory()?;
             builder.start(self.shared.unique.lock().clone(), self.shared.common.lock().clone());
             while builder.rows() < self.shared.options.part_rows && builder.size() < BUILDER_BYTES {
-                match entries.next() {
-                    Some(entry) => builder.add(entry),
-                    None => break,
+                fed = feed(&mut |entry| builder.add(entry));
+                if fed != Fed::More {
+                    break;
                 }
             }
             let rows = builder.rows();
-            if rows == 0 {
+            if rows == 0 || fed == Fed::Broken {
                 return Ok(());
             }
-            let mut bytes = Vec::with_capacity(rows as usize * EXPECTED_ROW_BYTES);
-            let learned = builder.seal(first, &mut bytes).map_err(Error::Disk)?;
-            bytes.shrink_to_fit();
-            learned.apply(&mut self.shared.unique.lock(), &mut self.shared.common.lock());
-            let part = Part::in_memory(bytes).map_err(|error| Error::Disk(io::Error::other(error)))?;
+            let part = self.make_part(&mut builder, first)?;
             first += u64::from(rows);
             self.shared.push(Arc::new(part));
             if self.shared.options.background {
@@ -220,6 +240,19 @@ impl Index {
                 while self.shared.step(Work::Memory)? || self.shared.step(Work::Files)? {}
             }
         }
+        Ok(())
+    }
+
+    fn make_part(&self, builder: &mut Builder, first: u64) -> Result<Part, Error> {
+        // Its memory is kept: what grows step by step is copied, and its pages cleared, several times.
+        let mut encoded = std::mem::take(&mut builder.encoded);
+        encoded.clear();
+        let sealed = builder.seal(first, &mut encoded);
+        let bytes = encoded.as_slice().to_vec();
+        builder.encoded = encoded;
+        let learned = sealed.map_err(Error::Disk)?;
+        learned.apply(&mut self.shared.unique.lock(), &mut self.shared.common.lock());
+        Part::in_memory(bytes).map_err(|error| Error::Disk(io::Error::other(error)))
     }
 
     /// The index as it is now.

@@ -45,7 +45,7 @@ pub use aggregate::{Column, Counts, PathInfo, Value};
 pub use decimal::Decimal;
 pub use eval::{Counted, Matches};
 pub use filter::{Bounds, Filter, Matcher, Target};
-pub use index::{Error, Index, Options, Stats};
+pub use index::{Error, Fed, Feed, Index, Options, Stats};
 pub use manifest::{Dropped, Opened};
 pub use needle::Needle;
 pub use page::Order;

@@ -193,6 +193,14 @@ impl Bytes {
     }
 }
 
+/// Takes the pages that were read out of this process's memory: most of them will not be needed soon, and the kernel has
+/// them still.
+#[allow(unsafe_code)]
+fn forget(map: &Mmap) {
+    // SAFETY: the map is read-only and of a file, so whoever reads on gets the same bytes. Failing changes nothing.
+    let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+}
+
 /// An immutable index of consecutive rows.
 pub struct Part {
     bytes: Bytes,
@@ -220,6 +228,7 @@ impl Part {
         if crc32c::crc32c(slice(&map, 0, covered)) != u32_at(&map, covered) {
             return Err(NotAPart::Checksum);
         }
+        forget(&map);
         Part::read(Bytes::Mapped(map))
     }
 

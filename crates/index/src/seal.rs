@@ -61,6 +61,9 @@ pub(crate) fn is_unique(slot: &Slot, occurrences: u64, distinct: u64, bytes_of_t
         && bytes_of_terms >= distinct * LONG_VALUE
 }
 
+/// How many terms are fetched at once.
+const AHEAD: usize = 32;
+
 /// The terms of all fields, field by field and sorted, with their rows.
 #[derive(Default)]
 pub(crate) struct Turned {
@@ -318,11 +321,22 @@ impl Builder {
         ids: &'a [u32],
         turned: &'a Turned,
     ) -> impl Iterator<Item = (&'a [u8], &'a [u32])> {
-        ids.iter().filter_map(|id| {
-            let term = self.terms.get(*id)?;
-            let end = *turned.ends.get(*id as usize)? as usize;
-            Some((self.bytes(term), turned.rows.get(end - term.count as usize..end)?))
+        // In sorted order the terms lie anywhere in memory. Several are fetched before the first is used, so that they
+        // come at once.
+        ids.chunks(AHEAD).flat_map(move |ids| {
+            let mut ahead: [(&[u8], &[u32]); AHEAD] = [(&[], &[]); AHEAD];
+            for (place, id) in ahead.iter_mut().zip(ids) {
+                *place = self.term_with_rows(*id, turned).unwrap_or_default();
+                std::hint::black_box(place.0.first().copied());
+            }
+            ahead.into_iter().take(ids.len())
         })
+    }
+
+    fn term_with_rows<'a>(&'a self, id: u32, turned: &'a Turned) -> Option<(&'a [u8], &'a [u32])> {
+        let term = self.terms.get(id)?;
+        let end = *turned.ends.get(id as usize)? as usize;
+        Some((self.bytes(term), turned.rows.get(end - term.count as usize..end)?))
     }
 
     fn token(&self, number: &Number) -> Option<&[u8]> {

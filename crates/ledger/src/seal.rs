@@ -15,14 +15,15 @@ use crate::error::UpkeepError;
 use crate::ids::Ids;
 use crate::sealed::{Readable, SealedSegment};
 
-/// Writes to a disk's file from front to back, in pieces large enough not to matter.
+/// Writes to a disk's file from front to back, in pieces large enough not to matter and small enough to stay in the
+/// processor's cache until the kernel copies them.
 pub(crate) struct Sequential<F> {
     file: F,
     offset: u64,
     buffer: Vec<u8>,
 }
 
-const BUFFER_BYTES: usize = 1 << 20;
+const BUFFER_BYTES: usize = 128 << 10;
 
 impl<F: File> Sequential<F> {
     pub(crate) fn new(file: F) -> Self {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use attestry_index::{Index, Options};
+use attestry_index::{Fed, Index, Options};
 use parking_lot::{Mutex, RwLock};
 
 use crate::signal::Signal;
@@ -22,7 +22,7 @@ const BATCH_ROWS: u64 = 8192;
 /// The same in bytes: about 8192 entries of a usual size, and a bound where they are large.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// How many entries are read at once: at most 15 MiB.
+/// How many entries are read at once.
 const BLOCK_ROWS: u64 = 256;
 
 /// How long the follower waits for the ledger before it looks whether it should end: the longest time a clean stop takes.
@@ -179,38 +179,41 @@ impl Followed {
             drop(index);
             return self.rebuild("it holds more entries than the ledger");
         }
-        let mut bytes = Vec::new();
-        let mut ends = Vec::new();
-        while bytes.len() < BATCH_BYTES && (ends.len() as u64) < BATCH_ROWS {
-            let next = from + ends.len() as u64;
-            let wanted: Vec<u64> = (next..end.min(next + BLOCK_ROWS)).collect();
-            if wanted.is_empty() {
-                break;
-            }
-            let had = ends.len();
-            let mut take = |_: u64, entry: &[u8]| {
-                bytes.extend_from_slice(entry);
-                ends.push(bytes.len());
-            };
-            self.rows.read(&wanted, &mut take).map_err(Failure::Rows)?;
-            if ends.len() - had != wanted.len() {
-                // Pruned while they were read: the next step starts behind them.
-                if self.rows.first() > from {
-                    return Ok(());
-                }
-                return Err(Failure::Short { found: ends.len() - had, wanted: wanted.len() });
-            }
-        }
-        if ends.is_empty() {
+        if end == from {
             return Ok(());
         }
-        let mut start = 0;
-        let mut entries = ends.iter().map(|end| {
-            let entry = bytes.get(start..*end).unwrap_or_default();
-            start = *end;
-            entry
-        });
-        index.add(from, &mut entries).map_err(Failure::Add)?;
+        let mut next = from;
+        let mut bytes = 0;
+        let mut failure = None;
+        let mut read = |add: &mut dyn FnMut(&[u8])| {
+            let wanted: Vec<u64> = (next..end.min(next + BLOCK_ROWS).min(from + BATCH_ROWS)).collect();
+            if wanted.is_empty() || bytes >= BATCH_BYTES {
+                return Fed::End;
+            }
+            let mut found = 0;
+            let result = self.rows.read(&wanted, &mut |_, entry| {
+                found += 1;
+                bytes += entry.len();
+                add(entry);
+            });
+            if let Err(error) = result {
+                failure = Some(Failure::Rows(error));
+                return Fed::Broken;
+            }
+            if found != wanted.len() {
+                // Pruned while they were read: the next step starts behind them.
+                if self.rows.first() <= from {
+                    failure = Some(Failure::Short { found, wanted: wanted.len() });
+                }
+                return Fed::Broken;
+            }
+            next += found as u64;
+            Fed::More
+        };
+        index.feed(from, &mut read).map_err(Failure::Add)?;
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
         self.advance(index.end());
         Ok(())
     }
