@@ -103,7 +103,7 @@ impl Evicted {
 
 /// The dead letters of one sink.
 ///
-/// Keeping other processes out of the directory is the owner's business: take the lock of the data directory before opening it.
+/// Keeping other processes out of the directory is the owner's business ([`DirLock`](crate::DirLock)): opening repairs files.
 pub struct DeadLetters<D: Disk = RealDisk> {
     disk: D,
     dir: PathBuf,
@@ -258,25 +258,27 @@ impl<D: Disk> DeadLetters<D> {
         Ok(self.list(id, 1, u64::MAX)?.into_iter().find(|letter| letter.id == id))
     }
 
-    /// Forgets letters for good and returns how many there were. Numbers that are no letters are passed over.
+    /// Forgets letters for good and returns how many there were. Numbers that are no letters are passed over. To write that down takes
+    /// room, too: `evict` as in [`put`](Self::put).
     ///
     /// # Errors
     /// When the disk is full or fails; some of them may be forgotten then.
-    pub fn forget(&self, ids: &[u64]) -> Result<usize, Error> {
+    pub fn forget(&self, ids: &[u64], evict: &mut dyn FnMut(Evicted)) -> Result<usize, Error> {
         let inner = &mut *self.inner.lock();
         let mut ids: Vec<u64> = ids.iter().copied().filter(|id| inner.live.contains_key(id)).collect();
         ids.sort_unstable();
         ids.dedup();
         for ids in ids.chunks(GONE_AT_ONCE) {
             let record = record::gone(ids);
-            let written = inner.journal.append(&[&record]).and_then(|_| inner.journal.sync());
-            match written {
-                Ok(_) => {}
-                // Without room to say so, nobody can. Where all are gone, the files need not say it.
-                Err(error) => {
-                    inner.journal.rollback();
-                    return Err(error);
+            let appended = loop {
+                match inner.journal.append(&[&record]) {
+                    Err(Error::Full) if self.make_room(inner, record.len() as u64, evict) => {}
+                    appended => break appended,
                 }
+            };
+            if let Err(error) = appended.and_then(|_| inner.journal.sync()) {
+                inner.journal.rollback();
+                return Err(error);
             }
             for id in ids {
                 inner.live.remove(id);

@@ -8,6 +8,8 @@
 pub mod dead;
 mod filter;
 mod inlet;
+mod intake;
+mod lock;
 mod log;
 mod parcel;
 mod sink;
@@ -19,6 +21,8 @@ pub mod worker;
 pub use dead::DeadLetters;
 pub use filter::{Filter, SinkHook, Verdict};
 pub use inlet::{Closed, Incoming, Inlet, Taken};
+pub use intake::{Hook, Intake, IntakeOptions, Landing};
+pub use lock::{DirLock, LockError};
 pub use log::{Covered, Gap, Limits, Log, News, Read, ReadError};
 pub use parcel::Parcel;
 pub use sink::{Failure, Pending, Refused, Sink};

@@ -142,7 +142,7 @@ pub struct Fill {
 
 /// Events on the disk until everybody who wants them has them.
 ///
-/// The directory holds the journal (`journal/`) and the file `state`. Keeping other processes out is the owner's business.
+/// The directory holds the journal (`journal/`) and the file `state`. Keeping other processes out is the owner's business ([`DirLock`](crate::DirLock)).
 pub struct Spool<D: Disk = RealDisk> {
     disk: D,
     journal_dir: PathBuf,
@@ -270,7 +270,9 @@ impl<D: Disk> Spool<D> {
 
     /// Takes nothing any more: whoever waits to put is told so. What is durable can still be read.
     pub fn close(&self) {
-        self.queue.lock().closed = true;
+        if std::mem::replace(&mut self.queue.lock().closed, true) {
+            return;
+        }
         self.turned.notify_all();
         self.end.lock().closed = true;
         self.arrived.notify_all();
@@ -284,7 +286,10 @@ impl<D: Disk> Spool<D> {
 
 impl<D: Disk> Drop for Spool<D> {
     fn drop(&mut self) {
-        self.close();
+        // Once closed, the directory may have another owner.
+        if !self.queue.lock().closed {
+            self.close();
+        }
     }
 }
 

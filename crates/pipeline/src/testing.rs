@@ -1,6 +1,6 @@
 //! What the tests of several parts use: numbered events, and a sink that does as it is told.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use attestry_event::{Batch, Border, ManualClock, Nanos};
@@ -37,13 +37,13 @@ pub(crate) fn batch(numbers: impl IntoIterator<Item = u64>) -> Batch {
 
 /// The number of an event; none for those that nobody put, such as gaps.
 pub(crate) fn number(parcel: &Parcel) -> Option<u64> {
-    let mut json = Vec::new();
-    parcel.write_json(&mut json).unwrap();
-    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-    let number = json["event_id"].as_str().unwrap().strip_prefix('e')?.parse().ok()?;
-    assert_eq!(json["event_data"]["n"], number);
-    let large = if number % 97 == 5 { 5_000 } else { 0 };
-    assert_eq!(json["event_data"]["large"].as_str().unwrap().len(), large);
+    let event = parcel.event().unwrap();
+    let number = event.event_id().strip_prefix('e')?.parse().ok()?;
+    let large = usize::from(number % 97 == 5);
+    let data = std::str::from_utf8(event.event_data().unwrap()).unwrap();
+    assert!(data.starts_with(&format!("{{\"n\":{number},")), "{data}");
+    assert_eq!(data.matches("$ref").count(), large);
+    assert_eq!(parcel.values.iter().map(|value| value.content.len()).sum::<usize>(), 5_000 * large);
     Some(number)
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Far {
     /// Answers of the next deliveries; then everything is taken.
     pub(crate) answers: VecDeque<Answer>,
     /// The numbers of events that are refused whenever they come.
-    pub(crate) refuses: Vec<u64>,
+    pub(crate) refuses: BTreeSet<u64>,
     pub(crate) accounts: bool,
 }
 
@@ -102,13 +102,18 @@ impl Sink for FakeSink {
                 Answer::Take => {}
                 Answer::Hang => std::future::pending::<()>().await,
                 Answer::Panic => panic!("the sink has a bug"),
-                Answer::Fail(failure) => {
-                    if let Failure::Again { delivered, .. } = &failure {
-                        let taken = parcels.iter().take(*delivered).cloned();
-                        self.0.lock().parcels.extend(taken);
-                    }
-                    return Err(failure);
+                Answer::Fail(Failure::Again { delivered, reason, after }) => {
+                    // What it would refuse it does not claim to have delivered.
+                    let mut far = self.0.lock();
+                    let is_wanted =
+                        |parcel: &&Parcel| number(parcel).is_none_or(|n| !far.refuses.contains(&n));
+                    let taken: Vec<Parcel> =
+                        parcels.iter().take(delivered).take_while(is_wanted).cloned().collect();
+                    let delivered = taken.len();
+                    far.parcels.extend(taken);
+                    return Err(Failure::Again { delivered, reason, after });
                 }
+                Answer::Fail(failure) => return Err(failure),
             }
             let mut far = self.0.lock();
             let mut refused = Vec::new();

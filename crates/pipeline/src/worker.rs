@@ -3,6 +3,8 @@
 mod backoff;
 mod fill;
 mod hand_over;
+#[cfg(test)]
+mod random;
 mod status;
 #[cfg(test)]
 mod tests;

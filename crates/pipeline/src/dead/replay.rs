@@ -90,7 +90,7 @@ pub async fn replay<D: Disk>(
                 dead.put(&again, clock.now(), &mut |evicted| evict(evicted))?;
             }
             let ids: Vec<u64> = letters.iter().take(done).map(|letter| letter.id).collect();
-            dead.forget(&ids)?;
+            dead.forget(&ids, &mut |evicted| evict(evicted))?;
             Ok(again.len())
         })
         .await?;

@@ -24,7 +24,8 @@ impl<D: Disk> Spool<D> {
     /// Removes what all consumers are done with.
     pub(super) fn trim(&self) {
         let Some((slowest, _)) = self.slowest() else { return };
-        if slowest < self.trim_at.load(Ordering::Relaxed) {
+        // Once closed, the directory may have another owner.
+        if slowest < self.trim_at.load(Ordering::Relaxed) || self.queue.lock().closed {
             return;
         }
         {

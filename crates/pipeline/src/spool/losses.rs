@@ -46,29 +46,32 @@ impl<D: Disk> Spool<D> {
         if writer.journal.bytes().saturating_add(file) <= self.max_bytes {
             return false;
         }
-        let before = writer.state.clone();
-        let dropped = (|| {
-            let Some(end) = files::oldest_end(&self.disk, &self.journal_dir, &writer.journal)? else {
-                return Ok(false);
-            };
-            if let Some(loss) = self.loss_of_oldest(writer, end) {
-                writer.lost += loss.events.unwrap_or(0);
-                writer.state.losses.push(loss);
+        let end = match files::oldest_end(&self.disk, &self.journal_dir, &writer.journal) {
+            Ok(Some(end)) => end,
+            // The newest always stays.
+            Ok(None) => return false,
+            Err(error) => return cannot_drop(&error),
+        };
+        // Where a removal failed half-way, it is written down already.
+        let known = |loss: &Loss| loss.why == Why::Cap && loss.records.end >= end;
+        if !writer.state.losses.iter().any(known)
+            && let Some(loss) = self.loss_of_oldest(writer, end)
+        {
+            let events = loss.events.unwrap_or(0);
+            writer.state.losses.push(loss);
+            if let Err(error) = self.save(writer) {
+                writer.state.losses.pop();
+                return cannot_drop(&error);
             }
-            self.save(writer)?;
-            writer.journal.remove_before(end).map(|freed| freed > 0)
-        })();
-        match dropped {
-            Ok(dropped) => {
-                self.look_at_files(writer);
-                dropped
-            }
-            Err(error) => {
-                let error: std::io::Error = error;
-                tracing::warn!(error = error.to_string(), "cannot drop the oldest file of the spool");
-                writer.state = before;
-                false
-            }
+            writer.lost += events;
+        } else if let Err(error) = self.save(writer) {
+            return cannot_drop(&error);
+        }
+        let removed = writer.journal.remove_before(end);
+        self.look_at_files(writer);
+        match removed {
+            Ok(freed) => freed > 0,
+            Err(error) => cannot_drop(&error),
         }
     }
 
@@ -168,6 +171,12 @@ impl<D: Disk> Spool<D> {
         }
         told
     }
+}
+
+/// Nothing was dropped, or nobody knows: whoever wants room waits and tries again.
+fn cannot_drop(error: &std::io::Error) -> bool {
+    tracing::warn!(error = error.to_string(), "cannot drop the oldest file of the spool");
+    false
 }
 
 /// What a list of losses says of records that are gone.

@@ -34,6 +34,12 @@ impl Put {
         Put { ticket: 0, ledger: ledger.into(), bodies: bodies(batch), written: 0, durable: 0, seqs: None }
     }
 
+    /// One attempt without waiting, as a test that tells a whole story from a seed needs it.
+    #[cfg(test)]
+    pub(super) fn is_put(&mut self, spool: &Spool<impl Disk>) -> bool {
+        spool.commit(std::slice::from_mut(self)).is_ok() && self.is_durable()
+    }
+
     fn bytes(&self) -> usize {
         self.bodies.iter().map(|body| body.bytes.len()).sum()
     }
