@@ -209,3 +209,40 @@ impl Part {
         Some(found.map_or(List::none(), |(_, list)| list))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(words: &[(&str, u32)]) -> Vec<Counted> {
+        words.iter().map(|(word, count)| (word.as_bytes().into(), *count)).collect()
+    }
+
+    #[test]
+    fn words_become_common_and_stay_so_for_a_while() {
+        let mut common = Common::default();
+        let check = |common: &Common, words: &[(&str, u32)], rows: u32, expected: &[&str]| {
+            let chosen = common.choose(counted(words).into_iter(), rows);
+            let chosen: Vec<&[u8]> = chosen.iter().map(|(word, _)| &**word).collect();
+            assert_eq!(chosen, expected.iter().map(|word| word.as_bytes()).collect::<Vec<_>>(), "{words:?}");
+        };
+        check(&common, &[("a", 10)], 10, &[]);
+        check(&common, &[("a", 62), ("b", 63), ("c", 500)], 1_000, &["c", "b"]);
+        common.learn(counted(&[("a", 63)]), 1_000);
+        check(&common, &[("a", 32), ("b", 32), ("c", 500)], 1_000, &["a", "c"]);
+        check(&common, &[("a", 31)], 1_000, &[]);
+        check(&common, &[("a", 1)], 10, &["a"]);
+        // What few rows say is added, what many say counts.
+        common.learn(counted(&[("b", 30)]), 70);
+        assert_eq!(common.words().len(), 2);
+        common.learn(counted(&[("c", 1)]), 10);
+        assert_eq!(common.words().len(), 2);
+        common.learn(counted(&[("c", 500)]), 2_000);
+        assert_eq!(common.words(), [Box::from(&b"c"[..])]);
+        let many: Vec<String> = (0..100).map(|number| format!("{number:03}")).collect();
+        let many: Vec<(&str, u32)> = many.iter().map(|word| (word.as_str(), 900)).collect();
+        assert_eq!(common.choose(counted(&many).into_iter(), 1_000).len(), MAX_WORDS);
+        common.learn(counted(&many), 1_000);
+        assert_eq!(common.words().len(), MAX_WORDS);
+    }
+}

@@ -253,3 +253,71 @@ fn patterns_over_many_values() {
         assert_eq!(count(&filter), expected, "{filter:?}");
     }
 }
+
+/// Pairs of common words are decided in the index, whatever was merged; those of words that were not always common are not.
+#[test]
+fn phrases_of_common_words() {
+    let text = |row: usize| {
+        let text = match row % 4 {
+            0 => "\"a\":\"The user logged in\"",
+            1 => "\"a\":\"the user\",\"b\":\"logged in\"",
+            2 => "\"a\":\"logged the user out\",\"b\":\"user\"",
+            _ => "\"a\":\"USER-logged\"",
+        };
+        // Once among the first rows, and in each of the last.
+        let seldom = if row == 100 || row >= 400 { ",\"c\":\"seldom user\"" } else { "" };
+        // In the last rows only.
+        let late = if row >= 400 { ",\"d\":\"late word\"" } else { "" };
+        format!(",\"event_data\":{{{text}{seldom}{late}}}")
+    };
+    let all: Vec<Vec<u8>> = (0..600).map(|row| entry(&text(row))).collect();
+    let phrase = |text: &str| Filter::Phrase(text.split(' ').map(str::to_owned).collect());
+    let phrases = [
+        "user logged",
+        "logged user",
+        "the user",
+        "the user logged",
+        "user user",
+        "in logged",
+        "late word",
+        "word late",
+        "seldom user",
+        "user seldom",
+        "user unknown",
+        "unknown",
+        "user",
+    ];
+    let index = check(&all, &phrases.map(phrase));
+    let snapshot = index.snapshot();
+    assert_eq!(snapshot.parts().len(), 1);
+    for (words, certain, possible) in [
+        ("user logged", 300, 300),
+        ("the user", 450, 450),
+        ("logged user", 0, 0),
+        ("late word", 200, 200),
+        ("word late", 0, 0),
+        ("the user logged", 0, 150),
+        ("seldom user", 0, 201),
+        ("user unknown", 0, 0),
+    ] {
+        let counted = snapshot.parts()[0].count(&phrase(words));
+        assert_eq!((counted.certain, counted.possible), (certain, possible), "{words}");
+    }
+}
+
+/// What was common before a restart is so after it, in parts too small to tell.
+#[test]
+fn common_words_outlast_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { background: false, ..Options::default() };
+    let row = entry(",\"event_data\":{\"a\":\"user logged in\"}");
+    let (index, _) = Index::open(dir.path(), options.clone()).unwrap();
+    index.add(0, &mut std::iter::repeat_n(row.as_slice(), 200)).unwrap();
+    index.flush().unwrap();
+    drop(index);
+    let (index, _) = Index::open(dir.path(), options).unwrap();
+    index.add(200, &mut std::iter::once(row.as_slice())).unwrap();
+    let phrase = Filter::Phrase(vec!["user".to_owned(), "logged".to_owned()]);
+    let counts: Vec<u32> = index.snapshot().parts().iter().map(|part| part.count(&phrase).certain).collect();
+    assert_eq!(counts, [200, 1]);
+}
