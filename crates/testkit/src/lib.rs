@@ -9,6 +9,7 @@
 mod client;
 mod port;
 mod programs;
+mod rsyslog;
 mod run;
 mod scenario;
 mod small_disk;
@@ -16,6 +17,7 @@ mod tail;
 
 pub use client::{Answer, Client};
 pub use programs::Programs;
+pub use rsyslog::Rsyslog;
 pub use run::{Ran, Running};
 pub use scenario::{Scenario, copy_tree};
 pub use small_disk::SmallDisk;

@@ -4,6 +4,16 @@
 //! a queue) that hands events to an [`Inlet`](attestry_pipeline::Inlet). Each has a configuration that says all its settings, their units and
 //! defaults. This crate knows neither where events come from nor what becomes of them.
 
+mod connections;
+mod datagrams;
+mod endpoint;
+pub mod feed;
+mod hostname;
+mod outgoing;
 pub mod period;
 pub mod secret;
+pub mod server_tls;
+mod socket;
+mod stream;
+pub mod syslog;
 pub mod tls;

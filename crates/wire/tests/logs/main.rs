@@ -1,0 +1,7 @@
+//! Syslog and GELF over real sockets: our sinks to our receivers, and rsyslog and `logger` on the other side.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod rsyslog;
+mod syslog;
+mod world;
