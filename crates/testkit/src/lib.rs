@@ -7,7 +7,9 @@
 //! What is missing fails a test; nothing is skipped. Everything here panics where a test would, with what was being done.
 
 mod client;
+mod mariadb;
 mod port;
+mod postgres;
 mod programs;
 mod rsyslog;
 mod run;
@@ -16,6 +18,8 @@ mod small_disk;
 mod tail;
 
 pub use client::{Answer, Client};
+pub use mariadb::MariaDb;
+pub use postgres::Postgres;
 pub use programs::Programs;
 pub use rsyslog::Rsyslog;
 pub use run::{Ran, Running};

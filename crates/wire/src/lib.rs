@@ -4,16 +4,27 @@
 //! a queue) that hands events to an [`Inlet`](attestry_pipeline::Inlet). Each has a configuration that says all its settings, their units and
 //! defaults. This crate knows neither where events come from nor what becomes of them.
 
+pub mod archive;
+pub mod attestry;
 mod connections;
 mod datagrams;
 mod endpoint;
 pub mod feed;
+pub mod file;
 mod hostname;
+mod http;
+#[cfg(test)]
+mod made;
+pub mod ndjson;
+pub mod otlp;
 mod outgoing;
 pub mod period;
 pub mod secret;
 pub mod server_tls;
 mod socket;
+pub mod sql;
+pub mod stdout;
 mod stream;
 pub mod syslog;
 pub mod tls;
+pub mod webhook;

@@ -1,0 +1,116 @@
+//! MariaDB (Debian: `mariadb-server-core`, `mariadb-client-core`).
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Signal, geteuid};
+use tempfile::TempDir;
+
+use crate::port;
+use crate::run::{Running, run};
+use crate::wait_for;
+
+/// A MariaDB server with a database `test` and a user `test` without a password, in a folder of its own.
+#[derive(Debug)]
+pub struct MariaDb {
+    dir: TempDir,
+    port: u16,
+    running: Option<Running>,
+}
+
+impl MariaDb {
+    /// A server that runs.
+    #[track_caller]
+    pub fn started() -> MariaDb {
+        let dir = TempDir::with_prefix("attestry-mariadb-").expect("a temporary folder can be made");
+        let mut server = MariaDb { dir, port: port::free(), running: None };
+        let mut install = Command::new("mariadb-install-db");
+        install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        install.arg(format!("--datadir={}", server.file("data").display()));
+        // Its temporary tables are named alike in all of them.
+        install.arg(server.tmpdir());
+        run(server.as_root(&mut install), &server.file("install"), b"").is(0);
+        server.start();
+        server.sql(
+            "",
+            "CREATE DATABASE test; CREATE USER test@'127.0.0.1'; GRANT ALL ON test.* TO test@'127.0.0.1'",
+        );
+        server
+    }
+
+    /// Its address, with the database and the user.
+    pub fn url(&self) -> String {
+        format!("mysql://test@127.0.0.1:{}/test", self.port)
+    }
+
+    /// Starts it, on what it stored before.
+    #[track_caller]
+    pub fn start(&mut self) {
+        let mut server = Command::new("/usr/sbin/mariadbd");
+        server.args(["--no-defaults", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=2"]);
+        for (option, value) in [
+            ("datadir", self.file("data").display().to_string()),
+            ("socket", self.file("socket").display().to_string()),
+            ("pid-file", self.file("pid").display().to_string()),
+            ("port", self.port.to_string()),
+            ("lc-messages-dir", "/usr/share/mysql".to_owned()),
+        ] {
+            server.arg(format!("--{option}={value}"));
+        }
+        server.arg(self.tmpdir());
+        let mut running = Running::start(self.as_root(&mut server), &self.file("server"));
+        wait_for("MariaDB answers", Duration::from_secs(120), || {
+            if let Some(status) = running.ended() {
+                panic!("MariaDB ended with {status}: {}", running.err());
+            }
+            let mut ping = Command::new("mariadb");
+            ping.args(["--no-defaults", "-u", "root", "-e", "SELECT 1"]).arg(self.socket());
+            ping.output().is_ok_and(|output| output.status.success()).then_some(())
+        });
+        self.running = Some(running);
+    }
+
+    /// Kills it where it stands.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.signal(Signal::KILL);
+            running.finish_within(Duration::from_secs(60));
+        }
+    }
+
+    /// Runs statements in the database `test`, and gives what they say: a line a row, tabs between the columns.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> String {
+        self.sql("test", sql)
+    }
+
+    #[track_caller]
+    fn sql(&self, database: &str, sql: &str) -> String {
+        let mut client = Command::new("mariadb");
+        client.args(["--no-defaults", "-u", "root", "--batch", "--skip-column-names", "--raw"]);
+        client.args(["--default-character-set=utf8mb4"]).arg(self.socket());
+        if !database.is_empty() {
+            client.arg(database);
+        }
+        run(&mut client, &self.file("client"), sql.as_bytes()).is(0).out.trim_end().to_owned()
+    }
+
+    fn tmpdir(&self) -> String {
+        format!("--tmpdir={}", self.dir.path().display())
+    }
+
+    fn socket(&self) -> String {
+        format!("--socket={}", self.file("socket").display())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// As root it wants to be told that this is meant.
+    fn as_root<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        if geteuid().is_root() { command.arg("--user=root") } else { command }
+    }
+}

@@ -1,0 +1,139 @@
+//! PostgreSQL (Debian: `postgresql`).
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::{Signal, geteuid};
+use tempfile::TempDir;
+
+use crate::port;
+use crate::run::{Running, run};
+
+/// A PostgreSQL server with a database `test` and a user `test` without a password, in a folder of its own.
+#[derive(Debug)]
+pub struct Postgres {
+    dir: TempDir,
+    programs: PathBuf,
+    port: u16,
+    running: Option<Running>,
+}
+
+impl Postgres {
+    /// A server that runs.
+    #[track_caller]
+    pub fn started() -> Postgres {
+        let dir = TempDir::with_prefix("attestry-postgres-").expect("a temporary folder can be made");
+        let mut server = Postgres { programs: programs(), port: port::free(), dir, running: None };
+        if geteuid().is_root() {
+            let mut chown = Command::new("chown");
+            run(chown.arg("postgres:").arg(server.dir.path()), &server.file("chown"), b"").is(0);
+        }
+        let mut initdb = server.command("initdb");
+        initdb.args(["--auth=trust", "--username=test", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
+        initdb.arg(server.file("data"));
+        run(&mut initdb, &server.file("initdb"), b"").is(0);
+        server.start();
+        server.sql("template1", "CREATE DATABASE test");
+        server
+    }
+
+    /// Its address, with the database and the user.
+    pub fn url(&self) -> String {
+        format!("postgres://test@127.0.0.1:{}/test", self.port)
+    }
+
+    /// Starts it, on what it stored before.
+    #[track_caller]
+    pub fn start(&mut self) {
+        // After a kill its helpers hold on to what they share for a moment; until then it does not start.
+        crate::wait_for("PostgreSQL starts", std::time::Duration::from_secs(120), || {
+            let mut postgres = self.command("postgres");
+            postgres.arg("-D").arg(self.file("data")).arg("-p").arg(self.port.to_string());
+            postgres.args(["-h", "127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]);
+            let mut running = Running::start(&mut postgres, &self.file("server"));
+            loop {
+                if running.ended().is_some() {
+                    return None;
+                }
+                if self.answers() {
+                    self.running = Some(running);
+                    return Some(());
+                }
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+        });
+    }
+
+    /// Kills it where it stands.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.signal(Signal::KILL);
+            running.finish_within(std::time::Duration::from_secs(60));
+        }
+    }
+
+    /// Runs statements in the database `test`, and gives what they say: a line a row, `|` between the columns.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> String {
+        self.sql("test", sql)
+    }
+
+    #[track_caller]
+    fn sql(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "test",
+            "-d",
+            database,
+        ]);
+        psql.arg("-p").arg(self.port.to_string());
+        run(&mut psql, &self.file("psql"), sql.as_bytes()).is(0).out.trim_end().to_owned()
+    }
+
+    fn answers(&self) -> bool {
+        let mut ready = Command::new(self.programs.join("pg_isready"));
+        ready.args(["-q", "-h", "127.0.0.1", "-p"]).arg(self.port.to_string());
+        ready.status().is_ok_and(|status| status.success())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// It does not run as root.
+    fn command(&self, program: &str) -> Command {
+        let program = self.programs.join(program);
+        let mut command = if geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.current_dir(self.dir.path());
+        command
+    }
+}
+
+/// Debian keeps the server's programs out of the search path, by version.
+#[track_caller]
+fn programs() -> PathBuf {
+    let root = Path::new("/usr/lib/postgresql");
+    let versions =
+        std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
+    let runs = |path: &PathBuf| {
+        std::fs::metadata(path.join("postgres")).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0)
+    };
+    versions.filter(runs).max().expect("PostgreSQL is missing: scripts/test-deps installs it")
+}
