@@ -7,6 +7,8 @@
 pub mod body_split;
 pub mod event_json;
 pub mod journal_open;
+pub mod ndjson_split;
+pub mod otlp_logs;
 pub mod query_parse;
 pub mod tlog_text;
 
