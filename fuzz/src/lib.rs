@@ -10,6 +10,7 @@ pub mod journal_open;
 pub mod ndjson_split;
 pub mod otlp_logs;
 pub mod query_parse;
+pub mod stomp_frame;
 pub mod tlog_text;
 
 /// Runs a target over the files named on the command line.

@@ -23,6 +23,7 @@ fn targets_run_over_their_seeds() {
     check("ndjson_split", attestry_fuzz::ndjson_split::run);
     check("otlp_logs", attestry_fuzz::otlp_logs::run);
     check("query_parse", attestry_fuzz::query_parse::run);
+    check("stomp_frame", attestry_fuzz::stomp_frame::run);
     check("tlog_text", attestry_fuzz::tlog_text::run);
 }
 

@@ -6,21 +6,29 @@
 //!
 //! What is missing fails a test; nothing is skipped. Everything here panics where a test would, with what was being done.
 
+mod activemq;
 mod client;
 mod mariadb;
+mod moto;
+mod nats;
 mod port;
 mod postgres;
 mod programs;
+mod rabbitmq;
 mod rsyslog;
 mod run;
 mod scenario;
 mod small_disk;
 mod tail;
 
+pub use activemq::ActiveMq;
 pub use client::{Answer, Client};
 pub use mariadb::MariaDb;
+pub use moto::Moto;
+pub use nats::{NATS_MAX_PAYLOAD, NatsServer};
 pub use postgres::Postgres;
 pub use programs::Programs;
+pub use rabbitmq::RabbitMq;
 pub use rsyslog::Rsyslog;
 pub use run::{Ran, Running};
 pub use scenario::{Scenario, copy_tree};

@@ -1,7 +1,14 @@
 //! Free ports that stay free while a server is down.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::run::Running;
+use crate::wait_for;
+
+/// How long another program may take until it listens, on a machine that builds at the same time.
+const LISTEN_MAX: Duration = Duration::from_secs(120);
 
 /// Below the range that the system hands out to clients: a port of that range could be taken, while its server is being
 /// restarted, by any connection of any test, even by one that tries to reach that very port.
@@ -22,4 +29,15 @@ pub(crate) fn free() -> u16 {
         }
     }
     panic!("no port from {FIRST} on is free");
+}
+
+/// Waits until somebody listens on the port, and fails when the program that should has ended.
+#[track_caller]
+pub(crate) fn wait_for_listener(name: &str, port: u16, running: &mut Running) {
+    wait_for(&format!("{name} listens"), LISTEN_MAX, || {
+        if let Some(status) = running.ended() {
+            panic!("{name} ended with {status}: {}{}", running.out(), running.err());
+        }
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
 }

@@ -4,8 +4,10 @@
 //! a queue) that hands events to an [`Inlet`](attestry_pipeline::Inlet). Each has a configuration that says all its settings, their units and
 //! defaults. This crate knows neither where events come from nor what becomes of them.
 
+pub mod amqp;
 pub mod archive;
 pub mod attestry;
+mod broker;
 mod connections;
 mod datagrams;
 mod endpoint;
@@ -15,15 +17,20 @@ mod hostname;
 mod http;
 #[cfg(test)]
 mod made;
+pub mod nats;
 pub mod ndjson;
 pub mod otlp;
 mod outgoing;
 pub mod period;
+pub mod queue;
 pub mod secret;
 pub mod server_tls;
 mod socket;
 pub mod sql;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 pub mod stdout;
+pub mod stomp;
 mod stream;
 pub mod syslog;
 pub mod tls;

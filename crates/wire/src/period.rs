@@ -53,7 +53,7 @@ impl From<Period> for String {
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        let whole = UNITS.iter().find(|(_, unit)| millis % u128::from(*unit) == 0 && millis > 0);
+        let whole = UNITS.iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit)));
         let (name, unit) = whole.unwrap_or(&("s", 1_000));
         write!(f, "{}{name}", millis / u128::from(*unit))
     }
@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn says_what_is_expected() {
-        for text in ["", "5", "s", "-1s", "1.5s", "1 s", "5y", "99999999999999999999s", "18446744073709551615w"] {
+        for text in
+            ["", "5", "s", "-1s", "1.5s", "1 s", "5y", "99999999999999999999s", "18446744073709551615w"]
+        {
             let error = Period::try_from(text.to_owned()).unwrap_err();
             assert!(error.to_string().contains("expected"), "{text}: {error}");
         }
