@@ -51,6 +51,22 @@ export async function look(folder: string): Promise<void> {
       await page.getByRole('button', { name: 'Verify now' }).first().click();
       await page.waitForTimeout(1800);
       await shot('ledgers');
+      await page.goto(`${server.url}/coverage?from=-7d&to=now`);
+      await page.getByRole('grid').focus();
+      await shot('coverage');
+      await page.keyboard.press('n');
+      await page.keyboard.press('Enter');
+      await shot('coverage-cell');
+      await page.goto(`${server.url}/agents`);
+      await shot('agents');
+      if (!process.env.ATTESTRY_URL) {
+        await page.getByRole('button', { name: 'Add an agent' }).click();
+        await page.getByRole('textbox', { name: /^Name/ }).fill(`look-${theme}-${size}`);
+        await page.getByRole('button', { name: 'Make a token' }).click();
+        await shot('agent-token');
+      }
+      await page.goto(`${server.url}/flow`);
+      await shot('flow');
       await page.goto(`${server.url}/settings`);
       await shot('settings');
       await page.getByRole('button', { name: 'New key' }).click();

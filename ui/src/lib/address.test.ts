@@ -13,6 +13,8 @@ const base: Address = {
   event: '',
   live: false,
   searches: false,
+  cell: '',
+  gaps: false,
 };
 
 const cases: [what: string, view: Partial<Address>, address: string][] = [
@@ -51,6 +53,17 @@ const cases: [what: string, view: Partial<Address>, address: string][] = [
   ],
   ['no stack', { by: '' }, '/search?from=all&by='],
   ['another page', { page: 'ledgers' }, '/ledgers'],
+  [
+    'a cell of the coverage',
+    {
+      page: 'coverage',
+      range: { from: '-7d', to: 'now' },
+      ledgers: ['logs'],
+      gaps: true,
+      cell: '["web1","a b","2026-11-21T10:00:00.000Z"]',
+    },
+    '/coverage?from=-7d&to=now&ledger=logs&gaps=1&cell=%5B%22web1%22,%22a+b%22,%222026-11-21T10:00:00.000Z%22%5D',
+  ],
 ];
 test.each(cases)('%s goes into the address and comes back', (_, change, address) => {
   const view = { ...base, ...change };

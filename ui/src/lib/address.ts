@@ -1,7 +1,17 @@
 /** The view as it stands in the address bar, so that every view can be sent as a link. */
 import { isBound, type Range } from './time';
 
-export type PageName = 'search' | 'ledgers' | 'settings' | 'setup';
+export type PageName = 'search' | 'coverage' | 'agents' | 'flow' | 'ledgers' | 'settings' | 'setup';
+
+export const TITLES: Record<PageName, string> = {
+  search: 'Search',
+  coverage: 'Coverage',
+  agents: 'Agents',
+  flow: 'Flow',
+  ledgers: 'Ledgers',
+  settings: 'Settings',
+  setup: 'Set up',
+};
 
 export interface Column {
   field: string;
@@ -23,6 +33,10 @@ export interface Address {
   live: boolean;
   /** The record of searches is shown, too. */
   searches: boolean;
+  /** The cell of the coverage that is open: host, source and hour, as JSON. */
+  cell: string;
+  /** Of the coverage, only what has gaps. */
+  gaps: boolean;
 }
 
 export const DEFAULT_COLUMNS: Column[] = [
@@ -32,7 +46,7 @@ export const DEFAULT_COLUMNS: Column[] = [
   { field: 'message', width: 0 },
 ];
 
-const PAGES: PageName[] = ['search', 'ledgers', 'settings', 'setup'];
+const PAGES: PageName[] = ['search', 'coverage', 'agents', 'flow', 'ledgers', 'settings', 'setup'];
 const WIDTH_MIN = 48;
 const WIDTH_MAX = 2000;
 
@@ -57,16 +71,23 @@ export function readAddress(pathname: string, search: string, fallback: Range): 
     event: /^[^/]+\/\d+$/.test(params.get('event') ?? '') ? (params.get('event') ?? '') : '',
     live: params.get('live') === '1',
     searches: params.get('searches') === '1',
+    cell: params.get('cell') ?? '',
+    gaps: params.get('gaps') === '1',
   };
 }
 
 export function writeAddress(view: Address): string {
-  if (view.page !== 'search') return `/${view.page}`;
+  if (view.page !== 'search' && view.page !== 'coverage') return `/${view.page}`;
   const params = new URLSearchParams();
-  if (view.q !== '') params.set('q', view.q);
+  if (view.q !== '' && view.page === 'search') params.set('q', view.q);
   params.set('from', view.range.from === '' ? 'all' : view.range.from);
   if (view.range.to !== '') params.set('to', view.range.to);
   if (view.ledgers.length > 0) params.set('ledger', view.ledgers.join(','));
+  if (view.page === 'coverage') {
+    if (view.gaps) params.set('gaps', '1');
+    if (view.cell !== '') params.set('cell', view.cell);
+    return written(view.page, params);
+  }
   if (writeColumns(view.columns) !== writeColumns(DEFAULT_COLUMNS)) {
     for (const column of view.columns) params.append('col', `${column.field}:${column.width}`);
   }
@@ -75,9 +96,12 @@ export function writeAddress(view: Address): string {
   if (view.event !== '') params.set('event', view.event);
   if (view.live) params.set('live', '1');
   if (view.searches) params.set('searches', '1');
-  // Times and lists stay readable; none of these needs escaping in a query string.
-  return `/search?${params.toString().replaceAll('%3A', ':').replaceAll('%2C', ',').replaceAll('%2F', '/')}`;
+  return written(view.page, params);
 }
+
+/** Times and lists stay readable; none of these needs escaping in a query string. */
+const written = (page: PageName, params: URLSearchParams) =>
+  `/${page}?${params.toString().replaceAll('%3A', ':').replaceAll('%2C', ',').replaceAll('%2F', '/')}`;
 
 function readColumn(text: string): Column {
   const match = /^(.+):(\d{1,4})$/.exec(text);

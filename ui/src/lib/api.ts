@@ -142,6 +142,91 @@ export interface Source {
   last_event: string | null;
 }
 
+export interface Agent {
+  name: string;
+  ledgers: string[];
+  enrolled_at: string;
+  revoked_at: string | null;
+  expires_at: string | null;
+  last_seen: string | null;
+  address: string | null;
+  progress: { ledger: string; epoch: number; next: number; lost: number }[];
+  /** What it last said of itself. */
+  status: {
+    version: string;
+    now: string;
+    spool: { events: number; bytes: number; oldest_s: number | null };
+    sources: (Source & { losses?: number })[];
+    sinks: { name: string; state: string; lag: number; dead: number; why?: string }[];
+  } | null;
+}
+
+export interface Receiver {
+  name: string;
+  protocol: string;
+  /** Null for what fetches. */
+  address: string | null;
+  ledger: string;
+  kept: number;
+  filtered: number;
+  malformed: number;
+  last: string | null;
+  every_s?: number;
+}
+
+export interface Sink {
+  name: string;
+  protocol: string;
+  log: string;
+  state: string;
+  delivered: number;
+  filtered: number;
+  refused: number;
+  retries: number;
+  lost: number;
+  lag: number;
+  dead: number;
+  why: string | null;
+  since: string | null;
+}
+
+export interface Flow {
+  receivers: Receiver[];
+  sinks: Sink[];
+}
+
+export interface Gap {
+  /** Counted from the first hour. */
+  hour: number;
+  name: string;
+  /** Null: nobody knows. */
+  missing: number | null;
+  why: string;
+  ledger: string;
+  index: number;
+}
+
+/** A host's source, hour by hour; a list that is absent holds nothing but zeros. */
+export interface CoverageRow {
+  host: string;
+  source: string;
+  every_s?: number;
+  seen: number[];
+  expected?: (number | null)[];
+  missing?: number[];
+  silent_s?: number[];
+  gaps?: Gap[];
+}
+
+export interface Coverage {
+  from: string;
+  to: string;
+  hours: number;
+  rows: CoverageRow[];
+  cut: boolean;
+  behind?: number;
+}
+
 export interface Detail extends Row {
   leaf_hash: string;
   also: string[];
@@ -339,6 +424,18 @@ export const api = {
   revokeKey: (id: string) => send<void>('DELETE', `/keys/${encodeURIComponent(id)}`),
 
   sources: async () => (await getJson<{ sources: Source[] }>('/sources')).sources,
+
+  agents: async () => (await getJson<{ agents: Agent[] }>('/agents')).agents,
+
+  inviteAgent: (name: string, ledgers: string[]) =>
+    send<{ token: string; expires_at: string }>('POST', '/agents/tokens', { name, ledgers }),
+
+  revokeAgent: (name: string) => send<void>('DELETE', `/agents/${encodeURIComponent(name)}`),
+
+  flow: () => getJson<Flow>('/flow'),
+
+  coverage: (from: string, to: string, ledgers: string[], signal?: AbortSignal) =>
+    getJson<Coverage>(`/coverage?${scopeParams({ q: '', from, to, ledgers })}`, signal),
 
   tail: (scope: Scope) =>
     new EventSource(`${BASE}/tail?${scopeParams({ q: scope.q, ledgers: scope.ledgers })}`, {

@@ -38,7 +38,7 @@ class View {
   }
 
   go(page: PageName): void {
-    if (page !== this.#now.page) this.set({ page, event: '', live: false });
+    if (page !== this.#now.page) this.set({ page, event: '', live: false, cell: '' });
   }
 
   /** A range that a person chose: it is also where the next visit starts. */

@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
+import { makeCoverage, makeFlow } from './coverage.ts';
 import { makeEvent, makeEvents } from './data.ts';
 import { Log } from './merkle.ts';
 import { parseQuery, SyntaxProblem, values, type Row } from './search.ts';
@@ -88,6 +89,44 @@ export function createMock(options: MockOptions = {}): Mock {
       last_used_at: null,
     },
   ];
+
+  const ago = (seconds: number) => new Date(Date.now() - seconds * 1000).toISOString();
+  const agent = (name: string, more: object) => ({
+    name,
+    ledgers: ['audit', 'logs'],
+    enrolled_at: '2026-09-01T08:00:00Z',
+    revoked_at: null as string | null,
+    expires_at: new Date(Date.now() + 280 * 86_400_000).toISOString(),
+    last_seen: ago(12) as string | null,
+    address: '10.20.0.7' as string | null,
+    progress: [{ ledger: 'audit', epoch: 1, next: 81_233, lost: 0 }],
+    status: {
+      version: '0.3.1',
+      now: ago(12),
+      spool: { epoch: 1, events: 0, bytes: 1 << 20, oldest_s: null },
+      sources: [],
+      sinks: [{ name: 'central', state: 'running', lag: 0, dead: 0 }],
+    } as object | null,
+    ...more,
+  });
+  const agents = fresh
+    ? []
+    : [
+        agent('db1', { progress: [{ ledger: 'audit', epoch: 2, next: 9000, lost: 41 }] }),
+        agent('edge-fra-1', {
+          last_seen: ago(4210),
+          status: {
+            version: '0.3.0',
+            now: ago(4210),
+            spool: { epoch: 1, events: 18_402, bytes: 31 << 20, oldest_s: 4310 },
+            sources: [],
+            sinks: [{ name: 'siem', state: 'waiting', lag: 18_402, dead: 3, why: 'connection refused' }],
+          },
+        }),
+        agent('queue1', { last_seen: null, address: null, status: null, progress: [] }),
+        agent('web1', {}),
+        agent('web2', { revoked_at: '2026-11-02T10:00:00Z', last_seen: '2026-11-02T09:59:40Z' }),
+      ];
 
   function add(made: { ledger: string; time: number; entry: string }): void {
     const log = logs.get(made.ledger);
@@ -358,6 +397,22 @@ export function createMock(options: MockOptions = {}): Mock {
           ],
         },
       };
+    if (path === '/agents') return { body: { agents } };
+    if (path === '/agents/tokens') {
+      const { name = '' } = input;
+      if (agents.some((known) => known.name === name && known.revoked_at === null))
+        throw new Refusal(409, 'It exists already', `${name} is enrolled`);
+      const token = `${name}.${'k7Qm'.repeat(8)}.${'ab'.repeat(32)}`;
+      return { status: 201, body: { token, expires_at: ago(-3600) } };
+    }
+    if (path.startsWith('/agents/') && method === 'DELETE') {
+      const found = agents.find((known) => known.name === decodeURIComponent(path.slice(8)));
+      if (!found) throw new Refusal(404, 'There is no such thing', 'no such agent');
+      found.revoked_at = new Date().toISOString();
+      return { status: 204, body: '' };
+    }
+    if (path === '/flow') return { body: fresh ? { receivers: [], sinks: [] } : makeFlow(Date.now()) };
+    if (path === '/coverage') return { body: makeCoverage(rows, url, Date.now()) };
     if (path === '/ledgers') return { body: ledgers() };
     if (path.endsWith('/verify')) {
       const name = path.split('/')[2] ?? '';
