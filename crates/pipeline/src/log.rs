@@ -129,6 +129,7 @@ impl News {
     pub fn follow(log: Arc<dyn Log>) -> std::io::Result<News> {
         /// How long the thread outlives the last listener at most.
         const LOOK: Duration = Duration::from_millis(500);
+        const TOGETHER: Duration = Duration::from_millis(1);
         let (tell, told) = watch::channel(log.end());
         Builder::new().name("log-news".to_owned()).spawn(move || {
             while !tell.is_closed() {
@@ -138,6 +139,8 @@ impl News {
                     continue;
                 }
                 tell.send_replace(end);
+                // Who puts single events one after the other need not wake everybody for each of them.
+                std::thread::sleep(TOGETHER);
             }
         })?;
         Ok(News(told))
