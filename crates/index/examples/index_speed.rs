@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use attestry_event::{Field, Nanos};
-use attestry_index::{Bounds, Decimal, Filter, Index, Matcher, Options, Order, RowSet, Snapshot, Target};
+use attestry_index::{
+    Bounds, Decimal, Filter, Index, Matcher, Needle, Options, Order, RowSet, Snapshot, Target,
+};
 
 const BATCH: usize = 10_000;
 const SECOND: i64 = 1_000_000_000;
@@ -223,6 +225,19 @@ fn queries(snapshot: &Snapshot, words: &[String]) {
     measure("wide regex within a word, count", "10 ms", || count(snapshot, &filter));
     let filter = Filter::WordMatch(Matcher::Prefix(words[7][..2].to_owned()));
     measure("words with a prefix, count", "-", || count(snapshot, &filter));
+    for (what, text) in [("letters", &words[50][1..]), ("digits", "4711")] {
+        let contains = || Matcher::Contains(Needle::exact(text));
+        let fields =
+            Target::ANY_KEYWORD.into_iter().map(|field| Filter::Match(Target::Keyword(field), contains()));
+        let filter = Filter::Or(std::iter::once(Filter::WordMatch(contains())).chain(fields).collect());
+        measure(&format!("{what} anywhere, count"), "10 ms", || count(snapshot, &filter));
+    }
+    let phrase = |words: &[&String]| Filter::Phrase(words.iter().map(|word| word.to_string()).collect());
+    let filter = phrase(&[&words[0], &words[1]]);
+    measure("phrase of the two commonest words, count", "-", || {
+        let counts = snapshot.parts().iter().map(|part| part.count(&filter));
+        counts.fold((0, 0), |sum, part| (sum.0 + part.certain, sum.1 + part.possible))
+    });
     let filter = Filter::Match(Target::Keyword(Field::Username), regex("user0", "user0.*7"));
     measure("regex of users, count", "10 ms", || count(snapshot, &filter));
     let filter = Filter::Number(path("http.bytes"), number("5000", "6000"));

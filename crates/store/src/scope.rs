@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use attestry_event::{Entry, Nanos};
-use attestry_index::{Filter, Matches, Part, RowSet};
+use attestry_index::{Filter, Matches, Part, RowSet, Snapshot};
 use parking_lot::Mutex;
 
 use crate::follow::Followed;
@@ -71,6 +71,8 @@ pub(crate) struct Source {
     pub(crate) name: Arc<str>,
     pub(crate) rows: Arc<dyn Rows>,
     pub(crate) parts: Vec<Arc<Part>>,
+    /// What the parts are from; `None` while there is no index.
+    pub(crate) snapshot: Option<Snapshot>,
     filter: Filter,
     /// Rows below it are pruned, though the index may still hold them.
     first: u64,
@@ -98,19 +100,16 @@ impl<'a> Running<'a> {
             scope.stop.check()?;
             // The plan may name rows that came after the snapshot; they are in none of its parts.
             let filter = plan(&scope.query, &ledger.name, &*ledger.rows)?;
-            let (parts, indexed) = match ledger.index() {
-                Some(index) => {
-                    let snapshot = index.snapshot();
-                    (snapshot.parts().to_vec(), snapshot.end())
-                }
-                None => (Vec::new(), 0),
-            };
+            let snapshot = ledger.index().map(|index| index.snapshot());
+            let parts = snapshot.as_ref().map_or_else(Vec::new, |snapshot| snapshot.parts().to_vec());
+            let indexed = snapshot.as_ref().map_or(0, |snapshot| snapshot.end());
             let first = ledger.rows.first();
             running.behind += ledger.rows.end().saturating_sub(indexed.max(first));
             running.sources.push(Source {
                 name: ledger.name.clone(),
                 rows: ledger.rows.clone(),
                 parts,
+                snapshot,
                 filter,
                 first,
             });

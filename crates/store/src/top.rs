@@ -32,6 +32,9 @@ impl Store {
     pub fn top(&self, scope: &Scope, field: &str, limit: usize) -> Result<Top, Error> {
         let key = Key::parse(field)?;
         let running = self.run(scope)?;
+        if let Some(top) = of_one_ledger(&running, &key, limit)? {
+            return Ok(top);
+        }
         let mut tally = Tally::new(&self.fingerprints);
         let (mut count, mut having) = (0, 0);
         running.each_part(|source, part, rows| {
@@ -54,6 +57,52 @@ impl Store {
     pub fn distinct(&self, scope: &Scope, field: &str) -> Result<u64, Error> {
         Ok(self.top(scope, field, 0)?.distinct)
     }
+}
+
+/// The most values, of all parts together, that an index is asked to number: it keeps the numbers, up to 64 bytes for each
+/// different value.
+const MAX_NUMBERED: usize = 1_000_000;
+
+/// Where one ledger has all the events, its index adds up the values under numbers of its own, without their text. `None`
+/// where that is not so, or the index does not hold all values whole.
+fn of_one_ledger(running: &Running<'_>, key: &Key, limit: usize) -> Result<Option<Top>, Error> {
+    let Key::Target(target @ Target::Keyword(field)) = key else { return Ok(None) };
+    let mut sources =
+        running.sources.iter().filter(|source| source.parts.iter().any(|part| running.reaches(part)));
+    let (Some(source), None) = (sources.next(), sources.next()) else { return Ok(None) };
+    let Some(snapshot) = &source.snapshot else { return Ok(None) };
+    let mut values = 0;
+    for part in &source.parts {
+        match part.column(*field) {
+            Some(column) => values += column.count() as usize,
+            None if part.rows_with(*field) > 0 => return Ok(None),
+            None => {}
+        }
+    }
+    if values > MAX_NUMBERED {
+        return Ok(None);
+    }
+    let mut rows = vec![RowSet::empty(); source.parts.len()];
+    let mut count = 0;
+    running.each_part(|_, part, found| {
+        count += u64::from(found.len());
+        let place = source.parts.iter().position(|own| Arc::ptr_eq(own, part));
+        if let Some(rows) = place.and_then(|place| rows.get_mut(place)) {
+            *rows = found;
+        }
+        Ok(())
+    })?;
+    let tally = snapshot.tally(target, &rows, limit);
+    if tally.unlisted.iter().any(|rows| !rows.is_empty()) {
+        return Ok(None);
+    }
+    Ok(Some(Top {
+        values: tally.top,
+        distinct: tally.distinct,
+        missing: count - tally.total,
+        count,
+        behind: running.behind,
+    }))
 }
 
 /// Adds the values that some rows of a part have. Gives how many of the rows have any, and those whose values the
