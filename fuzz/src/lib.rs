@@ -6,11 +6,13 @@
 
 pub mod body_split;
 pub mod event_json;
+pub mod gelf_message;
 pub mod journal_open;
 pub mod ndjson_split;
 pub mod otlp_logs;
 pub mod query_parse;
 pub mod stomp_frame;
+pub mod syslog_message;
 pub mod tlog_text;
 
 /// Runs a target over the files named on the command line.

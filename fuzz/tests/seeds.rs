@@ -19,11 +19,13 @@ fn check(target: &str, run: fn(&[u8])) {
 fn targets_run_over_their_seeds() {
     check("body_split", attestry_fuzz::body_split::run);
     check("event_json", attestry_fuzz::event_json::run);
+    check("gelf_message", attestry_fuzz::gelf_message::run);
     check("journal_open", attestry_fuzz::journal_open::run);
     check("ndjson_split", attestry_fuzz::ndjson_split::run);
     check("otlp_logs", attestry_fuzz::otlp_logs::run);
     check("query_parse", attestry_fuzz::query_parse::run);
     check("stomp_frame", attestry_fuzz::stomp_frame::run);
+    check("syslog_message", attestry_fuzz::syslog_message::run);
     check("tlog_text", attestry_fuzz::tlog_text::run);
 }
 

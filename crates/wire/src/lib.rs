@@ -13,6 +13,7 @@ mod datagrams;
 mod endpoint;
 pub mod feed;
 pub mod file;
+pub mod gelf;
 mod hostname;
 mod http;
 #[cfg(test)]

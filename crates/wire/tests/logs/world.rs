@@ -90,6 +90,13 @@ impl Receiving {
         Receiving::start(&address, |inlet, stop| receiver.run(inlet, stop))
     }
 
+    pub(crate) async fn gelf(config: &str) -> Receiving {
+        let config: attestry_wire::gelf::ReceiverConfig = serde_saphyr::from_str(config).unwrap();
+        let receiver = attestry_wire::gelf::Receiver::bind(&config).await.unwrap();
+        let address = receiver.address().to_owned();
+        Receiving::start(&address, |inlet, stop| receiver.run(inlet, stop))
+    }
+
     /// `127.0.0.1:12345`
     pub(crate) fn at(&self) -> &str {
         let (_, rest) = self.address.split_once("://").unwrap();
