@@ -44,7 +44,7 @@ async fn what_goes_in_comes_out() {
     let left = consume(&format!("{{url: '{url}', stream: audit, durable: far}}"), Kept::default());
     let some = consume(
         &format!(
-            "{{url: '{url}', stream: audit, durable: some, filter: 'attestry.audit.order.kind-3', batch: {{events: 7, bytes: 1000}}}}"
+            "{{url: '{url}', stream: audit, durable: some, filter: 'attestry.audit.order.kind-3', batch: {{events: 7, bytes: 5000}}}}"
         ),
         Kept::default(),
     );
