@@ -1,11 +1,16 @@
-//! Every event the sources of a host can give: its name, what it means, its members of `event_data`, an example.
+//! Every event the sources of a host can give: its name, what it means, its members of `event_data`, an example; and in [`OWN`] those in
+//! which Attestry tells of itself.
 //!
 //! `docs/events.md` is [`markdown`] of this; a test holds the two together (`UPDATE_EXPECT=1 cargo test -p attestry-collect`
 //! writes the page anew), and the tests of the parsers hold every event they make against [`problem`].
 
+mod own;
+
 use std::fmt::Write;
 
 use attestry_event::Event;
+
+pub use own::OWN;
 
 /// One event name.
 #[derive(Debug)]
@@ -449,34 +454,64 @@ pub fn problem(event: &Event) -> Option<String> {
 /// The page `docs/events.md`.
 pub fn markdown() -> String {
     let mut page = String::from(
-        "# Events of a host\n\n\
+        "# Events\n\n\
          <!-- Generated from crates/collect/src/catalogue.rs: UPDATE_EXPECT=1 cargo test -p attestry-collect -->\n\n\
+         The names that Attestry itself gives. `severity` is RFC 5424's: 3 error, 4 warning, 5 notice, 6 information.\n\n\
+         ## Events of a host\n\n\
          What the sources `packages`, `logins`, `auth` and `host` can give. Every event has `event_id`, `event_time`, `host` and\n\
          `event_source` (the source's configured name) as well; the examples leave them out. Events made from logs have ids that\n\
-         follow from the line and its place, so reading a log again adds nothing. `severity` is RFC 5424's: 3 error, 4 warning,\n\
-         5 notice, 6 information. Secrets in command lines and URLs are replaced by `[redacted]` before the event exists.\n\n\
+         follow from the line and its place, so reading a log again adds nothing. Secrets in command lines and URLs are replaced\n\
+         by `[redacted]` before the event exists.\n\n\
          Members of `event_data` that any event of a log line may have:\n\n",
     );
     fields(&mut page, COMMON);
-    page.push_str("\n| event | source | meaning |\n|---|---|---|\n");
-    for entry in CATALOGUE {
-        let anchor = entry.name.replace('.', "");
-        // Writing into a string cannot fail.
-        let _ = writeln!(page, "| [`{}`](#{anchor}) | {} | {} |", entry.name, entry.sources, entry.meaning);
-    }
-    for entry in CATALOGUE {
-        let _ = write!(page, "\n## {}\n\n{}.", entry.name, capital(entry.meaning));
-        if !entry.who.is_empty() {
-            let _ = write!(page, " {}.", capital(entry.who));
-        }
-        let _ = writeln!(page, " Source: {}.\n", entry.sources);
-        if !entry.fields.is_empty() {
-            fields(&mut page, entry.fields);
-            page.push('\n');
-        }
-        let _ = writeln!(page, "```json\n{}\n```", entry.example);
-    }
+    page.push('\n');
+    table(&mut page, CATALOGUE, "");
+    page.push_str(
+        "\n## Events of Attestry itself\n\n\
+         What was done to Attestry, and what it knows to be missing (`gap.*`). They are in the ledger `audit`, unless they say\n\
+         otherwise, with `event_source` `attestry`, unless it says otherwise. `attestry coverage` adds them up by host, source and hour.\n\n",
+    );
+    table(&mut page, OWN, OF_OWN);
+    CATALOGUE.iter().for_each(|entry| section(&mut page, entry, ""));
+    OWN.iter().for_each(|entry| section(&mut page, entry, OF_OWN));
     page
+}
+
+/// Follows the name of an event of our own where a host gives one of that name, too.
+const OF_OWN: &str = " of Attestry";
+
+fn suffix<'a>(entry: &Entry, of: &'a str) -> &'a str {
+    if CATALOGUE.iter().any(|host| host.name == entry.name) { of } else { "" }
+}
+
+fn table(page: &mut String, entries: &[Entry], of: &str) {
+    page.push_str("| event | source | meaning |\n|---|---|---|\n");
+    for entry in entries {
+        let anchor = format!("{}{}", entry.name, suffix(entry, of)).replace('.', "").replace(' ', "-");
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            page,
+            "| [`{}`](#{}) | {} | {} |",
+            entry.name,
+            anchor.to_lowercase(),
+            entry.sources,
+            entry.meaning
+        );
+    }
+}
+
+fn section(page: &mut String, entry: &Entry, of: &str) {
+    let _ = write!(page, "\n### {}{}\n\n{}.", entry.name, suffix(entry, of), capital(entry.meaning));
+    if !entry.who.is_empty() {
+        let _ = write!(page, " {}.", capital(entry.who));
+    }
+    let _ = writeln!(page, " Source: {}.\n", entry.sources);
+    if !entry.fields.is_empty() {
+        fields(page, entry.fields);
+        page.push('\n');
+    }
+    let _ = writeln!(page, "```json\n{}\n```", entry.example);
 }
 
 fn fields(page: &mut String, fields: &[(&str, &str)]) {

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::parts::{LedgerPart, Operations};
 use crate::problem::{Kind, Problem};
 use crate::searched::Searched;
+use crate::silence::Watch;
 
 /// How many searches run at once. Each keeps a core busy, so more would only make all of them slow.
 const SEARCHES: usize = 4;
@@ -52,6 +53,8 @@ pub(crate) struct App {
     pub(crate) fingerprint: Option<String>,
     /// What is remembered of agents.
     pub(crate) seen: Seen,
+    /// Who is waited for.
+    pub(crate) watch: Watch,
     /// Held while an agent's numbering is accounted for.
     pub(crate) accounting: tokio::sync::Mutex<()>,
     pub(crate) audit: Audit,
@@ -102,6 +105,7 @@ impl App {
             ledgers: parts.ledgers,
             store: parts.store,
             data_dir: parts.data_dir,
+            watch: Watch::new(parts.clock.now()),
             clock: parts.clock,
             operations: parts.operations,
             owner_key: parts.owner_key,

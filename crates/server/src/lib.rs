@@ -3,7 +3,7 @@
 //! [`Server::bind`] takes a [`Config`] (how it is reached) and [`Parts`] (what it serves), [`Server::run`] answers until it
 //! is told to stop. The way of a request: `listen` (connection, TLS) → `gate` (host, origin, client address) → `routes` → a
 //! handler, one file a capability: `ingest` (events in), `find`, `aggregate`, `values`, `stats`, `tail` (events out), `entries` and `log` (single
-//! events, proofs, tiles), `people`, `keys`, `agents` (other hosts that send), `ledgers`, `prune`, `health`, `page`. `auth` says who is asking and what that allows; what a
+//! events, proofs, tiles), `people`, `keys`, `agents` (other hosts that send), `silence` and `coverage` (who was not heard, what is missing), `flow`, `ledgers`, `prune`, `health`, `page`. `auth` says who is asking and what that allows; what a
 //! caller may read is a scope without which no event can be reached. Every search, export and account change is an event in
 //! the ledger `audit` (`audit`, `accounts`).
 //!
@@ -20,10 +20,12 @@ mod body;
 mod clash;
 mod commit;
 mod config;
+mod coverage;
 mod csv;
 mod entries;
 mod evidence;
 mod find;
+mod flow;
 mod gate;
 mod health;
 mod ingest;
@@ -45,6 +47,7 @@ mod rows;
 mod search;
 mod searched;
 mod server;
+mod silence;
 mod split;
 mod stats;
 mod stream;
@@ -58,6 +61,7 @@ pub use address::{Network, NetworkError};
 pub use audit::{RecordError, record};
 pub use clash::clashes;
 pub use config::{Config, ConfigError, DEFAULT_LISTEN, Tls};
+pub use flow::{FlowStatus, ReceiverStatus, SinkStatus};
 pub use parts::{AUDIT_LEDGER, LedgerPart, Operations, Parts, SourceStatus, VerifyStatus};
 pub use prune::{PruneError, prune};
 pub use rows::LedgerRows;

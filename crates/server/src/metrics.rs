@@ -18,6 +18,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::flow::FlowMetrics;
 use crate::parts::{LedgerPart, Operations};
 
 /// Upper bounds of the time histograms, in seconds: from a cached lookup to a large batch on a busy disk.
@@ -122,6 +123,7 @@ impl Metrics {
         registry
             .register_collector(Box::new(Ledgers { ledgers: ledgers.to_vec(), store: Arc::clone(store) }));
         registry.register_collector(Box::new(Sources(Arc::clone(operations))));
+        registry.register_collector(Box::new(FlowMetrics(Arc::clone(operations))));
         Metrics {
             registry,
             requests,

@@ -10,6 +10,7 @@ use attestry_store::Store;
 use serde::Serialize;
 
 use crate::accounts::Accounts;
+use crate::flow::FlowStatus;
 
 /// The ledger that holds what was done to Attestry itself. There is always one.
 pub const AUDIT_LEDGER: &str = "audit";
@@ -49,6 +50,9 @@ pub trait Operations: Send + Sync {
     /// The sources of this node. Called for every request: it must not block.
     fn sources(&self) -> Vec<SourceStatus>;
 
+    /// The receivers and sinks of this node. Called for every request: it must not block.
+    fn flow(&self) -> FlowStatus;
+
     /// Starts verifying a ledger in the background and returns at once; nothing new when that is running already.
     fn verify(&self, ledger: &str);
 
@@ -71,6 +75,9 @@ pub struct SourceStatus {
     pub last_event: Option<Nanos>,
     /// How many events it has sent since the start.
     pub events: u64,
+    /// How often it gives an event at least, in seconds; none when it may be silent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_s: Option<u64>,
 }
 
 /// The result of a verification.

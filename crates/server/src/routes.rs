@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::openapi::{self, Description, Texts};
 use crate::problem::{Kind, Problem};
 use crate::{
-    agents, aggregate, entries, evidence, find, gate, health, ingest, keys, ledgers, log, page, people,
-    prune, query, stats, tail, values,
+    agents, aggregate, coverage, entries, evidence, find, flow, gate, health, ingest, keys, ledgers, log,
+    page, people, prune, query, stats, tail, values,
 };
 
 /// The routes with their descriptions.
@@ -44,6 +44,8 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ledgers::consistency))
         .routes(routes!(prune::by_request))
         .routes(routes!(ledgers::sources))
+        .routes(routes!(flow::flow))
+        .routes(routes!(coverage::coverage))
         .routes(routes!(people::setup_state, people::set_up))
         .routes(routes!(people::show_session, people::start_session, people::end_session))
         .routes(routes!(keys::list, keys::create))

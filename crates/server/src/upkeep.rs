@@ -1,4 +1,4 @@
-//! What the server does by itself: the accounts' outbox, the keys' last use, an old set-up link.
+//! What the server does by itself: the accounts' outbox, the keys' last use, an old set-up link, who has fallen silent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use crate::accounts::SETUP_FILE;
 use crate::app::App;
 use crate::audit::drain_outbox;
 use crate::problem::chain;
+use crate::silence;
 
 /// How often the outbox is looked at: well below the second in which a change shall be in the ledger.
 const OUTBOX: Duration = Duration::from_millis(250);
 
-/// How often the keys' last use is written down, in rounds of [`OUTBOX`]: once a minute.
-const KEYS_ROUNDS: u32 = 240;
+/// How often everything else is looked at, in rounds of [`OUTBOX`]: once a minute.
+const MINUTE_ROUNDS: u32 = 240;
 
 /// Runs until the server stops; the last round is after that.
 pub(crate) async fn run(app: Arc<App>) {
@@ -25,9 +26,12 @@ pub(crate) async fn run(app: Arc<App>) {
     loop {
         let last = *stopping.borrow_and_update();
         drain_outbox(&app).await;
-        if last || round.is_multiple_of(KEYS_ROUNDS) {
+        if last || round.is_multiple_of(MINUTE_ROUNDS) {
             note_keys(&app).await;
             expire_setup_link(&app);
+        }
+        if !last && round.is_multiple_of(MINUTE_ROUNDS) {
+            silence::look(&app).await;
         }
         if last {
             return;

@@ -16,6 +16,7 @@ mod schema;
 mod secret;
 mod sessions;
 mod setup;
+mod silence;
 mod users;
 
 use std::fs::OpenOptions;
@@ -34,6 +35,7 @@ pub use outbox::Pending;
 pub use password::{PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS};
 pub use sessions::{SESSION_LIFE, Session};
 pub use setup::{SETUP_FILE, SETUP_LIFE, SetupLink};
+pub use silence::{Finding, Hearing, Party, Sender, Silence};
 pub use users::{LOCKOUT, LOCKOUT_FAILURES, Login, LoginError, Role, User};
 
 /// How long a change waits for another process that is changing the file.

@@ -88,6 +88,11 @@ pub(super) fn record(
     if !note.data.is_empty() {
         event["event_data"] = note.data.into();
     }
+    put(tx, &event)
+}
+
+/// Puts an event that is written out already into the outbox.
+pub(super) fn put(tx: &Transaction<'_>, event: &Value) -> Result<(), AccountsError> {
     tx.execute("INSERT INTO outbox (event) VALUES (?1)", params![event.to_string()])?;
     Ok(())
 }

@@ -90,6 +90,17 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (agent, ledger)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE silence (                    -- silences that go on
+        sender TEXT NOT NULL,                 -- agent, source or receiver
+        agent TEXT NOT NULL,                  -- empty: of this host
+        name TEXT NOT NULL,                   -- of the source or receiver; empty: the agent itself
+        host TEXT,
+        since INTEGER NOT NULL,               -- when it was last heard
+        every_s INTEGER NOT NULL,
+        PRIMARY KEY (sender, agent, name)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 /// Takes the steps that the file has not taken yet, each in a transaction of its own.

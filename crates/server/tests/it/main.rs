@@ -7,6 +7,7 @@
 mod bodies;
 mod client;
 mod script;
+mod silences;
 mod starting;
 mod tails;
 mod world;
@@ -25,6 +26,7 @@ macro_rules! scripts {
 
 scripts! {
     accounts
+    coverage
     filters
     gate
     ingest

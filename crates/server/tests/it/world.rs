@@ -10,8 +10,8 @@ use attestry_event::{ManualClock, Nanos};
 use attestry_ledger::{DataDir, Options};
 use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey, Role};
 use attestry_server::{
-    Config, DEFAULT_LISTEN, LedgerPart, LedgerRows, Operations, Parts, ServeError, Server, SourceStatus,
-    VerifyStatus,
+    Config, DEFAULT_LISTEN, FlowStatus, LedgerPart, LedgerRows, Operations, Parts, ServeError, Server,
+    SinkStatus, SourceStatus, VerifyStatus,
 };
 use attestry_store::{Rows, Store};
 use tokio::runtime::Runtime;
@@ -39,7 +39,33 @@ struct Nothing;
 
 impl Operations for Nothing {
     fn sources(&self) -> Vec<SourceStatus> {
-        vec![SourceStatus { name: "packages".into(), on: true, why: None, last_event: None, events: 3 }]
+        vec![SourceStatus {
+            name: "packages".into(),
+            on: true,
+            why: None,
+            last_event: None,
+            events: 3,
+            every_s: None,
+        }]
+    }
+
+    fn flow(&self) -> FlowStatus {
+        let sink = SinkStatus {
+            name: "siem".into(),
+            protocol: "syslog".into(),
+            log: "audit".into(),
+            state: "waiting".into(),
+            delivered: 5,
+            filtered: 1,
+            refused: 0,
+            retries: 2,
+            lost: 0,
+            lag: 7,
+            dead: 0,
+            why: Some("connection refused".into()),
+            since: Some(Nanos(0)),
+        };
+        FlowStatus { receivers: vec![], sinks: vec![sink] }
     }
 
     fn verify(&self, _: &str) {}

@@ -1,0 +1,513 @@
+//! What Attestry says of itself: what was done to it, and what it knows to be missing.
+//!
+//! A test looks through the sources of all crates for the names that they give, so that none is missing here and none is made up.
+
+use super::Entry;
+
+const TIMED: (&str, &str) = ("expires_at", "when the certificate or token ends");
+
+const SEARCHED: &[(&str, &str)] = &[
+    ("kind", "search, count, histogram, top, coverage, tail, …; of an export ndjson, csv or evidence"),
+    ("q", "the query"),
+    ("from", "the begin of the time, as asked"),
+    ("to", "its end, as asked"),
+    ("ledger", "the ledgers, as asked"),
+    ("results", "how many were found"),
+    ("matches", "of an export: how many are in it"),
+    ("limit", "of an export: how many at most"),
+    ("took_ms", "how long it took"),
+    ("error", "why it failed"),
+];
+
+const SILENCE: &[(&str, &str)] = &[
+    ("who", "agent, source or receiver"),
+    ("agent", "the agent that it is or belongs to"),
+    ("source", "the source's name"),
+    ("receiver", "the receiver's name"),
+    ("since", "when it was last heard"),
+    ("expected_every_s", "how often it should be heard, in seconds"),
+];
+
+/// All of them, by name.
+pub const OWN: &[Entry] = &[
+    Entry {
+        name: "agent.enroll",
+        sources: "attestry",
+        meaning: "a host used a token and became an agent",
+        who: "resource is the agent",
+        fields: &[
+            ("replaced", "whether an agent of this name was enrolled before; it is refused from now on"),
+            TIMED,
+        ],
+        example: r#"{"event_name":"agent.enroll","username":"web1","resource":"web1","outcome":"success","message":"the agent web1 enrolled","event_data":{"replaced":false,"expires_at":"2027-11-21T12:00:00Z"}}"#,
+    },
+    Entry {
+        name: "agent.renew",
+        sources: "attestry",
+        meaning: "an agent got a new certificate",
+        who: "resource is the agent",
+        fields: &[TIMED],
+        example: r#"{"event_name":"agent.renew","username":"web1","resource":"web1","outcome":"success","message":"the agent web1 renewed its certificate","event_data":{"expires_at":"2028-07-21T12:00:00Z"}}"#,
+    },
+    Entry {
+        name: "agent.revoke",
+        sources: "attestry",
+        meaning: "an agent is refused from now on",
+        who: "username is who revoked it, resource the agent",
+        fields: &[],
+        example: r#"{"event_name":"agent.revoke","username":"dora","resource":"web1","outcome":"success","message":"dora revoked the agent web1"}"#,
+    },
+    Entry {
+        name: "agent.start",
+        sources: "attestry, on an agent or relay",
+        meaning: "the program started",
+        who: "",
+        fields: &[("epoch", "the numbering of its spool")],
+        example: r#"{"event_name":"agent.start","username":"-","message":"Attestry 1.0.0 started","event_data":{"epoch":1763726400000}}"#,
+    },
+    Entry {
+        name: "agent.stop",
+        sources: "attestry, on an agent or relay",
+        meaning: "the program was stopped in order; a start without a stop before it was a crash or a power cut",
+        who: "",
+        fields: &[],
+        example: r#"{"event_name":"agent.stop","username":"-","message":"Attestry stopped"}"#,
+    },
+    Entry {
+        name: "agent.token",
+        sources: "attestry",
+        meaning: "a token was made with which one host can become an agent",
+        who: "username is who made it, resource the agent's name",
+        fields: &[("ledgers", "the ledgers it may write to"), TIMED],
+        example: r#"{"event_name":"agent.token","username":"dora","resource":"web1","outcome":"success","message":"dora invited the agent web1","event_data":{"ledgers":["audit"],"expires_at":"2026-11-21T13:00:00Z"}}"#,
+    },
+    Entry {
+        name: "clock.tick",
+        sources: "attestry",
+        meaning: "a minute has passed",
+        who: "",
+        fields: &[],
+        example: r#"{"event_name":"clock.tick","username":"-","read_only":true,"severity":7,"message":"the clock ticked"}"#,
+    },
+    Entry {
+        name: "config.refuse",
+        sources: "attestry",
+        meaning: "a new configuration has mistakes; the old one stays in force",
+        who: "",
+        fields: &[("mistakes", "all of them, each with its place")],
+        example: r#"{"event_name":"config.refuse","username":"-","outcome":"failure","severity":4,"message":"a new configuration was refused for 1 mistakes: sinks.siem: unknown protocol","event_data":{"mistakes":["sinks.siem: unknown protocol"]}}"#,
+    },
+    Entry {
+        name: "config.reload",
+        sources: "attestry",
+        meaning: "a new configuration is in force",
+        who: "",
+        fields: &[
+            ("sha256", "the hash of the configuration"),
+            ("started", "the receivers and sinks that were started"),
+            ("stopped", "those that were stopped"),
+            ("at_next_start", "the settings that take effect at the next start"),
+        ],
+        example: r#"{"event_name":"config.reload","username":"-","outcome":"success","severity":5,"message":"the configuration was read again: 1 started, 0 stopped","event_data":{"sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","started":["siem"],"stopped":[],"at_next_start":[]}}"#,
+    },
+    Entry {
+        name: "export.run",
+        sources: "attestry",
+        meaning: "events were exported; recorded before the first one is handed out",
+        who: "username is who did",
+        fields: SEARCHED,
+        example: r#"{"event_name":"export.run","username":"dora","read_only":true,"outcome":"success","message":"dora exported 812 events as csv","event_data":{"kind":"csv","q":"outcome:failure","from":"-24h","matches":812}}"#,
+    },
+    Entry {
+        name: "gap.clock",
+        sources: "attestry",
+        meaning: "the clock of an agent is more than a minute off, or right again",
+        who: "resource is the agent",
+        fields: &[("agent", "the agent"), ("offset_s", "how far it is ahead, in seconds; negative: behind")],
+        example: r#"{"event_name":"gap.clock","username":"-","resource":"web1","severity":4,"message":"the clock of web1 is 90 s ahead","event_data":{"agent":"web1","offset_s":90}}"#,
+    },
+    Entry {
+        name: "gap.conflict",
+        sources: "attestry",
+        meaning: "an agent sent another event under an id that is taken; it is kept whole in this one",
+        who: "resource is the sender",
+        fields: &[
+            ("sender", "the agent"),
+            ("ledger", "the ledger"),
+            ("event_id", "the id"),
+            ("index", "the entry that has the id"),
+            ("event", "the event that came second, as JSON"),
+        ],
+        example: r#"{"event_name":"gap.conflict","username":"-","resource":"web1","severity":3,"message":"web1 sent another event under the id a, which is audit/7","event_data":{"sender":"web1","ledger":"audit","event_id":"a","index":7,"event":"{\"event_name\":\"a.b\"}"}}"#,
+    },
+    Entry {
+        name: "gap.datagram",
+        sources: "a receiver that listens to datagrams",
+        meaning: "datagrams were lost before they could be kept",
+        who: "resource is the address it listens at",
+        fields: &[
+            ("count", "how many"),
+            ("reason", "kernel: the socket's buffer was full; queue: our own was"),
+        ],
+        example: r#"{"event_name":"gap.datagram","username":"-","resource":"udp://127.0.0.1:5514","outcome":"failure","severity":4,"message":"7 datagrams to udp://127.0.0.1:5514 were lost: the kernel's buffer was full","event_data":{"count":7,"reason":"kernel"}}"#,
+    },
+    Entry {
+        name: "gap.dead_letters",
+        sources: "attestry",
+        meaning: "dead letters of a sink are gone: over their bound, unreadable, or dropped by hand",
+        who: "resource is the sink",
+        fields: &[
+            ("why", "cap, damage, or dropped by hand"),
+            ("events", "how many; absent when nobody knows"),
+            ("count", "how many were dropped by hand"),
+            ("sink", "the sink"),
+        ],
+        example: r#"{"event_name":"gap.dead_letters","username":"-","resource":"siem","outcome":"failure","severity":3,"message":"3 dead letters of siem went over their bound and are gone","event_data":{"why":"cap","events":3}}"#,
+    },
+    Entry {
+        name: "gap.epoch",
+        sources: "attestry",
+        meaning: "an agent counts anew because its spool was made new, or an older spool came back",
+        who: "resource is the agent",
+        fields: &[
+            ("agent", "the agent"),
+            ("ledger", "the ledger"),
+            ("epoch", "the numbering it uses now"),
+            ("former_epoch", "the numbering before"),
+            ("former_next", "what the numbering before was accounted for up to; what came after is unknown"),
+            ("first_number", "the first number that came in the new numbering"),
+            ("newest_epoch", "of an older spool: the newest numbering that is known"),
+        ],
+        example: r#"{"event_name":"gap.epoch","username":"-","resource":"web1","severity":3,"message":"web1 counts anew for audit: its spool was made new, what the old one held beyond number 812 is unknown","event_data":{"agent":"web1","ledger":"audit","epoch":7,"former_epoch":5,"former_next":812,"first_number":0}}"#,
+    },
+    Entry {
+        name: "gap.history",
+        sources: "attestry, on an agent",
+        meaning: "the server showed a tree that is smaller than, or forked from, the one it showed before; the agent sends nothing more until a person has looked",
+        who: "resource is the ledger",
+        fields: &[("agent", "the agent"), ("ledger", "the ledger")],
+        example: r#"{"event_name":"gap.history","username":"-","resource":"audit","severity":1,"message":"the tree of audit shrank from 812 to 800 entries","event_data":{"agent":"web1","ledger":"audit"}}"#,
+    },
+    Entry {
+        name: "gap.journal",
+        sources: "attestry",
+        meaning: "a start found damage in a ledger's journal",
+        who: "resource is the ledger",
+        fields: &[("file", "the file"), ("offset", "where in it"), ("bytes", "how much")],
+        example: r#"{"event_name":"gap.journal","username":"-","resource":"audit","severity":3,"message":"the journal of audit is damaged in 7.journal; no entry is missing","event_data":{"file":"7.journal","offset":4096,"bytes":512}}"#,
+    },
+    Entry {
+        name: "gap.malformed",
+        sources: "the receiver or consumer",
+        meaning: "what came in is no event, and is kept as it is; nothing is missing",
+        who: "",
+        fields: &[
+            ("problems", "what is wrong: field, found, expected"),
+            ("raw", "what came, up to a bound"),
+            ("bytes", "how long it was"),
+            ("cut_bytes", "how much of it is not in raw"),
+            ("invalid_utf8", "true when it held bytes that are no UTF-8; they became U+FFFD"),
+            ("reason", "of a line that was too long: why it was not read"),
+            ("beginning", "of a line that was too long: its beginning"),
+        ],
+        example: r#"{"event_name":"gap.malformed","username":"-","outcome":"failure","severity":4,"message":"what orders sent is no event and is kept as it is","event_data":{"problems":[{"field":"event_name","found":"nothing","expected":"a name"}],"bytes":2,"raw":"{}"}}"#,
+    },
+    Entry {
+        name: "gap.sequence",
+        sources: "attestry",
+        meaning: "numbers of an agent were never accounted for: these events did not come, and nobody said why",
+        who: "resource is the agent",
+        fields: &[
+            ("agent", "the agent"),
+            ("ledger", "the ledger"),
+            ("epoch", "the numbering"),
+            ("first", "the first missing number"),
+            ("last", "the last one"),
+            ("count", "how many"),
+        ],
+        example: r#"{"event_name":"gap.sequence","username":"-","resource":"web1","severity":3,"message":"2 events of web1 for audit are missing: numbers 10 to 11 were never accounted for","event_data":{"agent":"web1","ledger":"audit","epoch":5,"first":10,"last":11,"count":2}}"#,
+    },
+    Entry {
+        name: "gap.silence",
+        sources: "attestry",
+        meaning: "nothing was heard of an agent for 3 minutes, of a source with a cadence for 3 times as long (at least 3 minutes), or of a receiver for longer than its `expect`; once when it begins",
+        who: "resource is the agent, agent/source, or the receiver",
+        fields: SILENCE,
+        example: r#"{"event_name":"gap.silence","username":"-","resource":"web1/host","outcome":"failure","severity":4,"message":"nothing is heard of the source host of web1 since 2026-11-21T12:00:00.000000000Z; expected is something every 60 s","event_data":{"who":"source","agent":"web1","source":"host","since":"2026-11-21T12:00:00.000000000Z","expected_every_s":60}}"#,
+    },
+    Entry {
+        name: "gap.silence_end",
+        sources: "attestry",
+        meaning: "a silence is over",
+        who: "resource is the agent, agent/source, or the receiver",
+        fields: &[
+            SILENCE[0],
+            SILENCE[1],
+            SILENCE[2],
+            SILENCE[3],
+            SILENCE[4],
+            SILENCE[5],
+            ("until", "when it was heard again, or not waited for any more"),
+            ("length_s", "how long it lasted, in seconds"),
+            (
+                "why",
+                "heard again, or not expected any more (revoked, switched off, taken out of the configuration)",
+            ),
+        ],
+        example: r#"{"event_name":"gap.silence_end","username":"-","resource":"web1/host","severity":5,"message":"the source host of web1 is heard again after 900 s","event_data":{"who":"source","agent":"web1","source":"host","since":"2026-11-21T12:00:00.000000000Z","expected_every_s":60,"until":"2026-11-21T12:15:00.000000000Z","length_s":900,"why":"heard again"}}"#,
+    },
+    Entry {
+        name: "gap.sink",
+        sources: "attestry",
+        meaning: "events were gone before a sink had read them; the log that it follows dropped or pruned them",
+        who: "resource is the sink",
+        fields: &[
+            ("why", "cap, damage, pruned or removed"),
+            ("first", "the first place in the log"),
+            ("end", "the first place after it"),
+            ("events", "how many; absent when nobody knows"),
+        ],
+        example: r#"{"event_name":"gap.sink","username":"-","resource":"siem","outcome":"failure","severity":3,"message":"40 events were gone before siem had read them","event_data":{"why":"pruned","first":100,"end":140,"events":40}}"#,
+    },
+    Entry {
+        name: "gap.spool",
+        sources: "attestry, on an agent or relay",
+        meaning: "the spool lost events that somebody still wanted: it was full, damaged, or files of it were removed",
+        who: "",
+        fields: &[
+            ("why", "cap, damage or removed"),
+            ("bytes", "how much of the disk"),
+            ("events", "how many; absent when nobody knows"),
+            ("ledgers", "of each ledger: events, epoch, and the first missing number and the first after it"),
+            ("sinks", "which sinks had not read them"),
+            ("file", "the damaged file"),
+            ("offset", "where in it"),
+            ("losses", "how many losses found no place to be told of"),
+        ],
+        example: r#"{"event_name":"gap.spool","username":"-","outcome":"failure","severity":3,"message":"the spool was full and its oldest part was dropped: 812 events are missing","event_data":{"why":"cap","bytes":1048576,"events":812,"ledgers":{"audit":{"events":812,"epoch":5,"first":0,"end":812}},"sinks":["central"]}}"#,
+    },
+    Entry {
+        name: "key.create",
+        sources: "attestry",
+        meaning: "an API key was made",
+        who: "username is who made it, resource the key's name",
+        fields: &[
+            ("id", "its id"),
+            ("kind", "write or read"),
+            ("ledgers", "which ledgers; empty: all"),
+            ("filter", "what it may see"),
+            ("expires_at", "when it ends"),
+        ],
+        example: r#"{"event_name":"key.create","username":"dora","resource":"shop","outcome":"success","message":"dora made the write key shop","event_data":{"id":"k1","kind":"write","ledgers":["audit"]}}"#,
+    },
+    Entry {
+        name: "key.revoke",
+        sources: "attestry",
+        meaning: "an API key is refused from now on",
+        who: "username is who revoked it, resource the key's name",
+        fields: &[("id", "its id")],
+        example: r#"{"event_name":"key.revoke","username":"dora","resource":"shop","outcome":"success","message":"dora revoked the key shop","event_data":{"id":"k1"}}"#,
+    },
+    Entry {
+        name: "ledger.pruned",
+        sources: "attestry",
+        meaning: "entries were removed because their retention ended, or by hand; it is signed before they are",
+        who: "username is who asked, resource the ledger",
+        fields: &[
+            ("first", "the first entry that is kept"),
+            ("pruned_from", "the first that was removed"),
+            ("received_from", "when the first of them was received"),
+            ("received_to", "when the last of them was"),
+            ("bytes", "how much of the disk"),
+        ],
+        example: r#"{"event_name":"ledger.pruned","username":"-","resource":"logs","message":"entries 0..4096 of logs are pruned","event_data":{"first":4096,"pruned_from":0,"received_from":"2026-08-01T00:00:00Z","received_to":"2026-08-02T00:00:00Z","bytes":1048576}}"#,
+    },
+    Entry {
+        name: "ledger.verified",
+        sources: "attestry",
+        meaning: "a ledger was hashed anew and compared with what was signed; failure: something is damaged or missing",
+        who: "resource is the ledger",
+        fields: &[("entries", "how many were hashed"), ("problems", "how many were found")],
+        example: r#"{"event_name":"ledger.verified","username":"-","resource":"audit","read_only":true,"outcome":"success","severity":6,"message":"812 entries hashed, 0 problems","event_data":{"entries":812,"problems":0}}"#,
+    },
+    Entry {
+        name: "login.failure",
+        sources: "attestry",
+        meaning: "somebody failed to log in to the page",
+        who: "username is the user, or \"-\" when there is none of the name that was typed: it may have been a password",
+        fields: &[("failures", "how many in a row")],
+        example: r#"{"event_name":"login.failure","username":"dora","source_ip_address":"203.0.113.9","outcome":"failure","message":"dora failed to log in","event_data":{"failures":2}}"#,
+    },
+    Entry {
+        name: "login.lockout",
+        sources: "attestry",
+        meaning: "somebody failed so often that nobody may try for a while under this name",
+        who: "username is the user",
+        fields: &[("until", "when it ends")],
+        example: r#"{"event_name":"login.lockout","username":"dora","source_ip_address":"203.0.113.9","outcome":"failure","message":"dora may not try to log in until 2026-11-21T12:15:00Z","event_data":{"until":"2026-11-21T12:15:00Z"}}"#,
+    },
+    Entry {
+        name: "login.success",
+        sources: "attestry",
+        meaning: "somebody logged in to the page",
+        who: "username is the user",
+        fields: &[],
+        example: r#"{"event_name":"login.success","username":"dora","source_ip_address":"203.0.113.9","outcome":"success","message":"dora logged in"}"#,
+    },
+    Entry {
+        name: "person.create",
+        sources: "attestry",
+        meaning: "a user of the page was made",
+        who: "username is who made it, resource the user",
+        fields: &[("role", "admin, auditor, reader or writer"), ("filter", "what the user may see")],
+        example: r#"{"event_name":"person.create","username":"root","resource":"dora","outcome":"success","message":"root made the user dora, admin","event_data":{"role":"admin"}}"#,
+    },
+    Entry {
+        name: "person.password",
+        sources: "attestry",
+        meaning: "a user's password was set, which ends the user's sessions",
+        who: "username is who set it, resource the user",
+        fields: &[],
+        example: r#"{"event_name":"person.password","username":"root","resource":"dora","outcome":"success","message":"root set the password of dora"}"#,
+    },
+    Entry {
+        name: "search.event",
+        sources: "attestry",
+        meaning: "somebody looked at one event",
+        who: "username is who did, resource the event",
+        fields: &[],
+        example: r#"{"event_name":"search.event","username":"dora","resource":"audit/7","read_only":true,"message":"dora looked at the event audit/7"}"#,
+    },
+    Entry {
+        name: "search.run",
+        sources: "attestry",
+        meaning: "somebody searched or counted; the same again within a minute is not told again",
+        who: "username is who did",
+        fields: SEARCHED,
+        example: r#"{"event_name":"search.run","username":"dora","read_only":true,"outcome":"success","message":"dora searched (count): 3 found","event_data":{"kind":"count","q":"outcome:failure","results":3,"took_ms":0.7}}"#,
+    },
+    Entry {
+        name: "server.start",
+        sources: "attestry",
+        meaning: "the server started",
+        who: "",
+        fields: &[],
+        example: r#"{"event_name":"server.start","username":"-","message":"Attestry 1.0.0 started"}"#,
+    },
+    Entry {
+        name: "server.stop",
+        sources: "attestry",
+        meaning: "the server was stopped in order; a start without a stop before it was a crash or a power cut",
+        who: "",
+        fields: &[],
+        example: r#"{"event_name":"server.stop","username":"-","message":"Attestry stopped"}"#,
+    },
+    Entry {
+        name: "session.end",
+        sources: "attestry",
+        meaning: "somebody logged out of the page",
+        who: "username is the user",
+        fields: &[],
+        example: r#"{"event_name":"session.end","username":"dora","outcome":"success","message":"dora logged out"}"#,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use attestry_event::{Batch, Border, Nanos, RESERVED_SOURCE, is_reserved};
+    use serde_json::Value;
+
+    use super::OWN;
+    use crate::catalogue::CATALOGUE;
+
+    /// What stands before the name of an event that is made.
+    const MAKERS: [&str; 4] = ["Event::new(", "Note::new(", ".event(", "gap("];
+
+    /// The names that a source file gives to events, outside its tests.
+    fn given(text: &str, names: &mut BTreeSet<String>) {
+        let code = text.split("\nmod tests {").next().unwrap_or_default();
+        for maker in MAKERS {
+            for (at, _) in code.match_indices(maker) {
+                let rest = code[at + maker.len()..].trim_start().trim_start_matches("&self, ");
+                let Some(name) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                    continue;
+                };
+                if is_reserved(name) {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+    }
+
+    fn look_through(dir: &Path, names: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+            if path.is_dir() && stem != "tests" {
+                look_through(&path, names);
+            } else if path.extension().is_some_and(|kind| kind == "rs") && !stem.contains("test") {
+                given(&fs::read_to_string(&path).unwrap(), names);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_found_where_they_are_given() {
+        let mut names = BTreeSet::new();
+        given(
+            "Event::new(\n  \"gap.a\", x); Note::new(\"key.b\"); self.event(\"gap.c\"); gap(\"gap.d\"); Event::new(\"my.own\"); \nmod tests { Event::new(\"gap.e\")",
+            &mut names,
+        );
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["gap.a", "gap.c", "gap.d", "key.b"]);
+    }
+
+    #[test]
+    fn every_name_that_the_code_gives_is_here_and_no_other() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut names = BTreeSet::new();
+        for name in ["attestry", "ledger", "pipeline", "server", "wire"] {
+            look_through(&crates.join(name).join("src"), &mut names);
+        }
+        let own: BTreeSet<String> = OWN.iter().map(|entry| entry.name.to_owned()).collect();
+        let missing: Vec<_> = names.difference(&own).collect();
+        let unused: Vec<_> = own.difference(&names).collect();
+        assert!(
+            missing.is_empty() && unused.is_empty(),
+            "missing here: {missing:?}; given nowhere: {unused:?}"
+        );
+    }
+
+    #[test]
+    fn names_are_sorted_and_examples_are_events() {
+        assert!(OWN.is_sorted_by(|a, b| a.name < b.name));
+        let border = Border {
+            event_source: RESERVED_SOURCE,
+            via: &[],
+            lenient: false,
+            reserved_names: true,
+            agent: true,
+            now: Nanos(0),
+        };
+        for entry in OWN {
+            assert!(is_reserved(entry.name), "{}", entry.name);
+            Batch::new().push_json(entry.example.as_bytes(), &border).unwrap_or_else(|problems| {
+                panic!("the example of {} is no event: {problems:?}", entry.name);
+            });
+            let value: Value = serde_json::from_str(entry.example).unwrap();
+            assert_eq!(value["event_name"], entry.name);
+            for (name, _) in value["event_data"].as_object().into_iter().flatten() {
+                assert!(entry.fields.iter().any(|(known, _)| known == name), "{} has no {name}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_host_gives_is_told_apart() {
+        let both = OWN.iter().filter(|own| CATALOGUE.iter().any(|entry| entry.name == own.name));
+        assert_eq!(both.map(|own| own.name).collect::<Vec<_>>(), ["login.failure", "login.success"]);
+    }
+}
