@@ -40,7 +40,6 @@ check: ui
 ## test: installs what the tests need from Debian's packages, then runs them all
 test: ui
 	scripts/test-deps
-	cargo build --locked --bin attestry --bin attestry-verify
 	cargo test --workspace --locked
 	cd ui && npm test --silent
 	scripts/e2e

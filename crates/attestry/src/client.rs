@@ -9,10 +9,11 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value;
 use ureq::http::{Response, Uri};
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 
 use crate::config::{Config, DEFAULT_FILE};
+use crate::enrolment::Folder;
 
 /// Where the running server leaves the key of whoever may read its data directory.
 pub(crate) const LOCAL_KEY_FILE: &str = "local-key";
@@ -86,8 +87,19 @@ impl Connection {
         };
         base.parse::<Uri>().with_context(|| format!("{base:?} is no address of a server"))?;
         let key = key(self, data_dir.as_deref())?;
-        let agent = agent(self.ca_file.clone().or_else(|| self_signed(data_dir.as_deref())))?;
+        let ca_file = self.ca_file.clone().or_else(|| self_signed(data_dir.as_deref()));
+        let agent = agent(ca_file.as_deref().map(certificates).transpose()?)?;
         Ok(Client { agent, base, key })
+    }
+
+    /// A client without a key for another server, believed by `roots` (PEM), by `--ca-file`, or as the public web is.
+    pub(crate) fn unkeyed(&self, url: &str, roots: Option<&str>) -> Result<Client> {
+        let roots = match (roots, &self.ca_file) {
+            (_, Some(file)) => Some(certificates(file)?),
+            (Some(pem), None) => Some(pem.to_owned()),
+            (None, None) => None,
+        };
+        Ok(Client { agent: agent(roots)?, base: url.to_owned(), key: None })
     }
 
     /// The key is never an argument: those are seen by everybody on the host.
@@ -113,15 +125,41 @@ fn self_signed(data_dir: Option<&Path>) -> Option<PathBuf> {
     data_dir.map(|dir| dir.join(SELF_SIGNED_CERT)).filter(|cert| cert.exists())
 }
 
-fn agent(ca_file: Option<PathBuf>) -> Result<Agent> {
+fn certificates(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// What makes requests; `roots` are the certificates to believe, PEM, those of the public web when there are none.
+fn agent(roots: Option<String>) -> Result<Agent> {
+    agent_with(roots, None)
+}
+
+/// As [`agent`], showing itself by a certificate and its key, PEM.
+fn agent_with(roots: Option<String>, own: Option<(String, String)>) -> Result<Agent> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls =
         TlsConfig::builder().provider(TlsProvider::Rustls).unversioned_rustls_crypto_provider(provider);
-    if let Some(file) = ca_file {
-        let pem = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let cert = Certificate::from_pem(&pem)
-            .with_context(|| format!("{} holds no certificate", file.display()))?;
-        tls = tls.root_certs(RootCerts::new_with_certs(&[cert]));
+    if let Some(pem) = roots {
+        let found = ureq::tls::parse_pem(pem.as_bytes()).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        });
+        let found: Vec<Certificate<'static>> =
+            found.collect::<Result<_, _>>().context("not certificates in PEM")?;
+        if found.is_empty() {
+            bail!("there is no certificate in what the server is to be believed by");
+        }
+        tls = tls.root_certs(RootCerts::new_with_certs(&found));
+    }
+    if let Some((chain, key)) = own {
+        let chain = ureq::tls::parse_pem(chain.as_bytes()).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        });
+        let chain: Vec<Certificate<'static>> = chain.collect();
+        let key = PrivateKey::from_pem(key.as_bytes()).context("the agent's key is not PEM")?;
+        tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
     }
     Ok(Agent::config_builder()
         .tls_config(tls.build())
@@ -140,6 +178,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client that shows an agent's certificate.
+    pub(crate) fn as_agent(url: &str, folder: &Folder, pinned: bool) -> Result<Client> {
+        let roots = pinned.then(|| certificates(&folder.server())).transpose()?;
+        let own = (certificates(&folder.certificate())?, certificates(&folder.key())?);
+        Ok(Client { agent: agent_with(roots, Some(own))?, base: url.to_owned(), key: None })
+    }
+
     /// Asks for a path below the server's address; `parameters` that are none are left out.
     pub(crate) fn get(&self, path: &str, parameters: &[(&str, Option<&str>)]) -> Result<Response<Body>> {
         self.get_as(path, parameters, "application/json")

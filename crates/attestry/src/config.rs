@@ -3,136 +3,31 @@
 //! In two steps. [`Written`] is what may stand in the file; its docs are the manual, and the JSON Schema for
 //! editors is made from it. What the program uses is checked and made ready from it once, at the start.
 
+mod check;
 mod environment;
+mod filters;
+mod lines;
+mod methods;
 mod mistakes;
+mod receivers;
+mod sinks;
+mod written;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use attestry_server::{ConfigError, Tls};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+pub(crate) use filters::Filters;
+pub(crate) use lines::Lines;
 pub(crate) use mistakes::Mistake;
+pub(crate) use receivers::Receiver;
+pub(crate) use sinks::Sink;
+pub(crate) use written::{Log, WhenFull, Written};
+
+use crate::enrolment::Enrolment;
 
 /// The file that is read when none is named.
 pub(crate) const DEFAULT_FILE: &str = "attestry.yaml";
-
-/// The configuration as it stands in the file. Every item has a default, so an empty file is a configuration.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Written {
-    /// The data directory. Default: `./attestry-data`.
-    pub(crate) data_dir: PathBuf,
-    /// How people and programs reach the server.
-    pub(crate) server: Server,
-    /// The ledgers, by name (a-z, 0-9, `-`, `_`). `audit` and `logs` exist without being named.
-    pub(crate) ledgers: BTreeMap<String, Ledger>,
-    /// What is collected on this host, by source.
-    pub(crate) sources: Sources,
-    /// The program's own log, on standard error.
-    pub(crate) log: Log,
-}
-
-/// How people and programs reach the server.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Server {
-    /// Address and port to listen on. Any but a loopback address needs TLS or a trusted proxy. Default: `127.0.0.1:7984`.
-    pub(crate) listen: String,
-    /// Certificate chain, a PEM file. With `tls_key` it switches TLS on.
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// Private key of the certificate, a PEM file.
-    pub(crate) tls_key: Option<PathBuf>,
-    /// Makes a self-signed certificate at the first start and uses it. Not together with `tls_cert`.
-    pub(crate) tls_self_signed: bool,
-    /// The address people use, such as `https://audit.example.org`: for links and the check of the `Host` header.
-    pub(crate) public_url: Option<String>,
-    /// Addresses or networks of the proxies whose `X-Forwarded-For` is believed.
-    pub(crate) trusted_proxies: Vec<String>,
-}
-
-/// How one ledger is kept.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Ledger {
-    /// Whether anybody may read the log (`/log/<ledger>/`) without a key.
-    pub(crate) public: bool,
-    /// How long entries are kept after they came in, such as `365d`. Default: for ever.
-    pub(crate) retention: Option<String>,
-}
-
-/// What is collected on this host.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Sources {
-    /// Package history: dpkg's log, rotated ones too.
-    pub(crate) packages: Source,
-    /// Log-ins from wtmp and btmp.
-    pub(crate) logins: Source,
-    /// The auth log, or journald where there is none.
-    pub(crate) auth: Source,
-    /// File systems, load, memory and uptime, every 60 s.
-    pub(crate) host: Source,
-}
-
-/// One source.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Source {
-    /// Whether it runs, where it can. Default: true.
-    pub(crate) enabled: bool,
-    /// The ledger its events go to. Default: `audit`.
-    pub(crate) ledger: String,
-}
-
-/// The program's own log.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Log {
-    /// `error`, `warn`, `info`, `debug` or `trace`. Default: `info`.
-    pub(crate) level: String,
-    /// `text` or `json`. Default: `text`.
-    pub(crate) format: String,
-}
-
-impl Default for Written {
-    fn default() -> Self {
-        Written {
-            data_dir: "attestry-data".into(),
-            server: Server::default(),
-            ledgers: ["audit", "logs"].map(|name| (name.to_owned(), Ledger::default())).into(),
-            sources: Sources::default(),
-            log: Log::default(),
-        }
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Server {
-            listen: "127.0.0.1:7984".to_owned(),
-            tls_cert: None,
-            tls_key: None,
-            tls_self_signed: false,
-            public_url: None,
-            trusted_proxies: Vec::new(),
-        }
-    }
-}
-
-impl Default for Source {
-    fn default() -> Self {
-        Source { enabled: true, ledger: "audit".to_owned() }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Log { level: "info".to_owned(), format: "text".to_owned() }
-    }
-}
 
 /// How one ledger is kept, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,6 +43,18 @@ pub(crate) struct Config {
     pub(crate) written: Written,
     pub(crate) server: attestry_server::Config,
     pub(crate) ledgers: Vec<LedgerConfig>,
+    /// By the source's name.
+    pub(crate) sources: BTreeMap<&'static str, Filters>,
+    pub(crate) receivers: BTreeMap<String, (Receiver, Filters)>,
+    pub(crate) sinks: BTreeMap<String, (Sink, Filters)>,
+    /// Whether this node has ledgers and answers requests.
+    pub(crate) serves: bool,
+    /// What makes this host an agent; none when it is none.
+    pub(crate) enrolment: Option<Enrolment>,
+    /// SHA-256 of the file, hexadecimal; that of nothing without one.
+    pub(crate) hash: String,
+    /// Where each item stands, for who has to say which line decided.
+    pub(crate) lines: Lines,
 }
 
 impl Config {
@@ -185,116 +92,6 @@ impl Config {
     /// The JSON Schema of the file, for editors.
     pub(crate) fn schema() -> serde_json::Value {
         schemars::schema_for!(Written).to_value()
-    }
-}
-
-impl Written {
-    fn check(self, file: &str, text: &str) -> Result<Config, Vec<Mistake>> {
-        let mut mistakes = Vec::new();
-        let mut wrong = |path: &[&str], what: String| {
-            let place = match mistakes::line_of(text, path) {
-                Some(line) => format!("{file}:{line}"),
-                None => path.join("."),
-            };
-            mistakes.push(Mistake::new(place, what));
-        };
-        let server = self.server.ready(&self.data_dir, &mut wrong);
-        let mut ledgers = Vec::new();
-        for (name, ledger) in &self.ledgers {
-            let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-            if name.is_empty() || name.len() > 32 || !name.chars().all(fits) {
-                wrong(
-                    &["ledgers", name],
-                    format!("{name:?} is no ledger's name, expected 1 to 32 of a-z, 0-9, - and _"),
-                );
-            }
-            let retention = ledger.retention.as_deref().map(parse_duration);
-            if let Some(None) = retention {
-                wrong(
-                    &["ledgers", name, "retention"],
-                    format!(
-                        "{:?} is no duration, expected one such as 365d, 12h or 2w",
-                        ledger.retention.as_deref().unwrap_or("")
-                    ),
-                );
-            }
-            ledgers.push(LedgerConfig {
-                name: name.clone(),
-                public: ledger.public,
-                retention: retention.flatten(),
-            });
-        }
-        let sources = &self.sources;
-        for (name, source) in [
-            ("packages", &sources.packages),
-            ("logins", &sources.logins),
-            ("auth", &sources.auth),
-            ("host", &sources.host),
-        ] {
-            if !self.ledgers.contains_key(&source.ledger) {
-                let known = self.ledgers.keys().cloned().collect::<Vec<_>>().join(", ");
-                wrong(
-                    &["sources", name, "ledger"],
-                    format!("there is no ledger {:?}, there are {known}", source.ledger),
-                );
-            }
-        }
-        if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
-            wrong(
-                &["log", "level"],
-                format!("{:?} is no level, expected error, warn, info, debug or trace", self.log.level),
-            );
-        }
-        if !["text", "json"].contains(&self.log.format.as_str()) {
-            wrong(&["log", "format"], format!("{:?} is no format, expected text or json", self.log.format));
-        }
-        match (server, mistakes.is_empty()) {
-            (Some(server), true) => Ok(Config { server, ledgers, written: self }),
-            _ => Err(mistakes),
-        }
-    }
-}
-
-impl Server {
-    /// What the server is started with; none when something is wrong.
-    fn ready(
-        &self,
-        data_dir: &Path,
-        wrong: &mut dyn FnMut(&[&str], String),
-    ) -> Option<attestry_server::Config> {
-        let tls = match (&self.tls_cert, &self.tls_key, self.tls_self_signed) {
-            (Some(cert), Some(key), false) => Some(Tls::Files { cert: cert.clone(), key: key.clone() }),
-            (None, None, true) => Some(Tls::SelfSigned { dir: data_dir.to_owned() }),
-            (None, None, false) => None,
-            (Some(_), Some(_), true) => {
-                wrong(&["server", "tls_self_signed"], "a certificate is given, so none is made".to_owned());
-                return None;
-            }
-            _ => {
-                wrong(&["server"], "tls_cert and tls_key go together, one of them is missing".to_owned());
-                return None;
-            }
-        };
-        let Ok(listen) = self.listen.parse() else {
-            let what = format!("{:?} is no address, expected one such as 127.0.0.1:7984", self.listen);
-            wrong(&["server", "listen"], what);
-            return None;
-        };
-        let mut trusted_proxies = Vec::new();
-        for proxy in &self.trusted_proxies {
-            match proxy.parse() {
-                Ok(network) => trusted_proxies.push(network),
-                Err(error) => wrong(&["server", "trusted_proxies"], format!("{proxy:?}: {error}")),
-            }
-        }
-        let config =
-            attestry_server::Config { listen, tls, public_url: self.public_url.clone(), trusted_proxies };
-        let item = |error: &ConfigError| match error {
-            ConfigError::PublicUrl(_) => "public_url",
-            ConfigError::Exposed(_) => "listen",
-        };
-        config.check().map_err(|error| wrong(&["server", item(&error)], error.to_string())).ok()?;
-        Some(config)
     }
 }
 

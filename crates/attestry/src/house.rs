@@ -10,9 +10,10 @@ use anyhow::Result;
 use attestry_event::{Clock, Event, Nanos};
 use attestry_ledger::{Ledger, Recovery};
 use attestry_server::accounts::Actor;
-use attestry_server::{LedgerPart, Operations, SourceStatus, VerifyStatus, prune, record};
+use attestry_server::{FlowStatus, LedgerPart, Operations, SourceStatus, VerifyStatus, prune, record};
 use parking_lot::{Condvar, Mutex};
 
+use crate::flow::Flow;
 use crate::sources::Statuses;
 
 /// The tick moves the timers of rules and schedules, so that a replayed log gives the same alerts.
@@ -47,6 +48,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     data_dir: PathBuf,
     sources: Statuses,
+    flow: Arc<Flow>,
     verified: Mutex<HashMap<String, VerifyStatus>>,
     stop: Mutex<bool>,
     stopped: Condvar,
@@ -64,12 +66,14 @@ impl House {
         clock: &Arc<dyn Clock>,
         data_dir: &Path,
         sources: Statuses,
+        flow: Arc<Flow>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
             ledgers: ledgers.to_vec(),
             clock: Arc::clone(clock),
             data_dir: data_dir.to_owned(),
             sources,
+            flow,
             verified: Mutex::default(),
             stop: Mutex::new(false),
             stopped: Condvar::new(),
@@ -161,6 +165,10 @@ struct HouseOperations(Arc<Shared>);
 impl Operations for HouseOperations {
     fn sources(&self) -> Vec<SourceStatus> {
         self.0.sources.all()
+    }
+
+    fn flow(&self) -> FlowStatus {
+        self.0.flow.status()
     }
 
     fn verify(&self, ledger: &str) {

@@ -5,9 +5,15 @@
 mod client;
 mod commands;
 mod config;
+mod control;
+mod enrolment;
+mod first_contact;
+mod flow;
 mod house;
 mod logging;
 mod negated;
+mod node;
+mod reload;
 mod run;
 mod sources;
 mod terminal;
@@ -17,7 +23,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{backup, check, export, find, key, ledger, send, user, verify};
+use commands::{
+    agent, backup, check, coverage, explain, export, find, key, ledger, send, spool, tap, user, verify,
+};
 
 /// The allocator of a server that makes and drops many buffers from several threads.
 #[global_allocator]
@@ -56,6 +64,16 @@ enum Command {
     Key(key::Keys),
     /// People who log in to the page.
     User(user::Users),
+    /// Other hosts that send here, and this host as one of them.
+    Agent(agent::Agents),
+    /// What came and what did not, and why, by host, source and hour.
+    Coverage(coverage::Coverage),
+    /// What waits for the sinks, and what they refused.
+    Spool(spool::Spools),
+    /// Events as they become durable on this host, from the running program.
+    Tap(tap::Tap),
+    /// Say for an event which receivers, sources and sinks take it, and which line decided.
+    Explain(explain::Explain),
     /// The ledgers, their keys and checkpoints.
     Ledger(ledger::Ledgers),
     /// Hand out entries with the proof that they are in the signed log.
@@ -92,6 +110,11 @@ fn main() -> ExitCode {
         Command::Tail(of) => done(find::tail(of)),
         Command::Key(of) => done(key::key(of)),
         Command::User(of) => done(user::user(of)),
+        Command::Coverage(of) => done(coverage::coverage(of)),
+        Command::Spool(of) => done(spool::spool(of)),
+        Command::Tap(of) => done(tap::tap(of)),
+        Command::Explain(of) => done(explain::explain(of)),
+        Command::Agent(of) => done(agent::agent(of)),
         Command::Ledger(of) => done(ledger::ledger(of)),
         Command::Export(of) => done(export::export(of)),
         Command::Verify(of) => verify::verify(of).or_else(|error| {

@@ -14,14 +14,17 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::client::LOCAL_KEY_FILE;
-use crate::config::Config;
+use crate::config::{Config, Mistake};
+use crate::control::Control;
+use crate::flow::{Base, Flow, Ground};
 use crate::house::House;
+use crate::reload::Reloader;
 use crate::sources::Sources;
 
 /// The accounts' file in the data directory.
 pub(crate) const ACCOUNTS_FILE: &str = "attestry.db";
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Run {
     /// The configuration file. Default: attestry.yaml, if it is there.
     #[arg(short, long, env = "ATTESTRY_CONFIG", value_name = "FILE")]
@@ -44,7 +47,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn config(&self) -> Result<Config> {
+    fn load(&self) -> Result<Config, Vec<Mistake>> {
         let overrides = |written: &mut crate::config::Written| {
             let set = |slot: &mut Option<PathBuf>, value: &Option<PathBuf>| {
                 if value.is_some() {
@@ -61,10 +64,13 @@ impl Run {
             set(&mut written.server.tls_key, &self.tls_key);
             written.server.tls_self_signed |= self.tls_self_signed;
         };
-        Config::load(self.config.as_deref(), std::env::vars(), overrides).map_err(|mistakes| {
-            let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-            anyhow::anyhow!("the configuration has mistakes:\n  {}", list.join("\n  "))
-        })
+        Config::load(self.config.as_deref(), std::env::vars(), overrides)
+    }
+
+    /// Reads the configuration again, the same way.
+    pub(crate) fn loader(&self) -> Box<dyn Fn() -> Result<Config, Vec<Mistake>> + Send + Sync> {
+        let again = self.clone();
+        Box::new(move || again.load())
     }
 }
 
@@ -75,8 +81,18 @@ pub(crate) fn base_url(config: &Config) -> String {
 }
 
 pub(crate) fn run(run: &Run) -> Result<()> {
-    let config = run.config()?;
+    let config = run.load().map_err(|mistakes| {
+        let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("the configuration has mistakes:\n  {}", list.join("\n  "))
+    })?;
     crate::logging::start(&config.written.log)?;
+    match config.serves {
+        true => serve(run, config),
+        false => crate::node::node(run, config),
+    }
+}
+
+fn serve(run: &Run, config: Config) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let signals = {
         let _within = runtime.enter();
@@ -118,10 +134,21 @@ pub(crate) fn run(run: &Run) -> Result<()> {
     record(
         &audit,
         &*clock,
-        Event::new("server.start", "-").message(format!("Attestry {} started", env!("CARGO_PKG_VERSION"))),
+        Event::new("server.start", "-")
+            .message(format!("Attestry {} started", env!("CARGO_PKG_VERSION")))
+            .data("config_sha256", config.hash.as_str()),
     )?;
-    let sources = Sources::start(&config.written.sources, &ledgers, &data, &clock)?;
-    let house = House::start(&ledgers, &clock, data.path(), sources.statuses())?;
+    let ground = Arc::new(Ground::ledgers(&ledgers, &clock));
+    let base = Base {
+        ground: Arc::clone(&ground),
+        data_dir: data.path().to_owned(),
+        clock: Arc::clone(&clock),
+        host: attestry_collect::Paths::default().host_name(),
+        agent: None,
+    };
+    let flow = Arc::new(runtime.block_on(Flow::start(base, &config))?);
+    let sources = Sources::start(&config, &ground, &data, &clock)?;
+    let house = House::start(&ledgers, &clock, data.path(), sources.statuses(), Arc::clone(&flow))?;
     let parts = Parts {
         accounts: Arc::clone(&accounts),
         ledgers: ledgers.clone(),
@@ -132,21 +159,27 @@ pub(crate) fn run(run: &Run) -> Result<()> {
         owner_key: Some(owner_key),
     };
     let ended: Result<()> = runtime.block_on(async {
+        let reloader = Arc::new(Reloader::new(Arc::clone(&flow), config.clone(), run.loader()));
+        let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader))?;
         let server = Server::bind(config.server, parts).await?;
         announce(&server)?;
-        server.run(signals.stopped()).await;
+        server.run(signals.stopped(&reloader)).await;
+        control.close().await;
+        flow.close_receivers().await;
         Ok(())
     });
 
     // From the outside in: nothing new comes in, then what is in is committed and signed, then the threads end.
+    ground.close();
     sources.stop();
     house.stop();
+    runtime.block_on(flow.close_sinks());
     if ended.is_ok() {
         record(&audit, &*clock, Event::new("server.stop", "-").message("Attestry stopped"))?;
     }
     drop(runtime);
     store.close();
-    drop((store, audit, ledgers));
+    drop((store, audit, ledgers, flow, ground));
     tracing::info!("stopped");
     ended
 }
@@ -161,23 +194,32 @@ fn ledger_named<'a>(
 
 /// The signals that ask for a clean end. They are heard from when this is made, not from when it is waited for: whoever stops a
 /// server that has just started must not kill it.
-struct StopSignals {
+pub(crate) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl StopSignals {
-    fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(StopSignals {
+            hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn stopped(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Returns when it is time to stop; until then, SIGHUP has the configuration read again.
+    pub(crate) async fn stopped(mut self, reloader: &Reloader) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hangup.recv() => {}
+            }
+            if let Err(error) = reloader.reload().await {
+                tracing::error!(error = format!("{error:#}"), "the configuration was not read again");
+            }
         }
         tracing::info!("stopping");
     }
@@ -205,7 +247,7 @@ fn keep_local_key(accounts: &Accounts, dir: &Path) -> Result<String> {
 }
 
 /// Writes a file that only its owner can read, in place of what was there.
-fn private_file(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn private_file(path: &Path, text: &str) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let temporary = path.with_extension("tmp");
     let mut file =

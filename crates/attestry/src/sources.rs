@@ -1,72 +1,40 @@
-//! The sources of this host, each feeding a ledger.
+//! The sources of this host, each feeding a ledger or the spool.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use attestry_collect::{
-    Names, Outlet, Paths, PositionError, Positions, Running, Setup, Source, Status, Stopped,
+    Cadence, Names, Outlet, Paths, PositionError, Positions, Running, Setup, Source, Status, Stopped,
 };
-use attestry_event::{Batch, Border, Clock, Event};
-use attestry_ledger::{DataDir, Ledger, OnConflict, Refusal};
-use attestry_server::{LedgerPart, SourceStatus};
+use attestry_event::{Clock, Event};
+use attestry_ledger::DataDir;
+use attestry_pipeline::{Closed, Incoming, Inlet, Intake, IntakeOptions, Landing};
+use attestry_server::SourceStatus;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::config;
+use crate::config::Config;
+use crate::flow::{Ground, hooks, redactions};
 
 /// The key with which names that are not to be kept in clear are hashed. It signs nothing, so it is not among the ledgers' keys.
 pub(crate) const REDACTION_KEY_FILE: &str = "redaction.key";
 
-/// How long a source waits before it offers events again that the ledger refused.
-const RETRY: Duration = Duration::from_millis(500);
-
-/// A source's way into a ledger.
-struct ToLedger {
-    stopping: Arc<AtomicBool>,
-    ledger: Arc<Ledger>,
-    clock: Arc<dyn Clock>,
+/// A source's way in: events first, then where the source is.
+struct Kept {
+    inlet: Intake,
     positions: Arc<Positions>,
 }
 
-impl Outlet for ToLedger {
+impl Outlet for Kept {
     fn send(&self, source: &str, events: Vec<Event>, position: Value) -> Result<(), Stopped> {
-        loop {
-            let mut batch = Batch::new();
-            let border = Border {
-                event_source: source,
-                via: &[],
-                lenient: false,
-                reserved_names: true,
-                agent: true,
-                now: self.clock.now(),
-            };
-            for event in &events {
-                if let Err(problems) = batch.push(event, &border) {
-                    // A source's event that does not fit is a defect of ours; the others must not be lost for it.
-                    tracing::error!(
-                        source,
-                        ?problems,
-                        event = event.event_name,
-                        "a source made a malformed event"
-                    );
-                }
-            }
-            match self.ledger.append(batch, OnConflict::RefuseEvent) {
-                Ok(_) => break,
-                Err(Refusal::Closed) => return Err(Stopped),
-                // What was not taken is offered again after the next start, from the position that was kept last.
-                Err(_) if self.stopping.load(Ordering::Relaxed) => return Err(Stopped),
-                Err(refusal) => {
-                    tracing::warn!(source, %refusal, "the ledger refused events of a source, trying again");
-                    std::thread::sleep(RETRY);
-                }
-            }
+        let events = events.into_iter().map(Incoming::from).collect();
+        let taken = self.inlet.put(events).map_err(|Closed| Stopped)?;
+        if taken.malformed > 0 {
+            // A source's event that does not fit is a defect of ours, or of a transform; it is kept as gap.malformed.
+            tracing::error!(source, events = taken.malformed, "a source made malformed events");
         }
         if let Err(error) = self.positions.save(source, &position) {
-            // The events are in the ledger; after a restart they come again and are recognised.
+            // The events are durable; after a restart they come again and are recognised.
             tracing::error!(source, %error, "the position of a source was not kept");
         }
         Ok(())
@@ -106,9 +74,16 @@ fn position(positions: &Positions, source: Source) -> Result<Option<Value>> {
     }
 }
 
+/// How often a source gives an event at least, in seconds; none for one that may be silent.
+fn every(source: Source) -> Option<u64> {
+    match source.cadence() {
+        Cadence::Every(every) => Some(every.as_secs()),
+        Cadence::Follow(_) => None,
+    }
+}
+
 /// The sources that run.
 pub(crate) struct Sources {
-    stopping: Arc<AtomicBool>,
     running: Vec<Running>,
     statuses: Statuses,
 }
@@ -116,11 +91,12 @@ pub(crate) struct Sources {
 impl Sources {
     /// Starts every source that is wanted and can work here.
     pub(crate) fn start(
-        wanted: &config::Sources,
-        ledgers: &[LedgerPart],
+        config: &Config,
+        ground: &Arc<Ground>,
         data: &DataDir,
         clock: &Arc<dyn Clock>,
     ) -> Result<Sources> {
+        let wanted = &config.written.sources;
         let positions = Arc::new(
             Positions::open(data.path().join("positions")).context("cannot open the sources' positions")?,
         );
@@ -129,33 +105,37 @@ impl Sources {
             Names::open(&data.path().join(REDACTION_KEY_FILE), "/etc/passwd")
                 .context("cannot read the redaction key")?,
         );
-        let ledgers: HashMap<&str, &Arc<Ledger>> =
-            ledgers.iter().map(|part| (part.ledger.name(), &part.ledger)).collect();
         let statuses = Statuses::default();
-        let stopping = Arc::new(AtomicBool::new(false));
         let mut running = Vec::new();
-        for (source, config) in [
+        for (source, of) in [
             (Source::Packages, &wanted.packages),
             (Source::Logins, &wanted.logins),
             (Source::Auth, &wanted.auth),
             (Source::Host, &wanted.host),
         ] {
             let available = source.availability(&paths);
-            let (on, why) = match config.enabled {
+            let (on, why) = match of.enabled {
                 true => (available.on, available.why),
                 false => (false, "switched off in the configuration".to_owned()),
             };
             tracing::info!(source = source.name(), on, why, "source");
             let mut status = None;
             if on {
-                let ledger =
-                    ledgers.get(config.ledger.as_str()).context("a source's ledger does not exist")?;
-                let outlet = ToLedger {
-                    stopping: Arc::clone(&stopping),
-                    ledger: Arc::clone(ledger),
-                    clock: Arc::clone(clock),
-                    positions: Arc::clone(&positions),
+                let filters = config.sources.get(source.name()).cloned().unwrap_or_default();
+                let options = IntakeOptions {
+                    ledger: of.ledger.clone(),
+                    event_source: source.name().to_owned(),
+                    reserved_names: true,
+                    // A time in the future is flagged, not refused: a broken clock must not lose evidence.
+                    agent: true,
+                    methods: filters.methods,
+                    ..IntakeOptions::default()
                 };
+                let landing = Arc::clone(ground) as Arc<dyn Landing>;
+                let hooks = hooks(filters.transform, filters.condition);
+                let inlet =
+                    Intake::new(landing, options, redactions(filters.redact), hooks, Arc::clone(clock));
+                let outlet = Kept { inlet, positions: Arc::clone(&positions) };
                 let setup = Setup {
                     name: source.name().to_owned(),
                     host: paths.host_name(),
@@ -175,10 +155,11 @@ impl Sources {
                 why: Some(why),
                 last_event: None,
                 events: 0,
+                every_s: every(source).filter(|_| on),
             };
             statuses.0.lock().push((shown, status));
         }
-        Ok(Sources { stopping, running, statuses })
+        Ok(Sources { running, statuses })
     }
 
     pub(crate) fn statuses(&self) -> Statuses {
@@ -187,7 +168,6 @@ impl Sources {
 
     /// Ends them all.
     pub(crate) fn stop(self) {
-        self.stopping.store(true, Ordering::Relaxed);
         self.running.iter().for_each(Running::signal);
         self.running.into_iter().for_each(Running::stop);
     }

@@ -118,13 +118,16 @@ fn self_sign(config: &Config, cert: &Path, key: &Path) -> Result<(), TlsError> {
 
 fn write(path: &Path, mode: u32, text: &str) -> Result<(), TlsError> {
     let io = |source| TlsError::Io { path: path.to_owned(), source };
-    // A file left by an interrupted start may have other rights than a new one gets.
-    match fs::remove_file(path) {
+    // Under another name first: whoever looks finds the whole file or none. One left by an interrupted start may have other rights than a new
+    // one gets.
+    let new = path.with_added_extension("new");
+    match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(io)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new).map_err(io)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    fs::rename(&new, path).map_err(io)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Programs {
         for program in [&programs.attestry, &programs.verifier] {
             assert!(
                 program.exists(),
-                "{} is missing: `cargo build --bin attestry --bin attestry-verify` builds it, and `make test` does so first",
+                "{} is missing: `cargo test --workspace` builds it, as `make test` does",
                 program.display()
             );
         }

@@ -59,7 +59,7 @@ pub struct Running {
 impl Running {
     /// Starts a program whose output goes to `<stem>.out` and `<stem>.err`.
     #[track_caller]
-    pub(crate) fn start(command: &mut Command, stem: &Path) -> Running {
+    pub fn start(command: &mut Command, stem: &Path) -> Running {
         let what = format!("{command:?}");
         let (out, err) = (stem.with_extension("out"), stem.with_extension("err"));
         let file =
@@ -107,8 +107,9 @@ impl Running {
         self.finish_within(COMMAND_MAX)
     }
 
+    /// As [`finish`](Self::finish), within another time.
     #[track_caller]
-    pub(crate) fn finish_within(mut self, within: Duration) -> Ran {
+    pub fn finish_within(mut self, within: Duration) -> Ran {
         drop(self.child.stdin.take());
         let what = format!("the end of {}", self.what);
         let status = wait_for(&what, within, || self.ended());

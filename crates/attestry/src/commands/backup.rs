@@ -55,11 +55,14 @@ pub(crate) fn backup(backup: &Backup) -> Result<u8> {
         replace_journal(&source.join("wal"), &target.join("wal"))?;
         copy_segments(&source.join("segments"), &target.join("segments"))?;
     }
-    for folder in ["keys", "positions"] {
-        private_dir(&to.join(folder))?;
-        for file in sorted(&from.join(folder))? {
-            copy_if_there(&from.join(folder).join(&file), &to.join(folder).join(&file))?;
-        }
+    for folder in ["keys", "positions", "agents", "agent", "agent/pins"] {
+        copy_files(&from.join(folder), &to.join(folder))?;
+    }
+    for sink in sorted(&from.join("sinks"))? {
+        let (source, target) = (from.join("sinks").join(&sink), to.join("sinks").join(&sink));
+        // Cursors first: an event that is refused meanwhile is then offered again, instead of being in neither.
+        copy_files(&source, &target)?;
+        replace_journal(&source.join("dead"), &target.join("dead"))?;
     }
     for file in ["tls.cert", "tls.key", REDACTION_KEY_FILE, "installation", "FORMAT"] {
         copy_if_there(&from.join(file), &to.join(file))?;
@@ -91,6 +94,17 @@ fn verified(dir: &Path) -> Result<u8> {
     let report = attestry_verify::directory(dir, &Options::default())?;
     write!(io::stdout(), "{report}")?;
     Ok(report.exit_code())
+}
+
+/// Copies the files of a folder, not those of folders in it.
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    for name in sorted(from)? {
+        if from.join(&name).is_file() {
+            private_dir(to)?;
+            copy_if_there(&from.join(&name), &to.join(&name))?;
+        }
+    }
+    Ok(())
 }
 
 fn private_dir(dir: &Path) -> io::Result<()> {

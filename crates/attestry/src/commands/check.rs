@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use attestry_script::{Scripts, run_cases};
 use clap::Args;
 
 use crate::client::Connection;
@@ -16,6 +17,9 @@ pub(crate) struct Check {
     /// Print the JSON Schema of the configuration file, for editors.
     #[arg(long, conflicts_with = "show")]
     schema: bool,
+    /// Run the test cases that stand beside transforms and conditions.
+    #[arg(long, conflicts_with_all = ["show", "schema"])]
+    test: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -31,6 +35,35 @@ pub(crate) fn check(check: &Check) -> Result<()> {
         write!(out, "{}", serde_saphyr::to_string(&config.written)?)?;
         return Ok(());
     }
+    if check.test {
+        return test(&config, &mut out);
+    }
     writeln!(out, "The configuration is right.")?;
+    Ok(())
+}
+
+/// Runs every case and tells how each came out.
+fn test(config: &Config, out: &mut impl Write) -> Result<()> {
+    let sources = config.sources.iter().map(|(name, filters)| ("source", *name, filters));
+    let receivers = config.receivers.iter().map(|(name, (_, filters))| ("receiver", name.as_str(), filters));
+    let sinks = config.sinks.iter().map(|(name, (_, filters))| ("sink", name.as_str(), filters));
+    let (mut cases, mut failed) = (0, 0);
+    for (way, name, filters) in sources.chain(receivers).chain(sinks) {
+        if filters.tests.is_empty() {
+            continue;
+        }
+        writeln!(out, "{way} {name}")?;
+        let scripts =
+            Scripts { transform: filters.transform.as_ref(), condition: filters.condition.as_ref() };
+        for result in run_cases(&scripts, &filters.tests) {
+            cases += 1;
+            failed += usize::from(!result.passed());
+            writeln!(out, "  {result}")?;
+        }
+    }
+    writeln!(out, "{cases} cases, {failed} failed")?;
+    if failed > 0 {
+        bail!("{failed} of {cases} cases are not as expected");
+    }
     Ok(())
 }

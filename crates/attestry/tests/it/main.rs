@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
+mod agents;
 mod backup;
 mod crash;
 mod derived;
 mod export;
+mod filters;
 mod find;
 mod harness;
 mod keys;
+mod node;
 mod pressure;
 mod prove;
 mod prune;

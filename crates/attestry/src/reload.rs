@@ -1,0 +1,90 @@
+//! A new configuration while the program runs: checked whole and swapped, or refused and the old one kept. Either is an event.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use attestry_event::{Event, Outcome};
+use parking_lot::Mutex;
+
+use crate::config::{Config, Mistake};
+use crate::flow::{Changes, Flow};
+
+/// Reads the configuration again, the same way as at the start.
+type Load = Box<dyn Fn() -> Result<Config, Vec<Mistake>> + Send + Sync>;
+
+/// What reloads.
+pub(crate) struct Reloader {
+    flow: Arc<Flow>,
+    load: Load,
+    current: Mutex<Config>,
+}
+
+impl Reloader {
+    pub(crate) fn new(flow: Arc<Flow>, current: Config, load: Load) -> Reloader {
+        Reloader { flow, load, current: Mutex::new(current) }
+    }
+
+    /// Reads, checks, swaps.
+    pub(crate) async fn reload(&self) -> Result<Changes> {
+        let new = match (self.load)() {
+            Ok(new) => new,
+            Err(mistakes) => {
+                let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+                tracing::error!(mistakes = ?list, "the new configuration has mistakes: the old one stays in force");
+                let event = Event::new("config.refuse", "-")
+                    .outcome(Outcome::Failure)
+                    .severity(4)
+                    .message(format!(
+                        "a new configuration was refused for {} mistakes: {}",
+                        list.len(),
+                        list.first().map_or("", String::as_str)
+                    ))
+                    .data("mistakes", list.clone());
+                self.flow.ground().declare(event);
+                bail!(
+                    "the configuration has mistakes, and the old one stays in force:\n  {}",
+                    list.join("\n  ")
+                );
+            }
+        };
+        let waiting = self.waiting(&new);
+        let changes = self.flow.change(&new).await?;
+        let event = Event::new("config.reload", "-")
+            .outcome(Outcome::Success)
+            .severity(5)
+            .message(match waiting.is_empty() {
+                true => format!(
+                    "the configuration was read again: {} started, {} stopped",
+                    changes.started.len(),
+                    changes.stopped.len()
+                ),
+                false => format!(
+                    "the configuration was read again; {} take effect at the next start",
+                    waiting.join(", ")
+                ),
+            })
+            .data("sha256", new.hash.as_str())
+            .data("started", changes.started.clone())
+            .data("stopped", changes.stopped.clone())
+            .data("at_next_start", waiting.clone());
+        self.flow.ground().declare(event);
+        tracing::info!(started = ?changes.started, stopped = ?changes.stopped, at_next_start = ?waiting, "the configuration was read again");
+        *self.current.lock() = new;
+        Ok(changes)
+    }
+
+    /// The sections whose changes a running program does not follow.
+    fn waiting(&self, new: &Config) -> Vec<&'static str> {
+        let old = self.current.lock();
+        let (old, new) = (&old.written, &new.written);
+        let differs = [
+            ("data_dir", old.data_dir != new.data_dir),
+            ("server", old.server != new.server),
+            ("ledgers", old.ledgers != new.ledgers),
+            ("sources", old.sources != new.sources),
+            ("spool", old.spool != new.spool),
+            ("log", old.log != new.log),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
+    }
+}
