@@ -3,10 +3,11 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use attestry_event::{Clock, Event, SystemClock};
-use attestry_ledger::{DataDir, Options};
+use attestry_ledger::{DataDir, Ledger, Options};
 use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey};
 use attestry_server::{LedgerPart, LedgerRows, Parts, Server, record};
 use attestry_store::{Rows, Store};
@@ -179,9 +180,33 @@ fn serve(run: &Run, config: Config) -> Result<()> {
     }
     drop(runtime);
     store.close();
+    let closing: Vec<Arc<Ledger>> = ledgers.iter().map(|part| Arc::clone(&part.ledger)).collect();
     drop((store, audit, ledgers, flow, ground));
+    close(closing);
     tracing::info!("stopped");
     ended
+}
+
+/// How long those who follow a ledger may take to let go of it.
+const LET_GO: Duration = Duration::from_secs(5);
+
+/// A ledger signs its last entries when it is dropped, which must be here: what another thread drops ends with the process.
+fn close(ledgers: Vec<Arc<Ledger>>) {
+    let begun = Instant::now();
+    while ledgers.iter().any(|ledger| Arc::strong_count(ledger) > 1) && begun.elapsed() < LET_GO {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for ledger in ledgers {
+        match Arc::try_unwrap(ledger) {
+            Ok(ledger) => drop(ledger),
+            Err(held) => {
+                tracing::error!(
+                    ledger = held.name(),
+                    "somebody still follows this ledger: it is left as after a crash"
+                );
+            }
+        }
+    }
 }
 
 fn ledger_named<'a>(
