@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_bomb_stays_small() {
         let bomb = gzip(&vec![b' '; 50 << 20]);
-        assert!(bomb.len() < 300_000);
+        assert!(bomb.len() < 1_000_000, "{}", bomb.len());
         assert_eq!(inflate(&bomb, 1 << 20), Inflated::TooLarge);
     }
 
