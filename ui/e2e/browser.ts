@@ -136,12 +136,11 @@ const BORDER = new Set(['v', 'event_id', 'received_at', 'event_source']);
 
 /** Gives the real server the events that the mock has; the page must be signed in. */
 export async function seed(page: Page): Promise<void> {
-  const events = makeEvents(4000, Date.now() - 60_000)
-    .map(({ entry }) =>
-      entry.replace(/"(v|event_id|received_at|event_source)":("[^"]*"|1),/g, (whole, name: string) =>
-        BORDER.has(name) ? '' : whole,
-      ),
-    );
+  const events = makeEvents(4000, Date.now() - 60_000).map(({ entry }) =>
+    entry.replace(/"(v|event_id|received_at|event_source)":("[^"]*"|1),/g, (whole, name: string) =>
+      BORDER.has(name) ? '' : whole,
+    ),
+  );
   const status = await page.evaluate(async (body) => {
     const { csrf } = (await (await fetch('/api/v1/session')).json()) as { csrf: string };
     const key = await fetch('/api/v1/keys', {
