@@ -197,7 +197,7 @@ impl<D: Disk> Worker<D> {
 
     /// Works until it is told to stop, or the sink asks for a person.
     pub async fn run(mut self) -> Ended {
-        let guard = PanicGuard { shared: Arc::clone(&self.shared), name: self.name.clone() };
+        let mut guard = PanicGuard { shared: Some(Arc::clone(&self.shared)), name: self.name.clone() };
         let ended = self.work().await;
         self.store_cursor().await;
         match &ended {
@@ -211,7 +211,8 @@ impl<D: Disk> Worker<D> {
                 self.shared.trouble(State::Halted, reason.clone(), self.clock.now());
             }
         }
-        std::mem::forget(guard);
+        // It ended as it should, and lets go of the log.
+        guard.shared = None;
         ended
     }
 
@@ -365,13 +366,15 @@ async fn blocking<T: Send + 'static>(
 
 /// Shows that a worker ended by a panic in its sink. It is dropped only then, or when the runtime ends.
 struct PanicGuard {
-    shared: Arc<Shared>,
+    /// None when there is nothing to say.
+    shared: Option<Arc<Shared>>,
     name: String,
 }
 
 impl Drop for PanicGuard {
     fn drop(&mut self) {
-        self.shared.state(State::Halted);
+        let Some(shared) = &self.shared else { return };
+        shared.state(State::Halted);
         if std::thread::panicking() {
             tracing::error!(sink = self.name, "the worker of the sink ended by a panic");
         }

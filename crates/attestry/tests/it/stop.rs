@@ -57,3 +57,25 @@ fn a_server_stops_cleanly_in_the_middle_of_work() {
     assert_eq!(told, [1, 2]);
     scenario.finish();
 }
+
+#[test]
+fn a_server_with_sinks_signs_its_last_entries_too() {
+    let mut scenario = Scenario::new(ATTESTRY);
+    let config = scenario.dir().join("sinks.yaml");
+    let text = "sinks:\n  kept: {file: {path: kept.ndjson}}\n  away: {webhook: {url: 'https://127.0.0.1:1/', allow_private: true}}\n";
+    std::fs::write(&config, text).unwrap();
+    scenario = scenario.with_argument("--config").with_argument(config.to_str().unwrap());
+    scenario.start();
+    let writer = scenario.client(&scenario.key(&["shop", "--write"]));
+    writer.post("/api/v1/events", "application/x-ndjson", lines("bulk", 1_000)).is(201);
+    let kept = scenario.dir().join("kept.ndjson");
+    wait_for("the file has the events", SOON, || {
+        std::fs::read_to_string(&kept).ok().filter(|text| text.contains("bulk-999"))
+    });
+    scenario.stop();
+    for ran in scenario.verify(false) {
+        let ran = ran.is(0);
+        assert!(!ran.out.contains("newer than the checkpoint"), "{}", ran.out);
+    }
+    scenario.finish();
+}
