@@ -10,6 +10,7 @@ mod lines;
 mod methods;
 mod mistakes;
 mod receivers;
+mod shown;
 mod sinks;
 mod written;
 

@@ -11,7 +11,7 @@ use crate::config::Config;
 
 #[derive(Args, Debug)]
 pub(crate) struct Check {
-    /// Print the configuration as it is in force, defaults and environment included.
+    /// Print the configuration as it is in force, defaults and environment included, secrets hidden.
     #[arg(long)]
     show: bool,
     /// Print the JSON Schema of the configuration file, for editors.
@@ -32,7 +32,7 @@ pub(crate) fn check(check: &Check) -> Result<()> {
     }
     let config = check.connection.config()?;
     if check.show {
-        write!(out, "{}", serde_saphyr::to_string(&config.written)?)?;
+        write!(out, "{}", serde_saphyr::to_string(&config.written.shown()?)?)?;
         return Ok(());
     }
     if check.test {
