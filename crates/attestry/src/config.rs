@@ -12,6 +12,7 @@ mod mistakes;
 mod receivers;
 mod shown;
 mod sinks;
+mod sources;
 mod written;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub(crate) use lines::Lines;
 pub(crate) use mistakes::Mistake;
 pub(crate) use receivers::Receiver;
 pub(crate) use sinks::Sink;
+pub(crate) use sources::Source;
 pub(crate) use written::{Log, WhenFull, Written};
 
 use crate::enrolment::Enrolment;
@@ -44,8 +46,7 @@ pub(crate) struct Config {
     pub(crate) written: Written,
     pub(crate) server: attestry_server::Config,
     pub(crate) ledgers: Vec<LedgerConfig>,
-    /// By the source's name.
-    pub(crate) sources: BTreeMap<&'static str, Filters>,
+    pub(crate) sources: BTreeMap<String, (Source, Filters)>,
     pub(crate) receivers: BTreeMap<String, (Receiver, Filters)>,
     pub(crate) sinks: BTreeMap<String, (Sink, Filters)>,
     /// Whether this node has ledgers and answers requests.
@@ -78,6 +79,7 @@ impl Config {
         for ledger in ["audit", "logs"] {
             written.ledgers.entry(ledger.to_owned()).or_default();
         }
+        sources::complete(&mut written.sources);
         mistakes.extend(environment::apply(&mut written, environment));
         override_with(&mut written);
         match written.check(&name, &text) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use attestry_collect::{
-    Cadence, Names, Outlet, Paths, PositionError, Positions, Running, Setup, Source, Status, Stopped,
+    Cadence, Names, Outlet, Paths, PositionError, Positions, Running, Setup, Status, Stopped,
 };
 use attestry_event::{Clock, Event};
 use attestry_ledger::DataDir;
@@ -13,7 +13,7 @@ use attestry_server::SourceStatus;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::flow::{Ground, hooks, redactions};
 
 /// The key with which names that are not to be kept in clear are hashed. It signs nothing, so it is not among the ledgers' keys.
@@ -64,10 +64,10 @@ impl Statuses {
 }
 
 /// Where a source was; none when that is not to be known, which costs time but repeats nothing: history has the same ids again.
-fn position(positions: &Positions, source: Source) -> Result<Option<Value>> {
-    match positions.load(source.name()) {
+fn position(positions: &Positions, source: &str) -> Result<Option<Value>> {
+    match positions.load(source) {
         Err(error @ PositionError::Damaged { .. }) => {
-            tracing::warn!(source = source.name(), %error, "the source starts from its oldest record again");
+            tracing::warn!(source, %error, "the source starts from its oldest record again");
             Ok(None)
         }
         other => other.context("cannot read a source's position"),
@@ -75,11 +75,12 @@ fn position(positions: &Positions, source: Source) -> Result<Option<Value>> {
 }
 
 /// How often a source gives an event at least, in seconds; none for one that may be silent.
-fn every(source: Source) -> Option<u64> {
-    match source.cadence() {
-        Cadence::Every(every) => Some(every.as_secs()),
+fn every(config: &Source, cadence: Cadence) -> Option<u64> {
+    let looks = match cadence {
+        Cadence::Every(every) => Some(every),
         Cadence::Follow(_) => None,
-    }
+    };
+    config.expect.map(|expect| expect.0).or(looks).map(|every| every.as_secs().max(1))
 }
 
 /// The sources that run.
@@ -96,7 +97,6 @@ impl Sources {
         data: &DataDir,
         clock: &Arc<dyn Clock>,
     ) -> Result<Sources> {
-        let wanted = &config.written.sources;
         let positions = Arc::new(
             Positions::open(data.path().join("positions")).context("cannot open the sources' positions")?,
         );
@@ -107,24 +107,24 @@ impl Sources {
         );
         let statuses = Statuses::default();
         let mut running = Vec::new();
-        for (source, of) in [
-            (Source::Packages, &wanted.packages),
-            (Source::Logins, &wanted.logins),
-            (Source::Auth, &wanted.auth),
-            (Source::Host, &wanted.host),
-        ] {
-            let available = source.availability(&paths);
+        for (name, (of, filters)) in &config.sources {
+            // A checked source has one kind.
+            let Some(source) = of.kinds().pop() else { continue };
+            let cadence = source.cadence();
             let (on, why) = match of.enabled {
-                true => (available.on, available.why),
+                true => {
+                    let available = source.availability(&paths);
+                    (available.on, available.why)
+                }
                 false => (false, "switched off in the configuration".to_owned()),
             };
-            tracing::info!(source = source.name(), on, why, "source");
+            tracing::info!(source = name, on, why, "source");
             let mut status = None;
             if on {
-                let filters = config.sources.get(source.name()).cloned().unwrap_or_default();
+                let filters = filters.clone();
                 let options = IntakeOptions {
-                    ledger: of.ledger.clone(),
-                    event_source: source.name().to_owned(),
+                    ledger: of.ledger().to_owned(),
+                    event_source: name.clone(),
                     reserved_names: true,
                     // A time in the future is flagged, not refused: a broken clock must not lose evidence.
                     agent: true,
@@ -137,25 +137,25 @@ impl Sources {
                     Intake::new(landing, options, redactions(filters.redact), hooks, Arc::clone(clock));
                 let outlet = Kept { inlet, positions: Arc::clone(&positions) };
                 let setup = Setup {
-                    name: source.name().to_owned(),
+                    name: name.clone(),
                     host: paths.host_name(),
                     paths: paths.clone(),
                     clock: Arc::clone(clock),
                     names: Arc::clone(&names),
                     outlet: Arc::new(outlet),
-                    position: position(&positions, source)?,
+                    position: position(&positions, name)?,
                 };
                 let started = attestry_collect::start(source, setup)?;
                 status = Some(Arc::clone(started.status()));
                 running.push(started);
             }
             let shown = SourceStatus {
-                name: source.name().to_owned(),
+                name: name.clone(),
                 on,
                 why: Some(why),
                 last_event: None,
                 events: 0,
-                every_s: every(source).filter(|_| on),
+                every_s: every(of, cadence).filter(|_| on),
             };
             statuses.0.lock().push((shown, status));
         }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use attestry_collect::{Names, Outlet, Paths, Setup, Source, Stopped, once};
+use attestry_collect::{Names, Outlet, Paths, Setup, Stopped, built_in, once};
 use attestry_event::{Batch, Border, Clock, Event, SystemClock};
 use serde_json::Value;
 
@@ -40,24 +40,21 @@ impl Outlet for Printer {
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let paths = Paths::default();
-    for source in Source::ALL {
-        if !wanted.is_empty() && !wanted.iter().any(|name| name == source.name()) {
+    for source in built_in() {
+        let name = source.kind();
+        if !wanted.is_empty() && !wanted.iter().any(|wanted| wanted == name) {
             continue;
         }
         let availability = source.availability(&paths);
         let mut errors = io::stderr();
         // Nothing to do about a closed stderr.
-        let _ = writeln!(
-            errors,
-            "{source}: {} ({})",
-            if availability.on { "on" } else { "off" },
-            availability.why
-        );
+        let _ =
+            writeln!(errors, "{name}: {} ({})", if availability.on { "on" } else { "off" }, availability.why);
         if !availability.on {
             continue;
         }
         let setup = Setup {
-            name: source.name().to_owned(),
+            name: name.to_owned(),
             host: paths.host_name(),
             paths: paths.clone(),
             clock: Arc::new(SystemClock),
@@ -65,9 +62,9 @@ fn main() {
             outlet: Arc::new(Printer(Mutex::new(io::stdout()))),
             position: None,
         };
-        match once(source, setup) {
+        match once(&*source, setup) {
             Ok(status) => {
-                let _ = writeln!(errors, "{source}: {} events, {} losses", status.events(), status.losses());
+                let _ = writeln!(errors, "{name}: {} events, {} losses", status.events(), status.losses());
             }
             Err(Stopped) => return,
         }

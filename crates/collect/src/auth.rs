@@ -23,13 +23,15 @@ use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
 
 use attestry_event::{Event, Nanos};
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     follow::{Follower, Framing, Gap, Step},
     line::{Line, hashed_id, put, put_some},
     names::Names,
-    source::{Availability, Collector, Feed, Paths, Setup, Stopped},
+    source::{Availability, Cadence, Collector, Feed, LOOK_EVERY, Paths, Setup, Source, Stopped},
 };
 use header::Message;
 use journal::{Entry, From, Journal, Next, Origin};
@@ -75,11 +77,36 @@ fn choose(paths: &Paths) -> Choice {
     }
 }
 
-pub(crate) fn availability(paths: &Paths) -> Availability {
-    match choose(paths) {
-        Choice::File(path) => Availability::on(format!("reads {} and its rotations", path.display())),
-        Choice::Journal(program) => Availability::on(format!("reads the journal by {}", program.display())),
-        Choice::Nothing(reason) => Availability::off(reason),
+/// The auth log, from its file or from journald.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {}
+
+impl Source for Config {
+    fn kind(&self) -> &'static str {
+        "auth"
+    }
+
+    fn cadence(&self) -> Cadence {
+        Cadence::Follow(LOOK_EVERY)
+    }
+
+    fn needs(&self) -> &'static str {
+        "read access to auth.log or secure (group adm), or journalctl and the group systemd-journal"
+    }
+
+    fn availability(&self, paths: &Paths) -> Availability {
+        match choose(paths) {
+            Choice::File(path) => Availability::on(format!("reads {} and its rotations", path.display())),
+            Choice::Journal(program) => {
+                Availability::on(format!("reads the journal by {}", program.display()))
+            }
+            Choice::Nothing(reason) => Availability::off(reason),
+        }
+    }
+
+    fn collector(&self, setup: &Setup) -> Box<dyn Collector> {
+        Box::new(Auth::new(setup))
     }
 }
 

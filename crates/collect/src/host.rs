@@ -12,12 +12,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use attestry_event::{Event, Nanos};
+use attestry_event::{Event, Nanos, Period};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     line::{put, put_some},
-    source::{Availability, Collector, Feed, Paths, Setup, Stopped},
+    source::{Availability, Cadence, Collector, Feed, Paths, Setup, Source, Stopped},
 };
 
 /// A file system this full (in percent, as `df` counts) is a warning.
@@ -25,11 +27,47 @@ const FULL_PERCENT: f64 = 95.0;
 /// More file systems than this are not looked at: a host that mounts thousands does so for its containers.
 const MAX_FILE_SYSTEMS: usize = 256;
 
-pub(crate) fn availability(paths: &Paths) -> Availability {
-    let load = paths.proc.join("loadavg");
-    match fs::File::open(&load) {
-        Ok(_) => Availability::on(format!("reads {} every 60 s", paths.proc.display())),
-        Err(error) => Availability::off(format!("{}: {error}", load.display())),
+/// Load, memory, uptime and file systems.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How often it looks. Default: `1m`.
+    pub every: Period,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { every: Period::seconds(60) }
+    }
+}
+
+impl Source for Config {
+    fn kind(&self) -> &'static str {
+        "host"
+    }
+
+    fn cadence(&self) -> Cadence {
+        Cadence::Every(self.every.0)
+    }
+
+    fn needs(&self) -> &'static str {
+        "/proc"
+    }
+
+    fn availability(&self, paths: &Paths) -> Availability {
+        let load = paths.proc.join("loadavg");
+        match fs::File::open(&load) {
+            Ok(_) => Availability::on(format!("reads {} every {}", paths.proc.display(), self.every)),
+            Err(error) => Availability::off(format!("{}: {error}", load.display())),
+        }
+    }
+
+    fn check(&self) -> Vec<(&'static str, String)> {
+        self.every.at_least(Period::seconds(1)).map(|what| ("every", what)).into_iter().collect()
+    }
+
+    fn collector(&self, setup: &Setup) -> Box<dyn Collector> {
+        Box::new(Host::new(setup))
     }
 }
 

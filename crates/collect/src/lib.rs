@@ -1,6 +1,6 @@
-//! What happens on this host? One file per source, and one way to run them all: [`start`] or [`once`].
+//! What happens on this host? One module per source, whose `Config` is a [`Source`]; and one way to run them all: [`start`] or [`once`].
 //!
-//! A [`Source`] reads something this host keeps, makes [`Event`](attestry_event::Event)s of it and hands them to an
+//! A source reads something this host keeps, makes [`Event`](attestry_event::Event)s of it and hands them to an
 //! [`Outlet`] in batches, oldest first. With each batch goes a position, a value only the source understands; the outlet keeps
 //! it, in [`Positions`], after the events are durable, and the next start gives it back. So a restart neither loses nor repeats.
 //! Events of logs have ids that follow from their content and place, so that even a lost position repeats nothing.
@@ -11,23 +11,33 @@
 //! This crate knows no network, no ledger and no async runtime, and nothing of where its events go.
 
 mod apt;
-mod auth;
+pub mod auth;
 pub mod catalogue;
 mod follow;
-mod host;
+pub mod host;
 mod line;
-mod logins;
+pub mod logins;
 mod names;
-mod packages;
+pub mod packages;
 mod positions;
 pub mod redact;
 mod source;
 
 pub use names::{KeyError, Names};
 pub use positions::{PositionError, Positions};
+/// The sources that run on every host where they can, by their names in the configuration.
+pub fn built_in() -> Vec<Box<dyn Source>> {
+    vec![
+        Box::new(packages::Config::default()),
+        Box::new(logins::Config::default()),
+        Box::new(auth::Config::default()),
+        Box::new(host::Config::default()),
+    ]
+}
+
 pub use source::{
-    Availability, BATCH_EVENTS, Cadence, Outlet, Paths, Running, Setup, Source, Status, Stop, Stopped, once,
-    start,
+    Availability, BATCH_EVENTS, Cadence, Collector, Feed, Outlet, Paths, Running, Setup, Source, Status,
+    Stop, Stopped, once, start,
 };
 
 #[cfg(test)]

@@ -20,13 +20,15 @@ use std::{
 };
 
 use attestry_event::{Event, Nanos, Outcome};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     follow::{Follower, Framing, Gap, Record, Step},
     line::{event_id, put, put_some},
     names::Names,
-    source::{Availability, Collector, Feed, Paths, Setup, Stopped},
+    source::{Availability, Cadence, Collector, Feed, LOOK_EVERY, Paths, Setup, Source, Stopped},
 };
 
 const WIDE: bool = cfg!(target_arch = "aarch64");
@@ -37,17 +39,40 @@ const ADDRESS_AT: usize = if WIDE { 360 } else { 348 };
 /// More sessions are never remembered at once; the oldest go first.
 const MAX_SESSIONS: usize = 4_096;
 
-pub(crate) fn availability(paths: &Paths) -> Availability {
-    let readable: Vec<String> = ["wtmp", "btmp"]
-        .iter()
-        .map(|name| paths.log.join(name))
-        .filter(|path| std::fs::File::open(path).is_ok())
-        .map(|path| path.display().to_string())
-        .collect();
-    if readable.is_empty() {
-        Availability::off(format!("neither wtmp nor btmp in {} can be read", paths.log.display()))
-    } else {
-        Availability::on(format!("reads {}", readable.join(" and ")))
+/// Login records: wtmp and btmp.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {}
+
+impl Source for Config {
+    fn kind(&self) -> &'static str {
+        "logins"
+    }
+
+    fn cadence(&self) -> Cadence {
+        Cadence::Follow(LOOK_EVERY)
+    }
+
+    fn needs(&self) -> &'static str {
+        "read access to wtmp, and to btmp (group utmp) for failed logins"
+    }
+
+    fn availability(&self, paths: &Paths) -> Availability {
+        let readable: Vec<String> = ["wtmp", "btmp"]
+            .iter()
+            .map(|name| paths.log.join(name))
+            .filter(|path| std::fs::File::open(path).is_ok())
+            .map(|path| path.display().to_string())
+            .collect();
+        if readable.is_empty() {
+            Availability::off(format!("neither wtmp nor btmp in {} can be read", paths.log.display()))
+        } else {
+            Availability::on(format!("reads {}", readable.join(" and ")))
+        }
+    }
+
+    fn collector(&self, setup: &Setup) -> Box<dyn Collector> {
+        Box::new(Logins::new(setup))
     }
 }
 

@@ -16,13 +16,15 @@ use std::collections::HashMap;
 
 use attestry_event::{Event, Nanos, Outcome};
 use jiff::{civil::DateTime, tz::TimeZone};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
     apt::History,
     follow::{Follower, Framing, Step},
     line::{Line, put, put_some},
-    source::{Availability, Collector, Feed, Paths, Setup, Stopped},
+    source::{Availability, Cadence, Collector, Feed, LOOK_EVERY, Paths, Setup, Source, Stopped},
 };
 
 /// An action nothing is heard of for so long was not finished.
@@ -30,11 +32,34 @@ const UNFINISHED_NANOS: i64 = 3_600_000_000_000;
 /// More actions are never open at once: dpkg's largest runs have some thousands.
 const MAX_PENDING: usize = 20_000;
 
-pub(crate) fn availability(paths: &Paths) -> Availability {
-    let log = paths.log.join("dpkg.log");
-    match std::fs::File::open(&log) {
-        Ok(_) => Availability::on(format!("reads {} and its rotations", log.display())),
-        Err(error) => Availability::off(format!("{}: {error}", log.display())),
+/// What dpkg installed, upgraded and removed.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {}
+
+impl Source for Config {
+    fn kind(&self) -> &'static str {
+        "packages"
+    }
+
+    fn cadence(&self) -> Cadence {
+        Cadence::Follow(LOOK_EVERY)
+    }
+
+    fn needs(&self) -> &'static str {
+        "read access to dpkg.log, and to apt/history.log for who asked"
+    }
+
+    fn availability(&self, paths: &Paths) -> Availability {
+        let log = paths.log.join("dpkg.log");
+        match std::fs::File::open(&log) {
+            Ok(_) => Availability::on(format!("reads {} and its rotations", log.display())),
+            Err(error) => Availability::off(format!("{}: {error}", log.display())),
+        }
+    }
+
+    fn collector(&self, setup: &Setup) -> Box<dyn Collector> {
+        Box::new(Packages::new(setup))
     }
 }
 

@@ -11,7 +11,7 @@ use attestry_event::{Batch, Border, Clock, Event, ManualClock, Nanos};
 use serde_json::Value;
 
 use crate::{
-    Names, Outlet, Paths, Setup, Source, Stopped, catalogue,
+    Names, Outlet, Paths, Setup, Stopped, catalogue,
     source::{BATCH_EVENTS, Collector, Feed, Status, Stop},
 };
 
@@ -82,9 +82,9 @@ impl Host {
         append(&self.log(name), bytes.as_ref());
     }
 
-    pub(crate) fn setup(&self, source: Source) -> Setup {
+    pub(crate) fn setup(&self, name: &str) -> Setup {
         Setup {
-            name: source.name().to_owned(),
+            name: name.to_owned(),
             host: "web1".to_owned(),
             paths: Paths {
                 log: self.folder.path().join("log"),

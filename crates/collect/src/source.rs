@@ -19,7 +19,10 @@ use std::{
 use attestry_event::{Clock, Event, Nanos, Outcome};
 use serde_json::Value;
 
-use crate::{auth, follow::Gap, host, logins, names::Names, packages};
+use crate::{follow::Gap, names::Names};
+
+/// How often a source that follows something looks for more.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The most events in one batch.
 pub const BATCH_EVENTS: usize = 1_000;
@@ -40,19 +43,6 @@ pub trait Outlet: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nothing is taken any more")]
 pub struct Stopped;
-
-/// Every source there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// What dpkg installed, upgraded and removed.
-    Packages,
-    /// Login records: wtmp and btmp.
-    Logins,
-    /// The auth log, from its file or from journald.
-    Auth,
-    /// Load, memory, uptime and file systems.
-    Host,
-}
 
 /// How often a source looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,74 +119,32 @@ pub struct Setup {
     pub position: Option<Value>,
 }
 
-impl Source {
-    /// All of them, in the order people read about them.
-    pub const ALL: [Source; 4] = [Source::Packages, Source::Logins, Source::Auth, Source::Host];
-
-    /// What it is called in configuration and, unless configured otherwise, in `event_source`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Source::Packages => "packages",
-            Source::Logins => "logins",
-            Source::Auth => "auth",
-            Source::Host => "host",
-        }
-    }
-
-    /// The source of that name.
-    pub fn from_name(name: &str) -> Option<Source> {
-        Source::ALL.into_iter().find(|source| source.name() == name)
-    }
+/// A kind of source with its settings: what is configured, before it runs.
+pub trait Source: fmt::Debug + Send {
+    /// What it is called in the configuration.
+    fn kind(&self) -> &'static str;
 
     /// How often it looks.
-    pub fn cadence(self) -> Cadence {
-        match self {
-            Source::Packages | Source::Logins | Source::Auth => Cadence::Follow(Duration::from_secs(1)),
-            Source::Host => Cadence::Every(Duration::from_secs(60)),
-        }
-    }
+    fn cadence(&self) -> Cadence;
 
     /// What it needs to work, for people.
-    pub fn needs(self) -> &'static str {
-        match self {
-            Source::Packages => "read access to dpkg.log, and to apt/history.log for who asked",
-            Source::Logins => "read access to wtmp, and to btmp (group utmp) for failed logins",
-            Source::Auth => {
-                "read access to auth.log or secure (group adm), or journalctl and the group systemd-journal"
-            }
-            Source::Host => "/proc",
-        }
+    fn needs(&self) -> &'static str;
+
+    /// Whether it can work with what is on this host. May open files or run a program (at most 5 s): not for every request of a
+    /// page.
+    fn availability(&self, paths: &Paths) -> Availability;
+
+    /// What is wrong with the settings: the item and why.
+    fn check(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
     }
 
-    /// Whether it can work with what is on this host. Opens files and, without an auth log, runs `journalctl` once (at most 5 s):
-    /// not for every request of a page.
-    pub fn availability(self, paths: &Paths) -> Availability {
-        match self {
-            Source::Packages => packages::availability(paths),
-            Source::Logins => logins::availability(paths),
-            Source::Auth => auth::availability(paths),
-            Source::Host => host::availability(paths),
-        }
-    }
-
-    fn collector(self, setup: &Setup) -> Box<dyn Collector> {
-        match self {
-            Source::Packages => Box::new(packages::Packages::new(setup)),
-            Source::Logins => Box::new(logins::Logins::new(setup)),
-            Source::Auth => Box::new(auth::Auth::new(setup)),
-            Source::Host => Box::new(host::Host::new(setup)),
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+    /// Makes it ready to run. Called on the thread that it will run on.
+    fn collector(&self, setup: &Setup) -> Box<dyn Collector>;
 }
 
 /// One source at work.
-pub(crate) trait Collector: Send {
+pub trait Collector: Send {
     /// Reads what is new, sends it, returns. `resident` when another pass will follow: a child process may stay then.
     fn pass(&mut self, feed: &mut Feed, resident: bool) -> Result<(), Stopped>;
 }
@@ -262,18 +210,12 @@ impl Stop {
 
 /// A source on its own thread.
 pub struct Running {
-    source: Source,
     status: Arc<Status>,
     stop: Stop,
     thread: thread::JoinHandle<()>,
 }
 
 impl Running {
-    /// Which source it is.
-    pub fn source(&self) -> Source {
-        self.source
-    }
-
     /// What it has done; stays readable after its end.
     pub fn status(&self) -> &Arc<Status> {
         &self.status
@@ -301,11 +243,11 @@ impl Running {
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn start(source: Source, setup: Setup) -> std::io::Result<Running> {
+pub fn start(source: Box<dyn Source>, setup: Setup) -> std::io::Result<Running> {
     let status = Arc::new(Status::default());
     let stop = Stop::default();
     let (inner_status, inner_stop) = (status.clone(), stop.clone());
-    let thread = thread::Builder::new().name(format!("collect-{source}")).spawn(move || {
+    let thread = thread::Builder::new().name(format!("collect-{}", setup.name)).spawn(move || {
         let obituary = Obituary(inner_status.clone());
         let mut collector = source.collector(&setup);
         let mut feed = Feed::new(setup, inner_status, inner_stop.clone());
@@ -313,14 +255,14 @@ pub fn start(source: Source, setup: Setup) -> std::io::Result<Running> {
         while collector.pass(&mut feed, true).is_ok() && !inner_stop.wait(pause) {}
         drop(obituary);
     })?;
-    Ok(Running { source, status, stop, thread })
+    Ok(Running { status, stop, thread })
 }
 
 /// Makes one pass of `source` on this thread and returns what it did.
 ///
 /// # Errors
 /// [`Stopped`] when the outlet refused.
-pub fn once(source: Source, setup: Setup) -> Result<Arc<Status>, Stopped> {
+pub fn once(source: &dyn Source, setup: Setup) -> Result<Arc<Status>, Stopped> {
     let status = Arc::new(Status::default());
     let mut collector = source.collector(&setup);
     let mut feed = Feed::new(setup, status.clone(), Stop::default());
@@ -341,7 +283,7 @@ impl Drop for Obituary {
 }
 
 /// What a collector hands its events to: makes batches of them and sends each with its position.
-pub(crate) struct Feed {
+pub struct Feed {
     name: String,
     host: String,
     outlet: Arc<dyn Outlet>,

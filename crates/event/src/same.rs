@@ -8,8 +8,8 @@ use crate::{Entry, Field, LargeValue, MAX_DEPTH, value_hash};
 
 /// Whether `offered` is what its sender sent before as `stored`.
 ///
-/// Compared is what the sender sends, after parsing: all fields but `received_at` and `via`, and `event_time` only if
-/// the sender gave it (`time_given`). In `event_data` the order of an object's members does not count, and numbers are
+/// Compared is what the sender sends, after parsing: all fields but `received_at`, `via`, `agent_epoch` and `agent_seq`, which those give it
+/// who pass it on (an agent that a sender tells the same again numbers it again), and `event_time` only if the sender gave it (`time_given`). In `event_data` the order of an object's members does not count, and numbers are
 /// compared by their exact value. Large values are compared by content: `values` are those of `offered`, `salt_of` gives
 /// the salt of one of `stored`. One whose salt is gone (erased) equals nothing.
 pub fn same_content(
@@ -23,7 +23,7 @@ pub fn same_content(
         return stored == offered;
     };
     let fields = Field::ALL.into_iter().filter(|field| match field {
-        Field::ReceivedAt | Field::Via | Field::Message => false,
+        Field::ReceivedAt | Field::Via | Field::AgentEpoch | Field::AgentSeq | Field::Message => false,
         Field::EventTime => time_given,
         _ => true,
     });

@@ -26,9 +26,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::http::{AddressError, Headers, Http, HttpError, Reach, address, header, is_readable_on_the_way};
-use crate::period::Period;
 use crate::secret::Secret;
 use crate::tls::ClientTls;
+use attestry_event::Period;
 
 use answer::Verdict;
 use history::{Doubt, History};

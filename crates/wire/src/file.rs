@@ -19,7 +19,7 @@ use attestry_pipeline::{Failure, Parcel, Pending, Refused, Sink};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::period::Period;
+use attestry_event::Period;
 
 /// A file of events.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

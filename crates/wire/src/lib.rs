@@ -22,7 +22,6 @@ pub mod nats;
 pub mod ndjson;
 pub mod otlp;
 mod outgoing;
-pub mod period;
 pub mod queue;
 pub mod secret;
 pub mod server_tls;

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::period::Period;
+use attestry_event::Period;
 
 /// The media type of a body.
 pub(crate) const CONTENT_TYPE: &str = "application/json";

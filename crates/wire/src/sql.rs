@@ -20,9 +20,9 @@ use attestry_pipeline::{Failure, Parcel, Pending, Refused, Sink};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::period::Period;
 use crate::secret::Secret;
 use crate::tls::ClientTls;
+use attestry_event::Period;
 
 use row::Row;
 

@@ -19,9 +19,9 @@ pub use frame::{Frame, FrameError, Next, parse};
 pub use sink::{SinkConfig, StompSink};
 
 use crate::broker::Address;
-use crate::period::Period;
 use crate::secret::Secret;
 use crate::tls::ClientTls;
+use attestry_event::Period;
 
 /// How to reach the broker.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

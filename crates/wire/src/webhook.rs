@@ -29,9 +29,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::http::{AddressError, Answer, Headers, Http, HttpError, Reach, address, header};
-use crate::period::Period;
 use crate::secret::Secret;
 use crate::tls::ClientTls;
+use attestry_event::Period;
 
 /// The header with the signature.
 pub const SIGNATURE_HEADER: &str = "Attestry-Signature";

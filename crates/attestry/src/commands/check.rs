@@ -44,7 +44,7 @@ pub(crate) fn check(check: &Check) -> Result<()> {
 
 /// Runs every case and tells how each came out.
 fn test(config: &Config, out: &mut impl Write) -> Result<()> {
-    let sources = config.sources.iter().map(|(name, filters)| ("source", *name, filters));
+    let sources = config.sources.iter().map(|(name, (_, filters))| ("source", name.as_str(), filters));
     let receivers = config.receivers.iter().map(|(name, (_, filters))| ("receiver", name.as_str(), filters));
     let sinks = config.sinks.iter().map(|(name, (_, filters))| ("sink", name.as_str(), filters));
     let (mut cases, mut failed) = (0, 0);

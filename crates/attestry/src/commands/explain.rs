@@ -43,8 +43,12 @@ pub(crate) fn explain(explain: &Explain) -> Result<()> {
             (fate.because, Look::Plain),
         ]);
     };
-    for (name, filters) in &config.sources {
-        row("source", name, fate(&config, &["sources", name], filters, &event));
+    for (name, (source, filters)) in &config.sources {
+        let fate = match source.enabled {
+            true => fate(&config, &["sources", name], filters, &event),
+            false => off(&config, &["sources", name]),
+        };
+        row("source", name, fate);
     }
     for (name, (receiver, filters)) in &config.receivers {
         let fate = match receiver.enabled {

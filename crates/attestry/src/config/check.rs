@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use attestry_event::Period;
 use attestry_script::Input;
 use attestry_server::{ConfigError, Tls};
 use attestry_wire::tls::ClientTls;
@@ -60,16 +61,11 @@ impl Written {
             });
         }
         let mut checked: Vec<([&str; 2], filters::Written<'_>, Input)> = Vec::new();
-        let sources = &self.sources;
-        for (name, source) in [
-            ("packages", &sources.packages),
-            ("logins", &sources.logins),
-            ("auth", &sources.auth),
-            ("host", &sources.host),
-        ] {
-            if let Some(what) = self.no_ledger(serves, &source.ledger) {
+        for (name, source) in &self.sources {
+            if let Some(what) = self.no_ledger(serves, source.ledger()) {
                 wrong(&["sources", name, "ledger"], what);
             }
+            named(&["sources", name], name, &source.checked(), &mut wrong);
             checked.push((["sources", name], source.filters(), Input::Event));
         }
         for (name, receiver) in &self.receivers {
@@ -109,10 +105,9 @@ impl Written {
         let mut of = |section: &str, name: &str| {
             filters.remove(&(section.to_owned(), name.to_owned())).unwrap_or_default()
         };
-        let sources = ["packages", "logins", "auth", "host"]
-            .into_iter()
-            .map(|name| (name, of("sources", name)))
-            .collect();
+        let sources = self.sources.iter();
+        let sources =
+            sources.map(|(name, config)| (name.clone(), (config.clone(), of("sources", name)))).collect();
         let receivers = self.receivers.iter();
         let receivers =
             receivers.map(|(name, config)| (name.clone(), (config.clone(), of("receivers", name)))).collect();
@@ -148,7 +143,7 @@ impl Written {
                 key: Some(folder.key()),
                 server_name: None,
             },
-            timeout: attestry_wire::period::Period::seconds(60),
+            timeout: Period::seconds(60),
         };
         self.sinks.insert(AGENT_SINK.to_owned(), Sink { attestry: Some(attestry), ..Sink::default() });
     }
@@ -163,29 +158,33 @@ impl Written {
     }
 }
 
-/// Checks the name of a receiver or sink, and that it has exactly one protocol, whose settings are right.
+/// Checks the name of a source, receiver or sink, and that it has exactly one kind or protocol, whose settings are right.
 fn named(
     path: &[&str; 2],
     name: &str,
-    protocols: &[(&'static str, Vec<(&'static str, String)>)],
+    given: &[(&'static str, Vec<(&'static str, String)>)],
     wrong: &mut dyn FnMut(&[&str], String),
 ) {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || name.starts_with('.') {
         wrong(path, format!("{name:?} is no name, expected 1 to 64 of A-Z, a-z, 0-9, -, _ and ."));
     }
-    match protocols {
-        [(protocol, mistakes)] => {
-            for (field, what) in mistakes {
-                let mut place = vec![path[0], path[1], *protocol];
+    let (what, such_as) = match path[0] {
+        "sources" => ("kind", "follow or command"),
+        _ => ("protocol", "syslog or nats"),
+    };
+    match given {
+        [(kind, mistakes)] => {
+            for (field, mistake) in mistakes {
+                let mut place = vec![path[0], path[1], *kind];
                 place.extend(field.split('.'));
-                wrong(&place, format!("{field}: {what}"));
+                wrong(&place, format!("{field}: {mistake}"));
             }
         }
-        [] => wrong(path, "it has no protocol, expected one such as syslog or nats".to_owned()),
+        [] => wrong(path, format!("it has no {what}, expected one such as {such_as}")),
         several => {
-            let names: Vec<&str> = several.iter().map(|(protocol, _)| *protocol).collect();
-            wrong(path, format!("it has {}, expected one protocol", names.join(" and ")));
+            let names: Vec<&str> = several.iter().map(|(kind, _)| *kind).collect();
+            wrong(path, format!("it has {}, expected one {what}", names.join(" and ")));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use attestry_pipeline::worker::{Batching, Retry, Start};
 use attestry_script::Case;
-use attestry_wire::period::Period;
+use attestry_event::Period;
 use attestry_wire::{amqp, archive, attestry, file, gelf, nats, sql, sqs, stdout, stomp, syslog, webhook};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use attestry_script::Case;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::filters::{self, MethodLists};
-use super::{Receiver, Sink};
+use super::{Receiver, Sink, Source, sources};
 
 /// The configuration as it stands in the file. Every item has a default, so an empty file is a configuration.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -20,8 +18,8 @@ pub(crate) struct Written {
     pub(crate) server: Server,
     /// The ledgers, by name (a-z, 0-9, `-`, `_`). `audit` and `logs` exist without being named.
     pub(crate) ledgers: BTreeMap<String, Ledger>,
-    /// What is collected on this host, by source.
-    pub(crate) sources: Sources,
+    /// What is collected on this host, by name. The built-in ones run where they can without being named.
+    pub(crate) sources: BTreeMap<String, Source>,
     /// Where events come in from others, by name.
     pub(crate) receivers: BTreeMap<String, Receiver>,
     /// Where events go besides the ledgers, by name. On a node without ledgers: all there is.
@@ -89,53 +87,6 @@ pub(crate) struct Ledger {
     pub(crate) retention: Option<String>,
 }
 
-/// What is collected on this host.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Sources {
-    /// Package history: dpkg's log, rotated ones too.
-    pub(crate) packages: Source,
-    /// Log-ins from wtmp and btmp.
-    pub(crate) logins: Source,
-    /// The auth log, or journald where there is none.
-    pub(crate) auth: Source,
-    /// File systems, load, memory and uptime, every 60 s.
-    pub(crate) host: Source,
-}
-
-/// One source.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Source {
-    /// Whether it runs, where it can. Default: true.
-    pub(crate) enabled: bool,
-    /// The ledger its events go to. Default: `audit`.
-    pub(crate) ledger: String,
-    /// Which events, by name. Default: all.
-    pub(crate) methods: Option<MethodLists>,
-    /// A VRL program that takes out what must not be kept. It sees everything first; where it fails, nothing of the text is kept.
-    pub(crate) redact: Option<String>,
-    /// A VRL program that changes events before they are kept, or drops them by `abort`.
-    pub(crate) transform: Option<String>,
-    /// A VRL condition: only events for which it is true are kept.
-    #[serde(rename = "where")]
-    pub(crate) condition: Option<String>,
-    /// Cases that show what `transform` and `where` do; `attestry check --test` runs them.
-    pub(crate) tests: Vec<Case>,
-}
-
-impl Source {
-    pub(super) fn filters(&self) -> filters::Written<'_> {
-        filters::Written {
-            methods: self.methods.as_ref(),
-            redact: self.redact.as_deref(),
-            transform: self.transform.as_deref(),
-            condition: self.condition.as_deref(),
-            tests: &self.tests,
-        }
-    }
-}
-
 /// The program's own log.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -152,7 +103,11 @@ impl Default for Written {
             data_dir: "attestry-data".into(),
             server: Server::default(),
             ledgers: ["audit", "logs"].map(|name| (name.to_owned(), Ledger::default())).into(),
-            sources: Sources::default(),
+            sources: {
+                let mut built_in = BTreeMap::new();
+                sources::complete(&mut built_in);
+                built_in
+            },
             receivers: BTreeMap::new(),
             sinks: BTreeMap::new(),
             spool: Spool::default(),
@@ -171,20 +126,6 @@ impl Default for Server {
             tls_self_signed: false,
             public_url: None,
             trusted_proxies: Vec::new(),
-        }
-    }
-}
-
-impl Default for Source {
-    fn default() -> Self {
-        Source {
-            enabled: true,
-            ledger: "audit".to_owned(),
-            methods: None,
-            redact: None,
-            transform: None,
-            condition: None,
-            tests: Vec::new(),
         }
     }
 }

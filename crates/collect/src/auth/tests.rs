@@ -3,13 +3,10 @@ use std::{fs::File, os::unix::fs::PermissionsExt, time::Duration};
 use attestry_event::Clock;
 
 use super::*;
-use crate::{
-    proof::{Host, show},
-    source::Source,
-};
+use crate::proof::{Host, show};
 
 fn read(host: &Host) -> Vec<Event> {
-    let setup = host.setup(Source::Auth);
+    let setup = host.setup("auth");
     host.pass(&mut Auth::in_zone(&setup, TimeZone::UTC), &setup)
 }
 
@@ -76,7 +73,7 @@ fn a_file_with_both_layouts_is_read_once() {
 #[test]
 fn rotation_while_following() {
     let host = Host::new();
-    let setup = host.setup(Source::Auth);
+    let setup = host.setup("auth");
     host.append("auth.log", "Jan  2 03:04:06 web1 su: (to root) a on pts/0\n");
     let mut collector = Auth::in_zone(&setup, TimeZone::UTC);
     assert_eq!(host.pass(&mut collector, &setup).len(), 1);
@@ -136,7 +133,7 @@ fn a_forged_entry_is_no_login() {
 fn a_resident_journal_is_followed_and_ended() {
     let mut host = Host::new();
     journalctl(&mut host, &[(1, "Server listening")]);
-    let running = crate::start(Source::Auth, host.setup(Source::Auth)).unwrap();
+    let running = crate::start(Box::new(Config::default()), host.setup("auth")).unwrap();
     for _ in 0..100 {
         if running.status().events() > 0 {
             break;
@@ -175,8 +172,8 @@ fn file_and_journal_are_never_read_together() {
 #[test]
 fn without_either_it_is_off() {
     let host = Host::new();
-    let setup = host.setup(Source::Auth);
-    let availability = Source::Auth.availability(&setup.paths);
+    let setup = host.setup("auth");
+    let availability = Config::default().availability(&setup.paths);
     assert!(!availability.on && availability.why.contains("auth.log"), "{availability:?}");
     assert!(read(&host).is_empty());
 }

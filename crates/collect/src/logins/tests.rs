@@ -1,10 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::{
-    proof::{Host, show},
-    source::Source,
-};
+use crate::proof::{Host, show};
 
 /// A record as glibc lays it out.
 struct Raw {
@@ -43,7 +40,7 @@ impl Raw {
 }
 
 fn read(host: &Host) -> Vec<String> {
-    let setup = host.setup(Source::Logins);
+    let setup = host.setup("logins");
     host.pass(&mut Logins::new(&setup), &setup).iter().map(show).collect()
 }
 

@@ -4,13 +4,10 @@ use flate2::{Compression, write::GzEncoder};
 use std::io::Write;
 
 use super::*;
-use crate::{
-    proof::{Host, show},
-    source::Source,
-};
+use crate::proof::{Host, show};
 
 fn read(host: &Host) -> Vec<Event> {
-    let setup = host.setup(Source::Packages);
+    let setup = host.setup("packages");
     host.pass(&mut Packages::in_zone(&setup, TimeZone::UTC), &setup)
 }
 
@@ -162,8 +159,8 @@ fn history_in_rotated_files_comes_once_over_restarts_and_rotations() {
     host.append("dpkg.log", installs(1_600..1_700));
     // An outlet that refuses the second batch: the first has been kept, with its position.
     *host.kept.refuse_after.lock().unwrap_or_else(PoisonError::into_inner) = Some(1);
-    let setup = host.setup(Source::Packages);
-    assert_eq!(crate::once(Source::Packages, setup).unwrap_err(), Stopped);
+    let setup = host.setup("packages");
+    assert_eq!(crate::once(&Config::default(), setup).unwrap_err(), Stopped);
     assert_eq!(host.kept.events.lock().unwrap().len(), 1_000);
     *host.kept.refuse_after.lock().unwrap() = None;
 
@@ -208,7 +205,7 @@ fn a_lost_position_repeats_the_same_events() {
 #[test]
 fn an_open_action_is_given_up_after_an_hour_of_silence() {
     let host = Host::new();
-    let setup = host.setup(Source::Packages);
+    let setup = host.setup("packages");
     let mut collector = Packages::in_zone(&setup, TimeZone::UTC);
     host.clock.set(Nanos::parse("2026-05-09T08:10:00Z").unwrap());
     host.append("dpkg.log", "2026-05-09 08:00:00 install x:amd64 <none> 1\n");

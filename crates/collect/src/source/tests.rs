@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Barrier, mpsc},
     time::Instant,
 };
@@ -7,41 +7,45 @@ use std::{
 use serde_json::json;
 
 use super::*;
-use crate::{Positions, proof::Host};
+use crate::{Positions, auth, built_in, host, logins, packages, proof::Host};
 
 fn feed(setup: &Setup) -> Feed {
     Feed::new(setup.clone(), Arc::new(Status::default()), Stop::default())
 }
 
 #[test]
-fn every_source_is_found_by_its_name() {
-    for source in Source::ALL {
-        assert_eq!(Source::from_name(source.name()), Some(source));
+fn the_built_in_sources_say_what_they_are() {
+    let kinds: BTreeSet<&str> = built_in().iter().map(|source| source.kind()).collect();
+    assert_eq!(kinds.len(), built_in().len(), "the name of a kind is its own");
+    for source in built_in() {
         assert!(!source.needs().is_empty());
+        assert_eq!(source.check(), [], "{source:?}: its defaults are right");
     }
-    assert_eq!(Source::from_name("Auth"), None);
 }
 
 #[test]
 fn availability_says_what_is_missing() {
     let host = Host::new();
-    let setup = host.setup(Source::Host);
+    let setup = host.setup("host");
     for (source, missing) in [
-        (Source::Packages, "dpkg.log"),
-        (Source::Logins, "wtmp"),
-        (Source::Auth, "auth.log"),
-        (Source::Host, "loadavg"),
+        (Box::new(packages::Config::default()) as Box<dyn Source>, "dpkg.log"),
+        (Box::new(logins::Config::default()) as Box<dyn Source>, "wtmp"),
+        (Box::new(auth::Config::default()) as Box<dyn Source>, "auth.log"),
+        (Box::new(host::Config::default()) as Box<dyn Source>, "loadavg"),
     ] {
         let availability = source.availability(&setup.paths);
-        assert!(!availability.on && availability.why.contains(missing), "{source}: {availability:?}");
+        assert!(!availability.on && availability.why.contains(missing), "{source:?}: {availability:?}");
     }
     host.append("dpkg.log", "");
     host.append("btmp", "");
     host.append("secure", "");
-    for (source, what) in [(Source::Packages, "dpkg.log"), (Source::Logins, "btmp"), (Source::Auth, "secure")]
-    {
+    for (source, what) in [
+        (Box::new(packages::Config::default()) as Box<dyn Source>, "dpkg.log"),
+        (Box::new(logins::Config::default()) as Box<dyn Source>, "btmp"),
+        (Box::new(auth::Config::default()) as Box<dyn Source>, "secure"),
+    ] {
         let availability = source.availability(&setup.paths);
-        assert!(availability.on && availability.why.contains(what), "{source}: {availability:?}");
+        assert!(availability.on && availability.why.contains(what), "{source:?}: {availability:?}");
     }
 }
 
@@ -59,7 +63,7 @@ impl Outlet for Batches {
 #[test]
 fn only_the_last_part_of_what_belongs_together_moves_the_position() {
     let batches = Arc::new(Batches::default());
-    let mut setup = Host::new().setup(Source::Host);
+    let mut setup = Host::new().setup("host");
     setup.outlet = batches.clone();
     setup.position = Some(json!("old"));
     let mut feed = feed(&setup);
@@ -80,7 +84,7 @@ fn only_the_last_part_of_what_belongs_together_moves_the_position() {
 #[test]
 fn a_loss_is_counted_and_said() {
     let host = Host::new();
-    let mut feed = feed(&host.setup(Source::Auth));
+    let mut feed = feed(&host.setup("auth"));
     feed.lose(Gap { file: "/var/log/auth.log".into(), reason: "was removed".into() });
     feed.send(Value::Null).unwrap();
     assert_eq!(feed.status().losses(), 1);
@@ -92,9 +96,9 @@ fn a_loss_is_counted_and_said() {
 #[test]
 fn a_resident_source_looks_at_once_and_ends_when_told() {
     let host = Host::new();
-    let mut setup = host.setup(Source::Host);
+    let mut setup = host.setup("host");
     setup.paths.proc = "/proc".into();
-    let running = start(Source::Host, setup).unwrap();
+    let running = start(Box::new(host::Config::default()), setup).unwrap();
     let started = Instant::now();
     while running.status().events() == 0 && started.elapsed() < Duration::from_secs(10) {
         thread::sleep(Duration::from_millis(5));
@@ -113,7 +117,7 @@ fn an_outlet_that_refuses_ends_the_source() {
         "2026-05-09 08:00:00 install x:a <none> 1\n2026-05-09 08:00:00 status installed x:a 1\n",
     );
     *host.kept.refuse_after.lock().unwrap() = Some(0);
-    let running = start(Source::Packages, host.setup(Source::Packages)).unwrap();
+    let running = start(Box::new(packages::Config::default()), host.setup("packages")).unwrap();
     let started = Instant::now();
     while !running.ended() && started.elapsed() < Duration::from_secs(10) {
         thread::sleep(Duration::from_millis(5));
@@ -147,9 +151,9 @@ fn a_slow_outlet_holds_the_source_back() {
     host.append("dpkg.log", (0..2_500).map(lines).collect::<String>());
     let (entered, sizes) = mpsc::channel();
     let slow = Arc::new(Slow { entered: Mutex::new(entered), go: Barrier::new(2) });
-    let mut setup = host.setup(Source::Packages);
+    let mut setup = host.setup("packages");
     setup.outlet = slow.clone();
-    let running = start(Source::Packages, setup).unwrap();
+    let running = start(Box::new(packages::Config::default()), setup).unwrap();
     for size in [1_000, 1_000, 500] {
         assert_eq!(sizes.recv_timeout(Duration::from_secs(10)).unwrap(), size);
         assert!(sizes.try_recv().is_err(), "the next batch waits");
@@ -205,9 +209,11 @@ fn a_crash_at_any_batch_loses_nothing_and_repeats_only_ids() {
             .map(|n| format!("Jan  2 03:{:02}:{:02} h su: (to root) u{n} on pts/0\n", n / 60, n % 60))
             .collect::<String>(),
     );
-    for source in [Source::Packages, Source::Auth] {
+    for source in built_in().into_iter().filter(|source| ["packages", "auth"].contains(&source.kind())) {
+        let source = &*source;
+        let name = source.kind();
         let run = |at: usize, persisted: bool| {
-            let folder = host.folder.path().join(format!("{source}-{at}-{persisted}"));
+            let folder = host.folder.path().join(format!("{name}-{at}-{persisted}"));
             let positions = Positions::open(folder).unwrap();
             let outlet = Arc::new(Crashing {
                 positions,
@@ -217,9 +223,9 @@ fn a_crash_at_any_batch_loses_nothing_and_repeats_only_ids() {
                 persisted,
             });
             let start = || {
-                let mut setup = host.setup(source);
+                let mut setup = host.setup(name);
                 setup.outlet = outlet.clone();
-                setup.position = outlet.positions.load(source.name()).unwrap();
+                setup.position = outlet.positions.load(name).unwrap();
                 once(source, setup)
             };
             let crashed = start().is_err();
@@ -240,9 +246,9 @@ fn a_crash_at_any_batch_loses_nothing_and_repeats_only_ids() {
                     let id = event.event_id.as_deref().unwrap();
                     assert_eq!(**by_id.entry(id).or_insert(event), *event, "an id means one event");
                 }
-                assert_eq!(by_id.len(), whole.len(), "{source}, crash at {at}");
+                assert_eq!(by_id.len(), whole.len(), "{name}, crash at {at}");
                 if !persisted {
-                    assert_eq!(stored.len(), whole.len(), "{source}, crash at {at}: nothing twice");
+                    assert_eq!(stored.len(), whole.len(), "{name}, crash at {at}: nothing twice");
                 }
             }
         }
@@ -260,10 +266,10 @@ impl Outlet for Broken {
 #[test]
 fn a_source_that_dies_of_a_bug_says_so() {
     let host = Host::new();
-    let mut setup = host.setup(Source::Host);
+    let mut setup = host.setup("host");
     setup.paths.proc = "/proc".into();
     setup.outlet = Arc::new(Broken);
-    let running = start(Source::Host, setup).unwrap();
+    let running = start(Box::new(host::Config::default()), setup).unwrap();
     let status = running.status().clone();
     running.stop();
     assert!(status.problem().unwrap().contains("bug"));

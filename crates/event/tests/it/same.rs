@@ -117,6 +117,24 @@ fn relays_and_receipt_do_not_count() {
 }
 
 #[test]
+fn what_an_agent_numbers_again_is_the_same_of_that_agent() {
+    let agent = Border { agent: true, ..border() };
+    let told = |name: &str, epoch: u64, seq: u64| {
+        let members = format!(r#","agent":"{name}","agent_epoch":{epoch},"agent_seq":{seq}"#);
+        batch(&members, &agent, 1)
+    };
+    let first = told("web1", 7, 20);
+    for (again, same) in [
+        (told("web1", 7, 21), true),
+        (told("web1", 8, 0), true),
+        (told("web2", 7, 20), false),
+        (batch("", &agent, 1), false),
+    ] {
+        assert_eq!(again.is_same(0, first.entry(0), &mut |_| None), same);
+    }
+}
+
+#[test]
 fn what_cannot_be_read_equals_only_itself() {
     let newer = br#"{"v":2}"#;
     assert!(same_content(newer, newer, true, &[], &mut |_| None));

@@ -21,9 +21,9 @@ use super::message::{malformed, parse};
 use crate::connections::{self, Connections, Splits};
 use crate::datagrams::{Datagrams, Reads};
 use crate::feed::{Counters, Feed, Feeder, Limits, Loss, feed};
-use crate::period::Period;
 use crate::server_tls::ServerTls;
 use crate::syslog::BindError;
+use attestry_event::Period;
 
 /// How GELF is received.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

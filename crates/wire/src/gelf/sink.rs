@@ -15,11 +15,11 @@ use super::chunks::split;
 use super::encode::encode;
 use crate::http::{Answer, Headers, Http, Reach, header};
 use crate::outgoing::Outgoing;
-use crate::period::Period;
 use crate::secret::Secret;
 use crate::stream::Stream;
 use crate::syslog::Unusable;
 use crate::tls::ClientTls;
+use attestry_event::Period;
 
 /// How a GELF sink sends.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::sink::check_name;
 use super::{ANSWER_MAX, Login, check_address, connect};
-use crate::period::Period;
 use crate::queue::{Attempts, Batching, Counters, Failed, Fetched, Gathered, Putting};
 use crate::tls::ClientTls;
+use attestry_event::Period;
 
 /// How long an idle fetch waits at the server before it is renewed.
 const IDLE: Duration = Duration::from_secs(5);

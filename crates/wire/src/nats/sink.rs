@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Login, check_address, connect};
-use crate::period::Period;
 use crate::queue::{CONTENT_TYPE, Failed, Message, again, messages, printable, reason};
 use crate::tls::ClientTls;
+use attestry_event::Period;
 
 /// Messages that are on their way at once, at most: the client's own limit is 5000.
 const IN_FLIGHT_MAX: usize = 2_000;

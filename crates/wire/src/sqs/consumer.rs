@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Queue;
-use crate::period::Period;
 use crate::queue::{Attempts, Batching, Counters, Failed, Fetched, Gathered, Putting};
+use attestry_event::Period;
 
 /// Messages in a request, at most.
 const MESSAGES_MAX: usize = 10;

@@ -21,9 +21,9 @@ use super::sink::time_zone;
 use crate::connections::{self, Connections, Splits};
 use crate::datagrams::{Datagrams, Reads};
 use crate::feed::{Counters, Feed, Feeder, Limits, Loss, feed};
-use crate::period::Period;
 use crate::server_tls::ServerTls;
 use crate::tls::TlsError;
+use attestry_event::Period;
 
 /// How syslog is received.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

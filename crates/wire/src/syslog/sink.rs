@@ -17,9 +17,9 @@ use super::format::{Formatter, Manner, Manners, is_structured_data_id};
 use super::priority::{Facility, Level};
 use super::template::{self, Template};
 use crate::outgoing::Outgoing;
-use crate::period::Period;
 use crate::stream::Stream;
 use crate::tls::ClientTls;
+use attestry_event::Period;
 
 /// How a syslog sink sends. With nothing set it writes to the host's own syslog, at `/dev/log`.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

@@ -30,6 +30,11 @@ impl Period {
     pub const fn seconds(seconds: u64) -> Period {
         Period(Duration::from_secs(seconds))
     }
+
+    /// What is wrong with it where it must not be shorter than `least`.
+    pub fn at_least(self, least: Period) -> Option<String> {
+        (self.0 < least.0).then(|| format!("{self} is too short, expected at least {least}"))
+    }
 }
 
 impl TryFrom<String> for Period {
