@@ -73,7 +73,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             journal: attestry_journal::Options {
-                segment_bytes: 16 << 20,
+                segment_bytes: 8 << 20,
                 ..attestry_journal::Options::default()
             },
             queue_bytes: 64 << 20,

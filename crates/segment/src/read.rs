@@ -3,9 +3,11 @@
 //! Files are read with `pread` rather than mapped into memory: a file that somebody cuts short while it is open gives an error
 //! that names the place, where a mapping would end the process.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 
 use attestry_tlog::Hash;
+use zstd::bulk::Decompressor;
 
 use crate::block::Block;
 use crate::footer::{DIRECTORY_RECORD_BYTES, FOOTER_BYTES, Footer, HEADER, NODE_BYTES, PREFIX_BYTES};
@@ -14,6 +16,21 @@ use crate::{ALIGNMENT, Error};
 
 /// A block's content may claim at most this many bytes: 256 entries of the longest kind.
 const MAX_BLOCK_BYTES: u32 = 256 * (2 + 65_535);
+
+thread_local! {
+    /// Making one costs more than decompressing a block of small entries does.
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn decompress(frame: &[u8], length: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(frame, length)
+    })
+}
 
 /// Bytes that are read by position.
 pub trait ReadAt {
@@ -144,7 +161,7 @@ impl<R: ReadAt> Segment<R> {
         if crc32c::crc32c(&frame) != crc {
             return Err(Error::damaged(offset, format!("block {block} does not match its checksum")));
         }
-        let content = zstd::bulk::decompress(&frame, length as usize)
+        let content = decompress(&frame, length as usize)
             .map_err(|error| Error::damaged(offset, format!("block {block} does not decompress: {error}")))?;
         if content.len() != length as usize {
             return Err(Error::damaged(

@@ -1,8 +1,8 @@
 //! What every search has in common: which events it is about, and the exact rows of each part of the index.
 
 use std::num::NonZero;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use attestry_event::{Entry, Nanos};
@@ -281,8 +281,10 @@ impl<'a> Running<'a> {
 
 /// As many threads as there is work for, and processors for one search.
 fn threads(work: usize) -> usize {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    work.min(processors).clamp(1, MAX_THREADS)
+    // Asking reads files of the control group: 20 µs, more than a part takes to answer.
+    static PROCESSORS: LazyLock<usize> =
+        LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
+    work.min(*PROCESSORS).clamp(1, MAX_THREADS)
 }
 
 /// What `work` gives when so many threads, this one among them, do it until nothing is left.
