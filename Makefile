@@ -44,9 +44,9 @@ test: ui
 	cd ui && npm test --silent
 	scripts/e2e
 
-## bench: builds for release, measures, prints figures
+## bench: builds for release, measures, prints figures (ONLY=store or ONLY=flows: half of it)
 bench: build
-	cargo run --release --locked -p attestry-bench -- --server $(RELEASE)/attestry
+	cargo run --release --locked -p attestry-bench -- --server $(RELEASE)/attestry $(if $(ONLY),--only $(ONLY))
 
 ## fuzz: one target for a while, from its seeds; needs cargo-fuzz and a nightly compiler (FUZZ=event_json FUZZ_SECONDS=60)
 FUZZ ?= event_json

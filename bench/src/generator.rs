@@ -85,6 +85,17 @@ pub(crate) struct Generator {
     pub(crate) last_time: String,
 }
 
+/// See [`Generator::said`].
+pub(crate) struct Said {
+    /// Milliseconds since 1970.
+    pub(crate) millis: u64,
+    pub(crate) time: String,
+    pub(crate) host: String,
+    pub(crate) user: String,
+    pub(crate) number: u64,
+    pub(crate) message: String,
+}
+
 pub(crate) fn user(rank: usize) -> String {
     format!("user{:05x}", rank.wrapping_mul(7919) % 0x10_0000)
 }
@@ -234,6 +245,20 @@ impl Generator {
             });
         }
         text
+    }
+
+    /// What a program says that knows no events: the parts of a message of syslog or GELF.
+    pub(crate) fn said(&mut self) -> Said {
+        let millis = START_SECONDS * 1_000 + self.made * STEP_MILLIS + self.random.below(STEP_MILLIS);
+        self.made += 1;
+        Said {
+            millis,
+            time: rfc3339(millis),
+            host: format!("host{:02}", self.random.below(40)),
+            user: user(self.users.draw(&mut self.random)),
+            number: self.random.below(100_000),
+            message: self.message(),
+        }
     }
 
     /// A random UUID, version 4.
