@@ -8,6 +8,7 @@
 
 mod activemq;
 mod client;
+mod docker;
 mod mariadb;
 mod moto;
 mod nats;
@@ -23,6 +24,7 @@ mod tail;
 
 pub use activemq::ActiveMq;
 pub use client::{Answer, Client};
+pub use docker::{BUSYBOX, Docker};
 pub use mariadb::MariaDb;
 pub use moto::Moto;
 pub use nats::{NATS_MAX_PAYLOAD, NatsServer};
