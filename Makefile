@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: run build ui check test bench fuzz clean
+.PHONY: run build deb ui check test bench fuzz clean
 
 ## run: build everything and start Attestry on this host, without any configuration
 run: build
@@ -16,6 +16,10 @@ run: build
 build: ui
 	cargo build --release --locked --bin attestry --bin attestry-verify
 	@echo "built $(RELEASE)/attestry and $(RELEASE)/attestry-verify"
+
+## deb: the Debian package, in $(CARGO_TARGET_DIR)/debian
+deb: build
+	scripts/deb $(RELEASE)/attestry $(RELEASE)/attestry-verify $(CARGO_TARGET_DIR)/debian
 
 ## ui: the web page, as static files in ui/dist; made only when something of it changed, because the server is built with it
 ui: ui/dist/index.html

@@ -10,6 +10,7 @@ mod enrolment;
 mod first_contact;
 mod flow;
 mod house;
+mod install;
 mod logging;
 mod negated;
 mod node;
@@ -24,7 +25,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    agent, backup, check, coverage, explain, export, find, key, ledger, send, spool, tap, user, verify,
+    agent, backup, check, coverage, explain, export, find, install as install_command, key, ledger, send,
+    spool, tap, user, verify,
 };
 
 /// The allocator of a server that makes and drops many buffers from several threads.
@@ -74,6 +76,8 @@ enum Command {
     Tap(tap::Tap),
     /// Say for an event which receivers, sources and sinks take it, and which line decided.
     Explain(explain::Explain),
+    /// Print or write what systemd, Docker, rsyslog or cron need to know of Attestry.
+    Install(install_command::Install),
     /// The ledgers, their keys and checkpoints.
     Ledger(ledger::Ledgers),
     /// Hand out entries with the proof that they are in the signed log.
@@ -115,6 +119,7 @@ fn main() -> ExitCode {
         Command::Tap(of) => done(tap::tap(of)),
         Command::Explain(of) => done(explain::explain(of)),
         Command::Agent(of) => done(agent::agent(of)),
+        Command::Install(of) => done(install_command::install(of)),
         Command::Ledger(of) => done(ledger::ledger(of)),
         Command::Export(of) => done(export::export(of)),
         Command::Verify(of) => verify::verify(of).or_else(|error| {

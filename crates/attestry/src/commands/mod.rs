@@ -7,6 +7,7 @@ pub(crate) mod coverage;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod find;
+pub(crate) mod install;
 pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod send;
