@@ -7,6 +7,7 @@
 //! What is missing fails a test; nothing is skipped. Everything here panics where a test would, with what was being done.
 
 mod activemq;
+mod authority;
 mod client;
 mod docker;
 mod mariadb;
@@ -23,6 +24,7 @@ mod small_disk;
 mod tail;
 
 pub use activemq::ActiveMq;
+pub use authority::{Authority, Issued, OWN_HOSTS};
 pub use client::{Answer, Client};
 pub use docker::{BUSYBOX, Docker};
 pub use mariadb::MariaDb;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
+use crate::authority::{Authority, Issued};
 use crate::port;
 use crate::run::{Running, run};
 use crate::wait_for;
@@ -16,6 +17,8 @@ use crate::wait_for;
 pub struct MariaDb {
     dir: TempDir,
     port: u16,
+    /// Further options of the server.
+    options: Vec<String>,
     running: Option<Running>,
 }
 
@@ -23,8 +26,24 @@ impl MariaDb {
     /// A server that runs.
     #[track_caller]
     pub fn started() -> MariaDb {
+        MariaDb::started_with(Vec::new())
+    }
+
+    /// A server that runs, with a certificate of this authority, and lets nobody in who does not come by TLS.
+    #[track_caller]
+    pub fn started_with_tls(authority: &Authority) -> MariaDb {
+        let Issued { cert, key } = authority.server();
+        let files = [("ca", authority.ca()), ("cert", cert), ("key", key)];
+        let mut options: Vec<String> =
+            files.iter().map(|(what, file)| format!("--ssl-{what}={}", file.display())).collect();
+        options.push("--require-secure-transport=ON".to_owned());
+        MariaDb::started_with(options)
+    }
+
+    #[track_caller]
+    fn started_with(options: Vec<String>) -> MariaDb {
         let dir = TempDir::with_prefix("attestry-mariadb-").expect("a temporary folder can be made");
-        let mut server = MariaDb { dir, port: port::free(), running: None };
+        let mut server = MariaDb { dir, port: port::free(), options, running: None };
         let mut install = Command::new("mariadb-install-db");
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         install.arg(format!("--datadir={}", server.file("data").display()));
@@ -58,7 +77,7 @@ impl MariaDb {
         ] {
             server.arg(format!("--{option}={value}"));
         }
-        server.arg(self.tmpdir());
+        server.args(&self.options).arg(self.tmpdir());
         let mut running = Running::start(self.as_root(&mut server), &self.file("server"));
         wait_for("MariaDB answers", Duration::from_secs(120), || {
             if let Some(status) = running.ended() {

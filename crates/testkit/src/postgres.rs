@@ -7,6 +7,7 @@ use std::process::Command;
 use rustix::process::{Signal, geteuid};
 use tempfile::TempDir;
 
+use crate::authority::{Authority, Issued};
 use crate::port;
 use crate::run::{Running, run};
 
@@ -16,15 +17,57 @@ pub struct Postgres {
     dir: TempDir,
     programs: PathBuf,
     port: u16,
+    /// Further settings of the server.
+    settings: Vec<String>,
     running: Option<Running>,
 }
+
+/// Who may come over TLS, and with what (`pg_hba.conf`).
+const TLS_RULES: &str = "host all test 127.0.0.1/32 trust
+hostssl all known 127.0.0.1/32 cert
+hostssl all all 127.0.0.1/32 scram-sha-256
+";
 
 impl Postgres {
     /// A server that runs.
     #[track_caller]
     pub fn started() -> Postgres {
+        let mut server = Postgres::made();
+        server.start();
+        server.sql("template1", "CREATE DATABASE test");
+        server
+    }
+
+    /// A server that runs, with a certificate of this authority. Besides `test`, who is let in as ever, only those are let in who come by
+    /// TLS: `known` with a certificate of this authority and that name, others with a password. The roles are the test's to make.
+    #[track_caller]
+    pub fn started_with_tls(authority: &Authority) -> Postgres {
+        let mut server = Postgres::made();
+        let Issued { cert, key } = authority.server();
+        let mut settings = vec!["ssl=on".to_owned()];
+        for (setting, from) in
+            [("ssl_ca_file", authority.ca()), ("ssl_cert_file", cert), ("ssl_key_file", key)]
+        {
+            let own = server.file(setting);
+            // It takes a key only from its own user, and from nobody who shares it.
+            let mut copy = server.command("/bin/sh");
+            copy.arg("-c").arg(format!("umask 077; cat > {}", own.display()));
+            let pem = std::fs::read(&from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+            run(&mut copy, &server.file("copy"), &pem).is(0);
+            settings.push(format!("{setting}={}", own.display()));
+        }
+        server.settings = settings;
+        std::fs::write(server.file("data/pg_hba.conf"), TLS_RULES).expect("the rules can be written");
+        server.start();
+        server.sql("template1", "CREATE DATABASE test");
+        server
+    }
+
+    #[track_caller]
+    fn made() -> Postgres {
         let dir = TempDir::with_prefix("attestry-postgres-").expect("a temporary folder can be made");
-        let mut server = Postgres { programs: programs(), port: port::free(), dir, running: None };
+        let server =
+            Postgres { programs: programs(), port: port::free(), dir, settings: Vec::new(), running: None };
         if geteuid().is_root() {
             let mut chown = Command::new("chown");
             run(chown.arg("postgres:").arg(server.dir.path()), &server.file("chown"), b"").is(0);
@@ -33,8 +76,6 @@ impl Postgres {
         initdb.args(["--auth=trust", "--username=test", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
         initdb.arg(server.file("data"));
         run(&mut initdb, &server.file("initdb"), b"").is(0);
-        server.start();
-        server.sql("template1", "CREATE DATABASE test");
         server
     }
 
@@ -51,6 +92,7 @@ impl Postgres {
             let mut postgres = self.command("postgres");
             postgres.arg("-D").arg(self.file("data")).arg("-p").arg(self.port.to_string());
             postgres.args(["-h", "127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off"]);
+            postgres.args(self.settings.iter().flat_map(|setting| ["-c", setting]));
             let mut running = Running::start(&mut postgres, &self.file("server"));
             loop {
                 if running.ended().is_some() {

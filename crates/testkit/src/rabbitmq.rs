@@ -5,6 +5,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::authority::{Authority, Issued};
 use crate::port;
 use crate::run::Running;
 
@@ -12,6 +13,7 @@ use crate::run::Running;
 #[derive(Debug)]
 pub struct RabbitMq {
     dir: TempDir,
+    scheme: &'static str,
     port: u16,
     dist_port: u16,
     mapper_port: u16,
@@ -24,11 +26,34 @@ impl RabbitMq {
     /// A node that does not run yet.
     #[track_caller]
     pub fn new() -> RabbitMq {
-        let dir = TempDir::with_prefix("attestry-rabbitmq-").expect("a temporary folder can be made");
-        let (port, dist_port, mapper_port) = (port::free(), port::free(), port::free());
+        let port = port::free();
+        RabbitMq::made("amqp", port, &format!("listeners.tcp.local = 127.0.0.1:{port}\n"))
+    }
+
+    /// A node that does not run yet, speaks TLS with a certificate of this authority, and lets in only clients that have one, too. The user is
+    /// `keeper`, the password `swordfish`.
+    #[track_caller]
+    pub fn with_tls(authority: &Authority) -> RabbitMq {
+        let port = port::free();
+        let Issued { cert, key } = authority.server();
         let config = format!(
-            "listeners.tcp.local = 127.0.0.1:{port}\nlog.console = true\nlog.file = false\nlog.console.level = warning\n"
+            "listeners.tcp = none\nlisteners.ssl.local = 127.0.0.1:{port}\n\
+             ssl_options.cacertfile = {}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n\
+             ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n\
+             default_user = keeper\ndefault_pass = swordfish\n",
+            authority.ca().display(),
+            cert.display(),
+            key.display()
         );
+        RabbitMq::made("amqps", port, &config)
+    }
+
+    #[track_caller]
+    fn made(scheme: &'static str, port: u16, listeners: &str) -> RabbitMq {
+        let dir = TempDir::with_prefix("attestry-rabbitmq-").expect("a temporary folder can be made");
+        let (dist_port, mapper_port) = (port::free(), port::free());
+        let config =
+            format!("{listeners}log.console = true\nlog.file = false\nlog.console.level = warning\n");
         for (file, text) in [("rabbitmq.conf", config.as_str()), ("plugins", "[].\n")] {
             std::fs::write(dir.path().join(file), text).expect("the configuration can be written");
         }
@@ -37,12 +62,12 @@ impl RabbitMq {
         mapper.args(["-port", &mapper_port.to_string(), "-address", "127.0.0.1"]);
         let mut mapper = Running::start(&mut mapper, &dir.path().join("epmd"));
         port::wait_for_listener("epmd", mapper_port, &mut mapper);
-        RabbitMq { dir, port, dist_port, mapper_port, running: None, _mapper: mapper }
+        RabbitMq { dir, scheme, port, dist_port, mapper_port, running: None, _mapper: mapper }
     }
 
-    /// Its address, with user and password.
+    /// Its address.
     pub fn url(&self) -> String {
-        format!("amqp://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// Starts it, on what it stored before.

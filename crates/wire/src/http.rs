@@ -140,7 +140,8 @@ impl Http {
         let answer = answer.map_err(|_| HttpError::GivenUp)?;
         answer.map_err(|error| {
             self.reset();
-            HttpError::Connection(error.to_string())
+            // Not the whole address: the path of a hook may be its secret.
+            HttpError::Connection(format!("{}: {error}", host_and_port(&self.base)))
         })
     }
 

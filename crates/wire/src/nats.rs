@@ -91,6 +91,10 @@ fn servers(url: &str) -> impl Iterator<Item = &str> {
 
 /// Connects to one of the servers. Secrets and certificates are read anew.
 async fn connect(url: &str, login: &Login, tls: Option<&ClientTls>) -> Result<Context, Failed> {
+    log_in(url, login, tls).await.map_err(|failed| failed.at(&url))
+}
+
+async fn log_in(url: &str, login: &Login, tls: Option<&ClientTls>) -> Result<Context, Failed> {
     let mut options = async_nats::ConnectOptions::new()
         .name("attestry")
         .connection_timeout(CONNECT_MAX)

@@ -290,6 +290,13 @@ impl Putting {
 #[derive(Debug)]
 pub(crate) struct Failed(pub(crate) String);
 
+impl Failed {
+    /// With the place where it happened before it.
+    pub(crate) fn at(self, place: &impl std::fmt::Display) -> Failed {
+        Failed(format!("{place}: {}", self.0))
+    }
+}
+
 impl<E: std::error::Error> From<E> for Failed {
     fn from(error: E) -> Failed {
         Failed(reason(&error))

@@ -106,6 +106,16 @@ enum Fault {
     Away(String),
 }
 
+impl Fault {
+    /// With the place where it happened before it.
+    fn at(self, place: &str) -> Fault {
+        match self {
+            Fault::Row(reason) => Fault::Row(reason),
+            Fault::Away(reason) => Fault::Away(format!("{place}: {reason}")),
+        }
+    }
+}
+
 /// The sink.
 #[derive(Debug)]
 pub struct SqlSink {

@@ -7,12 +7,15 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use rustls::ProtocolVersion;
 use rustls::pki_types::ServerName;
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -28,6 +31,9 @@ pub(crate) enum Stream {
     Unix(UnixStream),
 }
 
+/// How long a server may take to say what it thinks of our certificate.
+const VERDICT_WAIT: Duration = Duration::from_millis(500);
+
 /// How long an answer may take to be looked at before a batch. Ours is a stream without answers: what comes is TLS's own.
 const ANSWER_WAIT: Duration = Duration::from_millis(10);
 
@@ -40,8 +46,11 @@ impl Stream {
         let config = tls.client().map_err(io::Error::other)?;
         let name = tls.server_name.clone().unwrap_or_else(|| to.host.clone());
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
-        let stream = TlsConnector::from(Arc::clone(&config)).connect(name, connect(to).await?).await?;
-        Ok(Stream::Tls(Box::new(stream)))
+        let mut stream = TlsConnector::from(Arc::clone(&config)).connect(name, connect(to).await?).await?;
+        match tokio::time::timeout(VERDICT_WAIT, verdict(&mut stream)).await {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(_) => Ok(Stream::Tls(Box::new(stream))),
+        }
     }
 
     pub(crate) async fn unix(path: &Path) -> io::Result<Stream> {
@@ -123,6 +132,26 @@ impl Stream {
         };
         error.map_or(Ok(()), Err)
     }
+}
+
+/// In TLS 1.3 a client is done before the server has looked at its certificate, and what it writes then may be taken by the kernel of a server
+/// that does not let it in. Those that do send a ticket for the next time, as a rule; that, or the refusal, is waited for.
+async fn verdict(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+    if stream.get_ref().1.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return Ok(());
+    }
+    let mut thrown = [0; 512];
+    std::future::poll_fn(|context| {
+        let mut buffer = ReadBuf::new(&mut thrown);
+        match Pin::new(&mut *stream).poll_read(context, &mut buffer) {
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Err(closed())),
+            // An error, or an answer: then we are in.
+            Poll::Ready(read) => Poll::Ready(read),
+            Poll::Pending if stream.get_ref().1.tls13_tickets_received() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
 
 fn closed() -> io::Error {

@@ -94,3 +94,6 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path)
         .map_err(|error| TlsError::File { path: path.to_owned(), reason: error.to_string() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,12 +12,17 @@ use lapin::{Connection, ConnectionProperties};
 use tokio::time::timeout;
 
 use super::{ANSWER_MAX, Broker};
-use crate::broker::CONNECT_MAX;
+use crate::broker::{Address, CONNECT_MAX};
 use crate::queue::Failed;
 
 /// Connects and logs in. Secrets and certificates are read anew.
 pub(super) async fn connect(broker: &Broker) -> Result<Connection, Failed> {
     let address = broker.address().map_err(Failed)?;
+    let to = address.to.clone();
+    log_in(address, broker).await.map_err(|failed| failed.at(&to))
+}
+
+async fn log_in(address: Address, broker: &Broker) -> Result<Connection, Failed> {
     let tls = broker.tls.clone().unwrap_or_default();
     let connector = match address.encrypted {
         true => Some(RustlsConnector::from(tls.client()?)),

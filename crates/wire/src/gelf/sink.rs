@@ -267,7 +267,11 @@ impl GelfSink {
                 after,
             };
             let answer = http.post(None, headers, body).await;
-            match answer.map_err(|error| again(error.to_string(), None))? {
+            match answer.map_err(|error| Failure::Again {
+                delivered,
+                reason: error.to_string(),
+                after: None,
+            })? {
                 Answer { status: 200..=299, .. } => {}
                 // What is wrong with this message will be wrong with it tomorrow.
                 Answer { status: status @ (400 | 413 | 422), .. } => {

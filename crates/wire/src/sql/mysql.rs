@@ -6,6 +6,7 @@ use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, Params, SslOpts, Valu
 use super::row::{COLUMN_COUNT, Row};
 use super::schema::{COLUMNS, Dialect, Holds, VERSION, column_names, migration, too_new};
 use super::{ConfigError, Fault, SinkConfig};
+use crate::queue::reason;
 use crate::tls::ClientTls;
 
 /// A prepared statement has at most 65,535 parameters.
@@ -88,6 +89,11 @@ impl Mysql {
     }
 
     async fn connect(&self) -> Result<Conn, Fault> {
+        let place = format!("{}:{}", self.options.ip_or_hostname(), self.options.tcp_port());
+        self.log_in().await.map_err(|fault| fault.at(&place))
+    }
+
+    async fn log_in(&self) -> Result<Conn, Fault> {
         let away = |error: mysql_async::Error| Fault::Away(error.to_string());
         let mut options =
             OptsBuilder::from_opts(self.options.clone()).prefer_socket(false).stmt_cache_size(4).init(vec![
@@ -95,11 +101,11 @@ impl Mysql {
                 "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
             ]);
         if let Some(password) = &self.settings.password {
-            options = options.pass(Some(password.read().map_err(|error| Fault::Away(error.to_string()))?));
+            options = options.pass(Some(password.read().map_err(|error| Fault::Away(reason(&error)))?));
         }
         if let Some(tls) = &self.tls {
             // Says what is wrong with the files in words that people understand.
-            tls.client().map_err(|error| Fault::Away(error.to_string()))?;
+            tls.client().map_err(|error| Fault::Away(reason(&error)))?;
             options = options.ssl_opts(ssl(tls));
         }
         let connecting = tokio::time::timeout(self.settings.timeout.0, Conn::new(options));

@@ -10,6 +10,7 @@ use super::postgres_tls::Tls;
 use super::row::{COLUMN_COUNT, Row};
 use super::schema::{COLUMNS, Dialect, Holds, VERSION, column_names, migration, too_new};
 use super::{ConfigError, Fault, SinkConfig};
+use crate::queue::reason;
 use crate::tls::ClientTls;
 
 #[derive(Debug)]
@@ -81,9 +82,25 @@ impl Postgres {
     }
 
     async fn connect(&self) -> Result<Connection, Fault> {
+        self.log_in().await.map_err(|fault| fault.at(&self.place()))
+    }
+
+    /// The hosts, of which one is connected to.
+    fn place(&self) -> String {
+        let hosts = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        // One port is for all hosts; none is the usual one.
+        let ports = self.config.get_ports();
+        let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5_432);
+        hosts.enumerate().map(|(at, host)| format!("{host}:{}", port(at))).collect::<Vec<_>>().join(",")
+    }
+
+    async fn log_in(&self) -> Result<Connection, Fault> {
         let mut config = self.config.clone();
         if let Some(password) = &self.settings.password {
-            config.password(password.read().map_err(|error| Fault::Away(error.to_string()))?);
+            config.password(password.read().map_err(|error| Fault::Away(reason(&error)))?);
         }
         let away = |error: tokio_postgres::Error| Fault::Away(told(&error));
         let client = match &self.tls {
@@ -93,7 +110,7 @@ impl Postgres {
                 client
             }
             Some(tls) => {
-                let made = tls.client().map_err(|error| Fault::Away(error.to_string()))?;
+                let made = tls.client().map_err(|error| Fault::Away(reason(&error)))?;
                 let tls = Tls::new(Arc::clone(&made), tls.server_name.clone());
                 let (client, connection) = config.connect(tls).await.map_err(away)?;
                 tokio::spawn(connection);

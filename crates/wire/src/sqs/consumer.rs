@@ -133,7 +133,7 @@ async fn fetch(
             Ok(answer) => answer,
             // What is there goes in first; the next request says it again.
             Err(_) if !gathered.tags.is_empty() => return Ok(gathered),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(Failed::from(error).at(&config.queue.endpoint())),
         };
         let mut came = 0;
         for message in answer.messages.unwrap_or_default() {

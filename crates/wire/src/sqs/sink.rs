@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Queue;
-use crate::queue::{Failed, Message, again, messages, printable, reason, too_large};
+use crate::queue::{Failed, Message, again, messages, printable, too_large};
 
 /// Messages in a request, at most.
 const MESSAGES_MAX: usize = 10;
@@ -122,7 +122,10 @@ impl SqsSink {
                     }
                     continue;
                 }
-                Err(error) => return Err(again(first, &refused, reason(&error))),
+                Err(error) => {
+                    let Failed(reason) = Failed::from(error).at(&self.config.queue.endpoint());
+                    return Err(again(first, &refused, reason));
+                }
             };
             let mut failed: Vec<(usize, &BatchResultErrorEntry)> =
                 answer.failed().iter().map(|failed| (failed.id().parse().unwrap_or(first), failed)).collect();

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::Broker;
 use super::frame::{Frame, Next, parse};
-use crate::broker::Duplex;
+use crate::broker::{Address, Duplex};
 use crate::queue::Failed;
 
 /// How long an answer of the broker may take.
@@ -53,12 +53,16 @@ impl Connection {
     /// Connects and logs in. Secrets and certificates are read anew.
     pub(super) async fn open(broker: &Broker) -> Result<Connection, Failed> {
         let address = broker.address().map_err(Failed)?;
+        Connection::log_in(&address, broker).await.map_err(|failed| failed.at(&address.to))
+    }
+
+    async fn log_in(address: &Address, broker: &Broker) -> Result<Connection, Failed> {
         let stream = address.open(broker.tls.as_ref()).await?;
         let (half, mut writer) = tokio::io::split(stream);
         let beat = broker.heartbeat.0.as_millis();
         let mut connect = Frame::new("CONNECT")
             .with("accept-version", "1.2")
-            .with("host", broker.vhost.clone().unwrap_or(address.to.host))
+            .with("host", broker.vhost.as_deref().unwrap_or(&address.to.host))
             .with("heart-beat", format!("{beat},{beat}"));
         if let (Some(user), Some(password)) = (&broker.user, &broker.password) {
             connect = connect.with("login", user.as_str()).with("passcode", password.read()?);

@@ -5,6 +5,8 @@
 mod activemq;
 mod both_ways;
 mod nats;
+mod nats_logins;
 mod rabbitmq;
 #[cfg(feature = "sqs")]
 mod sqs;
+mod strangers;

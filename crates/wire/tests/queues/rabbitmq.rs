@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use attestry_testkit::RabbitMq;
+use attestry_testkit::{Authority, RabbitMq};
 use attestry_wire::amqp::{AmqpSink, ConsumerConfig, SinkConfig, run};
 
 use crate::both_ways::{Arrived, Consuming, Kept, again, deliver, parcels};
+use crate::strangers::{PASSWORD, WRONG_PASSWORD, refused, strangers_are_refused, tls};
 
 fn sink(yaml: &str) -> AmqpSink {
     let config: SinkConfig = serde_saphyr::from_str(yaml).unwrap();
@@ -72,5 +73,29 @@ async fn what_goes_in_comes_out_whatever_happens() {
     assert_eq!(refused, []);
     let arrived = consumer.kept.has_all(&all).await;
     assert!(arrived.messages < 4_000, "{arrived:?}");
+    consumer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_with_certificates_and_a_password() {
+    let authority = Authority::new();
+    let mut server = RabbitMq::with_tls(&authority);
+    tokio::task::block_in_place(|| server.start());
+    let url = server.url();
+    let place = url.strip_prefix("amqps://").unwrap();
+    let broker = |tls: &str, password: &str| {
+        format!("broker: {{url: '{url}', user: keeper, password: {password}, tls: {tls}}}")
+    };
+    let sink = |tls: &str, password: &str| {
+        sink(&format!("{{{}, routing_key: far, declare: {{queue: far}}}}", broker(tls, password)))
+    };
+    strangers_are_refused(place, &authority, |tls| sink(tls, PASSWORD)).await;
+    let known = tls(&authority, Some(&authority.issue("known", &[])));
+    refused(&mut sink(&known, WRONG_PASSWORD), &[place, "access_refused"]).await;
+
+    let all = parcels(200);
+    assert_eq!(deliver(&mut sink(&known, PASSWORD), &all, async |_| {}).await, []);
+    let consumer = consume(&format!("{{{}, queue: far}}", broker(&known, PASSWORD)), Kept::default());
+    consumer.kept.has_all(&all).await;
     consumer.stop().await;
 }

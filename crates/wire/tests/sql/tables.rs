@@ -2,37 +2,15 @@
 
 use std::time::Duration;
 
-use attestry_event::{Batch, Border, Nanos};
 use attestry_pipeline::{Failure, Parcel, Sink};
 use attestry_testkit::{MariaDb, Postgres};
-use attestry_wire::sql::{SinkConfig, SqlSink};
-use bytes::Bytes;
+use attestry_wire::sql::SqlSink;
 use serde_json::{Value, json};
 
-fn sink(url: &str) -> SqlSink {
-    let config: SinkConfig =
-        serde_json::from_value(json!({"url": url, "timeout": "20s"})).expect("a configuration");
-    assert_eq!(config.check(), []);
-    SqlSink::new(&config).expect("an address")
-}
+use crate::{parcel, sink_of};
 
-fn parcel(id: usize, more: &Value) -> Parcel {
-    let border = Border {
-        event_source: "test",
-        via: &[],
-        lenient: false,
-        reserved_names: true,
-        agent: true,
-        now: Nanos(1_700_000_000_000_000_000),
-    };
-    let mut event = json!({"event_id": format!("e{id}"), "event_name": "a.b", "username": "u"});
-    for (name, value) in more.as_object().expect("an object") {
-        event[name] = value.clone();
-    }
-    let mut batch = Batch::with_seed([7; 32]);
-    batch.push_json(event.to_string().as_bytes(), &border).expect("an event");
-    let entry = Bytes::copy_from_slice(batch.entry(0));
-    Parcel { ledger: "audit".into(), number: id as u64, seq: None, entry, values: batch.values.clone() }
+fn sink(url: &str) -> SqlSink {
+    sink_of(json!({"url": url, "timeout": "20s"}))
 }
 
 /// Everything that an event can have.
