@@ -158,7 +158,10 @@ test('what flows in and out is shown with what is wrong', async () => {
     /waiting, since 21 min[\s\S]*connection refused[\s\S]*18,402/,
   );
   expect(await row('warehouse').innerText()).toContain('halted');
-  expect(await row('orders').innerText()).toContain('expected every 60 min');
+  expect(await row('orders').innerText()).toMatch(
+    /cannot fetch from the broker[\s\S]*connected 3 times, 40 came again[\s\S]*expected every 60 min/,
+  );
+  expect(await row('office').innerText()).toContain('317');
   await row('office').getByRole('button', { name: '12' }).click();
   expect(param('q')).toBe('event_name:gap.malformed event_source:office');
 });

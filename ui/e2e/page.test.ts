@@ -385,12 +385,14 @@ test('keys: made, shown once, revoked by two clicks', async () => {
   await page.goto(`${server.url}/settings`);
   await page.getByRole('button', { name: 'New key' }).click();
   await page.getByRole('textbox', { name: /^Name/ }).fill('ci');
+  await page.getByRole('combobox', { name: /^Sends something/ }).selectOption('every hour');
   await page.getByRole('button', { name: 'Create' }).click();
   const secret = await page.getByRole('dialog').locator('.command code').first().innerText();
   expect(secret.length).toBeGreaterThan(20);
   await page.getByRole('button', { name: 'I have it' }).click();
   const row = page.getByRole('row', { name: /^ci/ });
   await row.waitFor();
+  expect(await row.innerText()).toContain('events never, expected every 60 min');
   expect(await page.content()).not.toContain(secret);
   await row.getByRole('button', { name: 'Revoke' }).click();
   await row.getByRole('button', { name: 'Revoke for good' }).click();

@@ -23,7 +23,7 @@ pub(crate) const SELF_SIGNED_CERT: &str = "tls.cert";
 /// How a command reaches the server.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Connection {
-    /// The server's address. Default: the one this host's configuration gives.
+    /// The server's address. Default: that of the server which runs on the data directory, else the one the configuration gives.
     #[arg(long, env = "ATTESTRY_URL", global = true)]
     url: Option<String>,
     /// A file with the key. Without it, the variable ATTESTRY_KEY, or the local server's own key, which its owner can read.
@@ -60,6 +60,14 @@ impl Connection {
         self.url.is_some()
     }
 
+    /// How other hosts reach the server: as it says itself when it runs, else as the configuration says.
+    pub(crate) fn public_url(&self, config: &Config) -> String {
+        match crate::control::address(&config.written.data_dir) {
+            Some(address) => address.public,
+            None => crate::run::base_url(config),
+        }
+    }
+
     /// A client, ready to ask.
     pub(crate) fn client(&self) -> Result<Client> {
         self.client_with(Connection::key)
@@ -81,8 +89,16 @@ impl Connection {
             Some(url) => (url.trim_end_matches('/').to_owned(), self.data_dir.clone()),
             None => {
                 let config = self.config()?;
-                let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-                (format!("{scheme}://{}", config.server.listen), Some(config.written.data_dir))
+                let data_dir = config.written.data_dir;
+                // The server that runs may have been told another address than the one that is configured here and now.
+                let base = crate::control::address(&data_dir).map_or_else(
+                    || {
+                        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+                        format!("{scheme}://{}", config.server.listen)
+                    },
+                    |address| address.here,
+                );
+                (base, Some(data_dir))
             }
         };
         base.parse::<Uri>().with_context(|| format!("{base:?} is no address of a server"))?;

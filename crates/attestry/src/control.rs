@@ -49,6 +49,17 @@ pub(crate) enum Request {
     Tap,
     /// Read the configuration again.
     Reload,
+    /// Where the server is reached.
+    Address,
+}
+
+/// Where a running server is reached.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Address {
+    /// From this host.
+    pub(crate) here: String,
+    /// From others, as far as it knows.
+    pub(crate) public: String,
 }
 
 /// The door, open.
@@ -58,8 +69,13 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Opens it. Call it within the runtime; the lock of the data directory is held.
-    pub(crate) fn open(data_dir: &Path, flow: Arc<Flow>, reloader: Arc<Reloader>) -> Result<Control> {
+    /// Opens it. Call it within the runtime; the lock of the data directory is held. A node that is no server has no address.
+    pub(crate) fn open(
+        data_dir: &Path,
+        flow: Arc<Flow>,
+        reloader: Arc<Reloader>,
+        address: Option<Address>,
+    ) -> Result<Control> {
         let path = data_dir.join(SOCKET);
         // What is there is of a process that has ended: the data directory is ours alone.
         match std::fs::remove_file(&path) {
@@ -84,8 +100,9 @@ impl Control {
                     continue;
                 };
                 let (flow, reloader, ends) = (Arc::clone(&flow), Arc::clone(&reloader), ends.clone());
+                let address = address.clone();
                 tokio::spawn(async move {
-                    let mut talk = Talk { stream: AsyncBufReader::new(stream), flow, reloader };
+                    let mut talk = Talk { stream: AsyncBufReader::new(stream), flow, reloader, address };
                     tokio::select! {
                         () = talk.answer() => {}
                         () = ends.cancelled() => {}
@@ -108,6 +125,7 @@ struct Talk {
     stream: AsyncBufReader<UnixStream>,
     flow: Arc<Flow>,
     reloader: Arc<Reloader>,
+    address: Option<Address>,
 }
 
 impl Talk {
@@ -171,6 +189,11 @@ impl Talk {
                 self.say(&json!({"dropped": dropped})).await?;
             }
             Request::Tap => self.tap().await?,
+            Request::Address => {
+                let address =
+                    self.address.as_ref().context("this node has no ledgers, so it is no server")?;
+                self.say(&serde_json::to_value(address)?).await?;
+            }
             Request::Reload => {
                 let changes = self.reloader.reload().await?;
                 self.say(&json!({"started": changes.started, "stopped": changes.stopped})).await?;
@@ -287,6 +310,16 @@ pub(crate) fn ask(
     Ok(true)
 }
 
+/// Where the server that runs on a data directory is reached; none when none runs there, or when it is not ours to ask.
+pub(crate) fn address(data_dir: &Path) -> Option<Address> {
+    let mut found = None;
+    let asked = ask(data_dir, &Request::Address, &mut |value| {
+        found = serde_json::from_value(value).ok();
+        Ok(())
+    });
+    asked.ok().and(found)
+}
+
 /// How receivers and sinks of the program are doing; none when nothing runs.
 pub(crate) fn status(data_dir: &Path) -> Result<Option<Value>> {
     let mut found = None;
@@ -301,7 +334,7 @@ pub(crate) fn status(data_dir: &Path) -> Result<Option<Value>> {
 impl Flow {
     pub(crate) fn status(&self) -> FlowStatus {
         use attestry_pipeline::worker::State;
-        use attestry_server::{ReceiverStatus, SinkStatus};
+        use attestry_server::SinkStatus;
         let mut sinks = Vec::new();
         for sink in self.sinks() {
             let dead = sink.dead.len() as u64;
@@ -333,17 +366,6 @@ impl Flow {
                 });
             }
         }
-        let receivers = self.receivers().into_iter().map(|receiver| ReceiverStatus {
-            name: receiver.name,
-            protocol: receiver.protocol.to_owned(),
-            address: receiver.address,
-            ledger: receiver.ledger,
-            kept: receiver.kept,
-            filtered: receiver.filtered,
-            malformed: receiver.malformed,
-            last: receiver.last,
-            every_s: receiver.expect.map(|expect| expect.as_secs()),
-        });
-        FlowStatus { receivers: receivers.collect(), sinks }
+        FlowStatus { receivers: self.receivers(), sinks }
     }
 }

@@ -21,6 +21,7 @@ use crate::config::{Config, WhenFull};
 use crate::control::Control;
 use crate::enrolment::{Enrolment, Folder};
 use crate::flow::{Base, Flow, Ground};
+use crate::logging::Level;
 use crate::reload::Reloader;
 use crate::run::{Run, StopSignals};
 use crate::sources::{Sources, Statuses};
@@ -31,7 +32,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(30);
 /// The folder of the spool in the data directory.
 const SPOOL: &str = "spool";
 
-pub(crate) fn node(run: &Run, config: Config) -> Result<()> {
+pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let signals = {
         let _within = runtime.enter();
@@ -81,8 +82,8 @@ pub(crate) fn node(run: &Run, config: Config) -> Result<()> {
         };
         let flow = Arc::new(Flow::start(base, &config).await?);
         let sources = Sources::start(&config, &ground, &data, &clock)?;
-        let reloader = Arc::new(Reloader::new(Arc::clone(&flow), config.clone(), run.loader()));
-        let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader))?;
+        let reloader = Arc::new(Reloader::new(Arc::clone(&flow), log, config.clone(), run.loader()));
+        let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader), None)?;
         let stop = CancellationToken::new();
         let reporting = match &enrolment {
             Some(enrolment) => {
@@ -216,7 +217,7 @@ impl Report {
             json!({
                 "name": receiver.name,
                 "on": true,
-                "every_s": receiver.expect.map(|expect| expect.as_secs()),
+                "every_s": receiver.every_s,
                 "last_event": receiver.last,
                 "events": receiver.kept,
             })

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::config::{Config, Mistake};
 use crate::flow::{Changes, Flow};
+use crate::logging::Level;
 
 /// Reads the configuration again, the same way as at the start.
 type Load = Box<dyn Fn() -> Result<Config, Vec<Mistake>> + Send + Sync>;
@@ -15,13 +16,14 @@ type Load = Box<dyn Fn() -> Result<Config, Vec<Mistake>> + Send + Sync>;
 /// What reloads.
 pub(crate) struct Reloader {
     flow: Arc<Flow>,
+    log: Level,
     load: Load,
     current: Mutex<Config>,
 }
 
 impl Reloader {
-    pub(crate) fn new(flow: Arc<Flow>, current: Config, load: Load) -> Reloader {
-        Reloader { flow, load, current: Mutex::new(current) }
+    pub(crate) fn new(flow: Arc<Flow>, log: Level, current: Config, load: Load) -> Reloader {
+        Reloader { flow, log, load, current: Mutex::new(current) }
     }
 
     /// Reads, checks, swaps.
@@ -49,6 +51,7 @@ impl Reloader {
         };
         let waiting = self.waiting(&new);
         let changes = self.flow.change(&new).await?;
+        self.log.set(&new.written.log)?;
         let event = Event::new("config.reload", "-")
             .outcome(Outcome::Success)
             .severity(5)
@@ -73,7 +76,7 @@ impl Reloader {
         Ok(changes)
     }
 
-    /// The sections whose changes a running program does not follow.
+    /// What of the changes a running program does not follow.
     fn waiting(&self, new: &Config) -> Vec<&'static str> {
         let old = self.current.lock();
         let (old, new) = (&old.written, &new.written);
@@ -83,7 +86,7 @@ impl Reloader {
             ("ledgers", old.ledgers != new.ledgers),
             ("sources", old.sources != new.sources),
             ("spool", old.spool != new.spool),
-            ("log", old.log != new.log),
+            ("log.format", old.log.format != new.log.format),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
     }

@@ -16,9 +16,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::client::LOCAL_KEY_FILE;
 use crate::config::{Config, Mistake};
-use crate::control::Control;
+use crate::control::{Address, Control};
 use crate::flow::{Base, Flow, Ground};
 use crate::house::House;
+use crate::logging::Level;
 use crate::reload::Reloader;
 use crate::sources::Sources;
 
@@ -86,14 +87,14 @@ pub(crate) fn run(run: &Run) -> Result<()> {
         let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the configuration has mistakes:\n  {}", list.join("\n  "))
     })?;
-    crate::logging::start(&config.written.log)?;
+    let log = crate::logging::start(&config.written.log)?;
     match config.serves {
-        true => serve(run, config),
-        false => crate::node::node(run, config),
+        true => serve(run, config, log),
+        false => crate::node::node(run, config, log),
     }
 }
 
-fn serve(run: &Run, config: Config) -> Result<()> {
+fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let signals = {
         let _within = runtime.enter();
@@ -160,9 +161,10 @@ fn serve(run: &Run, config: Config) -> Result<()> {
         owner_key: Some(owner_key),
     };
     let ended: Result<()> = runtime.block_on(async {
-        let reloader = Arc::new(Reloader::new(Arc::clone(&flow), config.clone(), run.loader()));
-        let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader))?;
+        let reloader = Arc::new(Reloader::new(Arc::clone(&flow), log, config.clone(), run.loader()));
         let server = Server::bind(config.server, parts).await?;
+        let address = Address { here: server.local_url(), public: server.url().to_owned() };
+        let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader), Some(address))?;
         announce(&server)?;
         server.run(signals.stopped(&reloader)).await;
         control.close().await;
@@ -264,6 +266,7 @@ fn keep_local_key(accounts: &Accounts, dir: &Path) -> Result<String> {
         filter: None,
         lenient: false,
         expires_at: None,
+        expect: None,
     };
     let (key, secret) = accounts.create_key(&new, &Actor::local("-"))?;
     private_file(&path, &format!("{secret}\n"))

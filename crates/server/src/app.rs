@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use attestry_event::{Clock, Nanos};
+use attestry_event::Clock;
 use attestry_ledger::Ledger;
 use attestry_store::Store;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Key, KeyUse};
 use crate::address::Network;
 use crate::agents::{Authority, Seen};
 use crate::audit::Audit;
@@ -73,7 +73,7 @@ pub(crate) struct App {
     /// A permit a password being hashed.
     pub(crate) passwords: Arc<Semaphore>,
     /// When which key was used last; moved into the accounts now and then.
-    pub(crate) keys_used: Mutex<HashMap<String, Nanos>>,
+    pub(crate) keys_used: Mutex<HashMap<String, KeyUse>>,
     /// How many entries each ledger had at the start: before they can be found, searches would miss what was acknowledged long ago.
     pub(crate) sizes_at_start: HashMap<String, u64>,
     /// What was asked within the last minute, so that it is recorded once.
@@ -134,6 +134,17 @@ impl App {
     /// The ledger with this name.
     pub(crate) fn ledger(&self, name: &str) -> Option<&LedgerPart> {
         self.ledgers.iter().find(|part| part.ledger.name() == name)
+    }
+
+    /// Remembers that a key was used, and whether events were stored with it.
+    pub(crate) fn key_used(&self, key: &Key, stored: bool) {
+        let at = self.clock.now();
+        let mut used = self.keys_used.lock();
+        let used = used.entry(key.id.clone()).or_insert(KeyUse { at, event_at: None });
+        used.at = at;
+        if stored {
+            used.event_at = Some(at);
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -209,7 +209,7 @@ fn identify(app: &App, parts: &Parts) -> Result<Option<Caller>, Problem> {
         };
         let wrong = || Problem::new(Kind::Unauthorized, "the key is unknown, expired or revoked");
         let key = key.ok_or_else(wrong)?;
-        app.keys_used.lock().insert(key.id.clone(), app.clock.now());
+        app.key_used(&key, false);
         return Ok(Some(Caller { who: Who::Key(key), address }));
     }
     if let Some(PeerCertificate(hash)) = parts.extensions.get::<PeerCertificate>() {

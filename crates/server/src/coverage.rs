@@ -246,16 +246,25 @@ fn look(store: &Store, scope: &Scope, ask: &Ask) -> Result<Found, Error> {
     let (gaps, more) = gaps::read(store, &told_in)?;
     cut |= more;
     for gap in gaps.iter().filter(|gap| gap.concerns(ask.asked.as_deref())) {
-        let host = gap.host.clone().unwrap_or_else(|| agents.host(&gap.agent));
+        let host = host_of(gap, &agents, &grid);
         grid.gap(&host, gap);
     }
     let ended = gaps::silences(store, &told_in)?;
     let open = ask.silences.iter().map(|silence| Gap::of_silence(silence, ask.now));
     for gap in ended.into_iter().chain(open) {
-        let host = gap.host.clone().unwrap_or_else(|| agents.host(&gap.agent));
+        let host = host_of(&gap, &agents, &grid);
         grid.silence(&host, &gap);
     }
     Ok(Found { grid, cut, behind })
+}
+
+/// The host that a gap is about.
+fn host_of(gap: &Gap, agents: &Hosts, grid: &Grid) -> String {
+    match &gap.host {
+        Some(host) => host.clone(),
+        None if gap.of_key => grid.host_of(&gap.source),
+        None => agents.host(&gap.agent),
+    }
 }
 
 struct Groups {

@@ -10,6 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 use serde::Serialize;
 
 use crate::app::App;
@@ -26,8 +27,8 @@ pub struct FlowStatus {
     pub sinks: Vec<SinkStatus>,
 }
 
-/// How a receiver is doing.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+/// How a receiver is doing. All numbers count from its start; what its protocol does not count is absent.
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 pub struct ReceiverStatus {
     /// Its name.
     pub name: String,
@@ -37,12 +38,37 @@ pub struct ReceiverStatus {
     pub address: Option<String>,
     /// The ledger its events go to.
     pub ledger: String,
-    /// Events taken in since the start.
+    /// Messages that came, those that came again counted each time.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Events taken in.
     pub kept: u64,
     /// Events that a filter left out.
     pub filtered: u64,
     /// Of the kept ones: those that were no events.
     pub malformed: u64,
+    /// Datagrams that were lost, for whatever reason; `gap.datagram` events say the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<u64>,
+    /// Connections, requests or lines that were turned away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<u64>,
+    /// Connections there are now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
+    /// Of the messages of a queue: those that the broker had delivered before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redelivered: Option<u64>,
+    /// Messages of a queue that were acknowledged, after they were durable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<u64>,
+    /// How often a connection with the broker was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connects: Option<u64>,
+    /// Why nothing comes in at present; absent while it works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// When something came in last.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last: Option<Nanos>,
@@ -116,7 +142,6 @@ impl Collector for FlowMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let flow = self.0.flow();
         type OfSink = fn(&SinkStatus) -> u64;
-        type OfReceiver = fn(&ReceiverStatus) -> u64;
         let counted: [(&str, &str, OfSink); 5] = [
             ("sink_events", "Events delivered.", |sink| sink.delivered),
             ("sink_filtered", "Events that the sink's filter left out.", |sink| sink.filtered),
@@ -128,13 +153,6 @@ impl Collector for FlowMetrics {
             ("sink_lag", "Events that wait for the sink.", |sink| sink.lag),
             ("sink_dead_letters", "Events in the sink's dead letters.", |sink| sink.dead),
             ("sink_failing", "1 while the sink does not deliver.", |sink| u64::from(sink.state != "running")),
-        ];
-        let taken: [(&str, &str, OfReceiver); 3] = [
-            ("receiver_events", "Events taken in.", |receiver| receiver.kept),
-            ("receiver_filtered", "Events that the receiver's filter left out.", |receiver| {
-                receiver.filtered
-            }),
-            ("receiver_malformed", "What was taken in and is no event.", |receiver| receiver.malformed),
         ];
         let of = |sink: &SinkStatus| SinkLabels { sink: sink.name.clone(), log: sink.log.clone() };
         for (name, help, read) in counted {
@@ -152,14 +170,44 @@ impl Collector for FlowMetrics {
                 ConstGauge::new(value).encode(metric.encode_family(&of(sink))?)?;
             }
         }
-        for (name, help, read) in taken {
-            let mut metric =
-                encoder.encode_descriptor(name, help, None, ConstCounter::new(0u64).metric_type())?;
-            for receiver in &flow.receivers {
-                let labels = ReceiverLabels { receiver: receiver.name.clone() };
-                ConstCounter::new(read(receiver)).encode(metric.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
+        encode_receivers(&flow.receivers, &mut encoder)
     }
+}
+
+/// What a protocol does not count has no series, rather than one that is always 0.
+fn encode_receivers(receivers: &[ReceiverStatus], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    type Read = fn(&ReceiverStatus) -> Option<u64>;
+    let counted: [(&str, &str, Option<Unit>, Read); 10] = [
+        ("receiver_events", "Events taken in.", None, |of| Some(of.kept)),
+        ("receiver_filtered", "Events that the receiver's filter left out.", None, |of| Some(of.filtered)),
+        ("receiver_malformed", "What was taken in and is no event.", None, |of| Some(of.malformed)),
+        ("receiver_messages", "Messages that came.", None, |of| Some(of.messages)),
+        ("receiver", "Bytes of the messages that came.", Some(Unit::Bytes), |of| Some(of.bytes)),
+        ("receiver_dropped", "Datagrams that were lost.", None, |of| of.dropped),
+        ("receiver_refused", "Connections, requests and lines that were turned away.", None, |of| of.refused),
+        ("receiver_redelivered", "Messages that the broker had delivered before.", None, |of| of.redelivered),
+        ("receiver_acknowledged", "Messages acknowledged to the broker.", None, |of| of.acknowledged),
+        ("receiver_connects", "Connections made with the broker.", None, |of| of.connects),
+    ];
+    let labels = |of: &ReceiverStatus| ReceiverLabels { receiver: of.name.clone() };
+    for (name, help, unit, read) in counted {
+        let kind = ConstCounter::new(0u64).metric_type();
+        let mut metric = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
+        for (of, value) in receivers.iter().filter_map(|of| Some((of, read(of)?))) {
+            ConstCounter::new(value).encode(metric.encode_family(&labels(of))?)?;
+        }
+    }
+    let measured: [(&str, &str, Read); 2] = [
+        ("receiver_connections", "Connections there are now.", |of| of.connections),
+        ("receiver_failing", "1 while nothing can come in.", |of| Some(u64::from(of.why.is_some()))),
+    ];
+    for (name, help, read) in measured {
+        let kind = ConstGauge::new(0i64).metric_type();
+        let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
+        for (of, value) in receivers.iter().filter_map(|of| Some((of, read(of)?))) {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            ConstGauge::new(value).encode(metric.encode_family(&labels(of))?)?;
+        }
+    }
+    Ok(())
 }

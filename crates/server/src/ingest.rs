@@ -144,6 +144,9 @@ pub(crate) async fn post(
     let committed = Instant::now();
     meter.stage("commit", committed - parsed);
     meter.stored(&stored.placed);
+    if let Sender::Key(key) = &sender {
+        app.key_used(key, true);
+    }
     for event in sender.conflicts(own, &outcome.batch, &stored) {
         app.audit.record_durably(event).await?;
     }

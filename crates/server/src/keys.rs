@@ -1,6 +1,7 @@
 //! API keys over HTTP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use attestry_event::Nanos;
 use axum::Json;
@@ -37,6 +38,10 @@ pub(crate) struct KeyRequest {
     /// RFC 3339, or relative such as `+90d`.
     #[serde(default)]
     expires: Option<String>,
+    /// For a write key: how often something comes at least, such as `1h`; a longer silence, of 3 minutes or more, becomes a `gap.silence`.
+    /// Default: it may be silent.
+    #[serde(default)]
+    expect: Option<String>,
 }
 
 /// A new key.
@@ -66,6 +71,11 @@ pub(crate) struct KeyAnswer {
     revoked_at: Option<Nanos>,
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used_at: Option<Nanos>,
+    /// For a write key: how often something should come at least, in seconds; null when it may be silent.
+    expect_s: Option<u64>,
+    /// For a write key: when events were last stored with it.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_event_at: Option<Nanos>,
 }
 
 /// All keys.
@@ -88,6 +98,8 @@ impl From<Key> for KeyAnswer {
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
             last_used_at: key.last_used_at,
+            expect_s: key.expect.map(|expect| expect.as_secs()),
+            last_event_at: key.last_event_at,
         }
     }
 }
@@ -128,7 +140,7 @@ pub(crate) async fn create(
 }
 
 fn check(app: &App, request: KeyRequest) -> Result<NewKey, Problem> {
-    let KeyRequest { name, kind, ledger, filter, lenient, expires } = request;
+    let KeyRequest { name, kind, ledger, filter, lenient, expires, expect } = request;
     let default = (kind == KeyKind::Write).then(|| AUDIT_LEDGER.to_owned());
     let ledgers = ledger.filter(|ledger| !ledger.is_empty()).or(default).unwrap_or_default();
     let ledgers: Vec<String> =
@@ -145,7 +157,14 @@ fn check(app: &App, request: KeyRequest) -> Result<NewKey, Problem> {
     if expires_at.is_some_and(|expires| expires <= now) {
         return Err(Problem::bad_request("expires: a time in the future"));
     }
-    Ok(NewKey { name, kind, ledgers, filter, lenient, expires_at })
+    let time = |text: String| {
+        let nanos = times::duration(&text).and_then(|nanos| u64::try_from(nanos).ok());
+        nanos.map(Duration::from_nanos).ok_or_else(|| {
+            Problem::bad_request("expect: a number and s, m, h, d or w, such as 1h").with("field", "expect")
+        })
+    };
+    let expect = expect.filter(|expect| !expect.is_empty()).map(time).transpose()?;
+    Ok(NewKey { name, kind, ledgers, filter, lenient, expires_at, expect })
 }
 
 /// Revoke a key. Within a second it is refused everywhere.

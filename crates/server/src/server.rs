@@ -73,8 +73,7 @@ impl Server {
         let failed = |source| ServeError::Listen { address: config.listen, source };
         let listener = listen::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let url = names.origin.clone().unwrap_or_else(|| format!("{scheme}://{}", reachable(address)));
+        let url = names.origin.clone().unwrap_or_else(|| local_url(tls.is_some(), address));
         let setup = parts.accounts.begin_setup(&parts.data_dir, &url)?;
         let (audit, recorded) = Audit::new(audit, Arc::clone(&parts.clock));
         let trusted_proxies = config.trusted_proxies;
@@ -85,6 +84,11 @@ impl Server {
     /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How programs on this host reach it, whatever name it has for others.
+    pub fn local_url(&self) -> String {
+        local_url(self.tls.is_some(), self.address)
     }
 
     /// How a browser reaches it.
@@ -119,6 +123,10 @@ impl Server {
             tracing::error!("events about Attestry itself were not all written when the server stopped");
         }
     }
+}
+
+fn local_url(tls: bool, address: SocketAddr) -> String {
+    format!("{}://{}", if tls { "https" } else { "http" }, reachable(address))
 }
 
 fn reachable(address: SocketAddr) -> SocketAddr {

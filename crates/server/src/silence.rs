@@ -1,9 +1,9 @@
-//! Who should have been heard and was not: agents, sources with a cadence, receivers that expect something.
+//! Who should have been heard and was not: agents, sources with a cadence, receivers and write keys of which something is expected.
 //!
 //! Looked at once a minute. What is found goes to the accounts, which know the silences that go on and put out `gap.silence` and
 //! `gap.silence_end` in the transaction that notes them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use attestry_event::Nanos;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use crate::accounts::{Agent, Finding, Hearing, Party, Sender};
+use crate::accounts::{Agent, Finding, Hearing, Key, KeyKind, Party, Sender};
 use crate::app::App;
 use crate::flow::FlowStatus;
 use crate::parts::SourceStatus;
@@ -75,6 +75,7 @@ impl Watch {
         agents: &[Agent],
         sources: &[SourceStatus],
         flow: &FlowStatus,
+        keys: &[Key],
         now: Nanos,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -117,9 +118,41 @@ impl Watch {
             let hearing = self.judge(&party, receiver.last, limit, now, now);
             findings.push(Finding { party, host: self.host.clone(), every_s, hearing });
         }
+        findings.extend(self.of_keys(keys, now));
         let mut unheard = self.unheard.lock();
         unheard.retain(|party, _| findings.iter().any(|finding| finding.party == *party));
         findings
+    }
+
+    /// The write keys of which something is expected. Keys of one name are one source: where one key takes the place of another, the source
+    /// goes on.
+    fn of_keys(&self, keys: &[Key], now: Nanos) -> Vec<Finding> {
+        let valid =
+            |key: &&Key| key.revoked_at.is_none() && key.expires_at.is_none_or(|expires| expires > now);
+        let writes = || keys.iter().filter(|key| key.kind == KeyKind::Write);
+        let mut expected: BTreeMap<&str, (Duration, Nanos)> = BTreeMap::new();
+        for key in writes().filter(valid) {
+            let Some(expect) = key.expect else { continue };
+            let of = expected.entry(&key.name).or_insert((expect, key.created_at));
+            *of = (of.0.min(expect), of.1.max(key.created_at));
+        }
+        let judge = |(name, (expect, since)): (&str, (Duration, Nanos))| {
+            let party = Party { sender: Sender::Key, agent: String::new(), name: name.to_owned() };
+            let last = writes().filter(|key| key.name == name).filter_map(|key| key.last_event_at).max();
+            // What was sent before anything was expected says nothing.
+            let heard = last.filter(|last| *last >= since);
+            let from = heard.unwrap_or(since);
+            let limit = expect.max(LEAST);
+            let hearing = match (heard, is_over(from, now, limit), is_over(self.started, now, limit)) {
+                (Some(last), false, _) => Hearing::Heard(last),
+                (Some(last), true, true) => Hearing::Silent(last),
+                (None, true, true) => Hearing::NotYet(since),
+                // It is new, or the server itself was away, and nobody could send.
+                _ => Hearing::Unknown,
+            };
+            Finding { party, host: None, every_s: expect.as_secs(), hearing }
+        };
+        expected.into_iter().map(judge).collect()
     }
 
     /// `judged` is the time by the clock that gave `last`.
@@ -178,7 +211,8 @@ pub(crate) async fn look(app: &Arc<App>) {
     let looked = tokio::task::spawn_blocking(move || -> Result<_, Problem> {
         let agents = working.accounts.agents()?;
         let (sources, flow) = (working.operations.sources(), working.operations.flow());
-        let findings = working.watch.findings(&agents, &sources, &flow, working.clock.now());
+        let keys = working.accounts.keys()?;
+        let findings = working.watch.findings(&agents, &sources, &flow, &keys, working.clock.now());
         Ok(working.accounts.note_silences(&findings)?)
     })
     .await;
@@ -224,14 +258,9 @@ mod tests {
     fn flow(last: Option<Nanos>) -> FlowStatus {
         let receiver = |name: &str, every_s| ReceiverStatus {
             name: name.to_owned(),
-            protocol: "syslog".to_owned(),
-            address: None,
-            ledger: "logs".to_owned(),
-            kept: 0,
-            filtered: 0,
-            malformed: 0,
             last,
             every_s,
+            ..ReceiverStatus::default()
         };
         FlowStatus { receivers: vec![receiver("office", Some(3600)), receiver("any", None)], sinks: vec![] }
     }
@@ -294,7 +323,7 @@ mod tests {
             ("a receiver in time", vec![], vec![], &flow(Some(at(3_600))), vec![heard(at(3_600))]),
             ("a receiver late", vec![], vec![], &flow(Some(at(3_601))), vec![silent(at(3_601))]),
         ] {
-            let findings = watch.findings(&agents, &sources, receivers, now);
+            let findings = watch.findings(&agents, &sources, receivers, &[], now);
             let hearings: Vec<Hearing> = findings.iter().map(|finding| finding.hearing).collect();
             assert_eq!(hearings, expected, "{what}");
         }
@@ -307,7 +336,8 @@ mod tests {
         let watch = Watch::new(clock.now());
         let none = FlowStatus::default();
         let look = |sources: &[SourceStatus]| {
-            let findings = watch.findings(&[agent("web1", Some(gone), None)], sources, &none, clock.now());
+            let agents = [agent("web1", Some(gone), None)];
+            let findings = watch.findings(&agents, sources, &none, &[], clock.now());
             findings.iter().map(|finding| finding.hearing).collect::<Vec<_>>()
         };
         let started = clock.now();
@@ -319,5 +349,76 @@ mod tests {
         // Switched off and on again, it is waited for anew.
         assert_eq!(look(&[own(false, None)]), [Hearing::Silent(gone)]);
         assert_eq!(look(&[own(true, None)]), [Hearing::Silent(gone), Hearing::Unknown]);
+    }
+
+    /// A write key of which something is expected every hour, made at one time and last heard at another.
+    fn key(name: &str, made: Nanos, last_event_at: Option<Nanos>) -> Key {
+        Key {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            kind: KeyKind::Write,
+            ledgers: vec!["audit".to_owned()],
+            filter: None,
+            lenient: false,
+            created_at: made,
+            created_by: "-".to_owned(),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+            expect: Some(Duration::from_secs(3_600)),
+            last_event_at,
+        }
+    }
+
+    #[test]
+    fn a_key_is_waited_for_as_long_as_it_said() {
+        let clock = ManualClock::new(Nanos(1_700_000_000_000_000_000));
+        let (now, at) = (clock.now(), |ago| seconds(&clock, ago));
+        let watch = Watch::new(at(100_000));
+        let long_ago = at(90_000);
+        let silent = |name, ago| key(name, long_ago, Some(at(ago)));
+        let changed = |mut key: Key, change: fn(&mut Key)| {
+            change(&mut key);
+            key
+        };
+        let off = |key: &mut Key| key.revoked_at = Some(Nanos(0));
+        let unexpected = |key: &mut Key| key.expect = None;
+        for (what, keys, expected) in [
+            ("in time", vec![silent("a", 3_600)], vec![Hearing::Heard(at(3_600))]),
+            ("late", vec![silent("a", 3_601)], vec![Hearing::Silent(at(3_601))]),
+            ("never heard", vec![key("a", long_ago, None)], vec![Hearing::NotYet(long_ago)]),
+            ("new", vec![key("a", at(60), None)], vec![Hearing::Unknown]),
+            ("revoked", vec![changed(silent("a", 9_000), off)], vec![]),
+            ("expired", vec![changed(silent("a", 9_000), |key| key.expires_at = Some(Nanos(1)))], vec![]),
+            ("may be silent", vec![changed(silent("a", 9_000), unexpected)], vec![]),
+            (
+                "each for itself",
+                vec![silent("a", 9_000), silent("b", 5)],
+                vec![Hearing::Silent(at(9_000)), Hearing::Heard(at(5))],
+            ),
+            (
+                "one takes the place of another",
+                vec![silent("a", 9_000), changed(silent("a", 5), unexpected)],
+                vec![Hearing::Heard(at(5))],
+            ),
+            (
+                "one has taken the place of another, and is new",
+                vec![changed(silent("a", 9_000), off), key("a", at(60), None)],
+                vec![Hearing::Unknown],
+            ),
+            (
+                "the expectation is soon over",
+                vec![changed(silent("a", 170), |key| key.expect = Some(Duration::from_secs(1)))],
+                vec![Hearing::Heard(at(170))],
+            ),
+        ] {
+            let findings = watch.findings(&[], &[], &FlowStatus::default(), &keys, now);
+            let hearings: Vec<Hearing> = findings.iter().map(|finding| finding.hearing).collect();
+            assert_eq!(hearings, expected, "{what}");
+        }
+        // The server was away for longer than that, so nobody could send.
+        let watch = Watch::new(at(60));
+        let findings = watch.findings(&[], &[], &FlowStatus::default(), &[silent("a", 9_000)], now);
+        assert_eq!(findings[0].hearing, Hearing::Unknown);
     }
 }

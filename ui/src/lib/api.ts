@@ -125,6 +125,9 @@ export interface Key {
   expires_at: string | null;
   revoked_at: string | null;
   last_used_at: string | null;
+  /** Null: it may be silent. */
+  expect_s: number | null;
+  last_event_at: string | null;
 }
 
 export interface NewKey {
@@ -133,6 +136,8 @@ export interface NewKey {
   ledger?: string;
   filter?: string;
   expires?: string;
+  /** Such as 1h. */
+  expect?: string;
 }
 
 export interface Source {
@@ -167,9 +172,20 @@ export interface Receiver {
   /** Null for what fetches. */
   address: string | null;
   ledger: string;
+  messages: number;
+  bytes: number;
   kept: number;
   filtered: number;
   malformed: number;
+  /** Absent: its protocol does not count that. */
+  dropped?: number;
+  refused?: number;
+  connections?: number;
+  redelivered?: number;
+  acknowledged?: number;
+  connects?: number;
+  /** Why nothing comes in at present. */
+  why?: string;
   last: string | null;
   every_s?: number;
 }

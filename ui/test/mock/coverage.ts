@@ -66,6 +66,8 @@ export function makeFlow(now: number): object {
     protocol,
     address,
     ledger: 'logs',
+    messages: 81_522,
+    bytes: 16_304_400,
     kept: 81_402,
     filtered: 120,
     malformed: 0,
@@ -90,9 +92,31 @@ export function makeFlow(now: number): object {
   });
   return {
     receivers: [
-      receiver('office', 'syslog', 'udp://127.0.0.1:5514', { malformed: 12, every_s: 3600 }),
-      receiver('orders', 'nats', null, { ledger: 'audit', last: ago(9000), every_s: 3600 }),
-      receiver('lab', 'gelf', 'tcp://127.0.0.1:12201', { kept: 0, last: null }),
+      receiver('office', 'syslog', 'udp://127.0.0.1:5514', {
+        malformed: 12,
+        every_s: 3600,
+        dropped: 317,
+        refused: 0,
+        connections: 0,
+      }),
+      receiver('orders', 'nats', null, {
+        ledger: 'audit',
+        last: ago(9000),
+        every_s: 3600,
+        redelivered: 40,
+        acknowledged: 81_402,
+        connects: 3,
+        why: 'cannot fetch from the broker: IO error: Connection refused (os error 111)',
+      }),
+      receiver('lab', 'gelf', 'tcp://127.0.0.1:12201', {
+        kept: 0,
+        last: null,
+        messages: 0,
+        bytes: 0,
+        dropped: 0,
+        refused: 2,
+        connections: 1,
+      }),
     ],
     sinks: [
       sink('archive', 'file', 'audit', {}),

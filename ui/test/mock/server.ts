@@ -74,6 +74,8 @@ export function createMock(options: MockOptions = {}): Mock {
       expires_at: null,
       revoked_at: null,
       last_used_at: new Date(Date.now() - 90_000).toISOString(),
+      expect_s: 3600,
+      last_event_at: new Date(Date.now() - 7_200_000).toISOString(),
     },
     {
       id: 'k2',
@@ -87,6 +89,8 @@ export function createMock(options: MockOptions = {}): Mock {
       expires_at: '2027-01-01T00:00:00Z',
       revoked_at: null,
       last_used_at: null,
+      expect_s: null,
+      last_event_at: null,
     },
   ];
 
@@ -376,6 +380,8 @@ export function createMock(options: MockOptions = {}): Mock {
         expires_at: input.expires ?? null,
         revoked_at: null,
         last_used_at: null,
+        expect_s: input.expect === '1h' ? 3600 : null,
+        last_event_at: null,
       };
       keys.push(key);
       return { status: 201, body: { id: key.id, key: `atk_${'0123456789abcdef'.repeat(2)}` } };

@@ -79,7 +79,7 @@ fn token(connection: &Connection, name: &str, ledgers: &[String]) -> Result<()> 
     let ledgers = if ledgers.is_empty() { known } else { ledgers.to_vec() };
     let secret = accounts.invite_agent(&Invitation { name: name.to_owned(), ledgers }, &actor)?;
     writeln!(io::stdout(), "{name}.{secret}.{fingerprint}")?;
-    let url = crate::run::base_url(&config);
+    let url = connection.public_url(&config);
     writeln!(
         io::stderr(),
         "Good once, within an hour. On {name}: attestry agent enroll {url} - (and paste the token)"

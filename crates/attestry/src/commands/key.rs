@@ -58,6 +58,9 @@ struct Create {
     /// How long the key is good, such as 90d. Default: until it is revoked.
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
+    /// How often something comes by a write key at least, such as 1h; a longer silence becomes an event. Default: it may be silent.
+    #[arg(long, value_name = "TIME", conflicts_with = "read")]
+    expect: Option<String>,
 }
 
 /// The local data directory. It is there: asking about one must not make one.
@@ -102,8 +105,17 @@ pub(crate) fn key(keys: &Keys) -> Result<()> {
             )?;
         }
         Command::List => {
-            let mut table =
-                Table::new(&["id", "name", "kind", "ledgers", "filter", "created", "last used", "state"]);
+            let mut table = Table::new(&[
+                "id",
+                "name",
+                "kind",
+                "ledgers",
+                "filter",
+                "created",
+                "last used",
+                "expected",
+                "state",
+            ]);
             for key in accounts.keys()? {
                 let now = SystemClock.now();
                 let state = match (key.revoked_at, key.expires_at) {
@@ -121,6 +133,7 @@ pub(crate) fn key(keys: &Keys) -> Result<()> {
                     (key.filter.unwrap_or_default(), Look::Plain),
                     (date(key.created_at), Look::Dim),
                     (key.last_used_at.map_or_else(|| "never".to_owned(), date), Look::Dim),
+                    (key.expect.map_or_else(String::new, every), Look::Plain),
                     state,
                 ]);
             }
@@ -150,15 +163,14 @@ impl Create {
         if let Some(filter) = &self.filter {
             attestry_store::Query::parse(filter).map_err(|error| anyhow::anyhow!("the filter: {error}"))?;
         }
-        let expires = match &self.expires {
-            None => None,
-            Some(text) => Some(
-                parse_duration(text)
-                    .with_context(|| format!("{text:?} is no time, expected one such as 90d"))?,
-            ),
+        let time = |text: &Option<String>, such_as| match text {
+            None => Ok(None),
+            Some(text) => parse_duration(text)
+                .with_context(|| format!("{text:?} is no time, expected one such as {such_as}"))
+                .map(Some),
         };
-        let expires_at =
-            expires.map(|time: Duration| Nanos(SystemClock.now().0.saturating_add(time.as_nanos() as i64)));
+        let expires_at = time(&self.expires, "90d")?
+            .map(|time: Duration| Nanos(SystemClock.now().0.saturating_add(time.as_nanos() as i64)));
         Ok(NewKey {
             name: self.name.clone(),
             kind,
@@ -166,8 +178,17 @@ impl Create {
             filter: self.filter.clone(),
             lenient: self.lenient,
             expires_at,
+            expect: time(&self.expect, "1h")?,
         })
     }
+}
+
+/// How often, in the largest unit that says it whole.
+fn every(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(7 * 86_400, "w"), (86_400, "d"), (3_600, "h"), (60, "m")];
+    let whole = units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+    whole.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
 }
 
 fn date(time: Nanos) -> String {

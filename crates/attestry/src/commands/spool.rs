@@ -114,8 +114,18 @@ fn list(dir: &Path, json: bool) -> Result<()> {
         other => other.to_string(),
     };
     let rows = |name: &str| status[name].as_array().cloned().unwrap_or_default();
-    let mut table =
-        Table::new(&["receiver", "protocol", "address", "ledger", "kept", "filtered", "malformed", "last"]);
+    let mut table = Table::new(&[
+        "receiver",
+        "protocol",
+        "address",
+        "ledger",
+        "kept",
+        "filtered",
+        "malformed",
+        "lost",
+        "last",
+        "why",
+    ]);
     for receiver in rows("receivers") {
         let malformed = receiver["malformed"].as_u64().unwrap_or(0);
         table.row([
@@ -126,7 +136,9 @@ fn list(dir: &Path, json: bool) -> Result<()> {
             (text(&receiver["kept"]), Look::Plain),
             (text(&receiver["filtered"]), Look::Dim),
             (malformed.to_string(), if malformed > 0 { Look::Bad } else { Look::Dim }),
+            (text(&receiver["dropped"]), if receiver["dropped"] == 0 { Look::Dim } else { Look::Bad }),
             (text(&receiver["last"]), Look::Dim),
+            (text(&receiver["why"]), Look::Bad),
         ]);
     }
     if !rows("receivers").is_empty() {

@@ -47,7 +47,7 @@ pub(crate) fn user(users: &Users) -> Result<()> {
         }
         Command::SetupLink => {
             let config = users.connection.config()?;
-            let base = crate::run::base_url(&config);
+            let base = users.connection.public_url(&config);
             match accounts.begin_setup(&config.written.data_dir, &base)? {
                 Some(link) => writeln!(out, "{}", link.url)?,
                 None => bail!("there is a user already; `attestry user password NAME` sets a password"),

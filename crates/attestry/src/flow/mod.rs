@@ -3,6 +3,7 @@
 mod followed;
 mod ground;
 mod receivers;
+mod seen;
 mod sinks;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use anyhow::{Context, Result};
 use attestry_event::Clock;
 use attestry_pipeline::DeadLetters;
 use attestry_pipeline::worker::Handle;
+use attestry_server::ReceiverStatus;
 use attestry_wire::attestry::Agent;
 use parking_lot::Mutex;
 
@@ -53,19 +55,6 @@ pub(crate) struct SinkState {
     /// The log's name and the worker that follows it.
     pub(crate) workers: Vec<(String, Handle)>,
     pub(crate) dead: Arc<DeadLetters>,
-}
-
-/// How a receiver is doing.
-pub(crate) struct ReceiverState {
-    pub(crate) name: String,
-    pub(crate) protocol: &'static str,
-    pub(crate) address: Option<String>,
-    pub(crate) ledger: String,
-    pub(crate) kept: u64,
-    pub(crate) filtered: u64,
-    pub(crate) malformed: u64,
-    pub(crate) last: Option<attestry_event::Nanos>,
-    pub(crate) expect: Option<std::time::Duration>,
 }
 
 /// What a change of the configuration started and stopped.
@@ -216,22 +205,8 @@ impl Flow {
     }
 
     /// How the receivers are doing.
-    pub(crate) fn receivers(&self) -> Vec<ReceiverState> {
+    pub(crate) fn receivers(&self) -> Vec<ReceiverStatus> {
         let running = self.running.lock();
-        let state = |(name, receiver): (&String, &receivers::Running)| {
-            let so_far = receiver.taken.so_far();
-            ReceiverState {
-                name: name.clone(),
-                protocol: receiver.config.protocols().first().map_or("", |(protocol, _)| protocol),
-                address: receiver.address.clone(),
-                ledger: receiver.config.ledger().to_owned(),
-                kept: so_far.taken.kept as u64,
-                filtered: so_far.taken.filtered as u64,
-                malformed: so_far.taken.malformed as u64,
-                last: so_far.last,
-                expect: receiver.config.expect.map(|expect| expect.0),
-            }
-        };
-        running.receivers.iter().map(state).collect()
+        running.receivers.iter().map(|(name, receiver)| receiver.status(name)).collect()
     }
 }

@@ -6,17 +6,20 @@ use anyhow::{Context, Result, bail};
 use attestry_event::Clock;
 use attestry_pipeline::{Closed, Hook, Incoming, Inlet, Intake, IntakeOptions, Landing, Taken, Verdict};
 use attestry_script::{Applied, Condition, RunError, Transform};
-use attestry_wire::{amqp, gelf, nats, ndjson, otlp, sqs, stomp, syslog};
+use attestry_server::ReceiverStatus;
+use attestry_wire::{amqp, gelf, nats, ndjson, otlp, queue, sqs, stomp, syslog};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::seen::Seen;
 use crate::config::{Filters, Receiver as Config};
 
 /// A receiver at work.
 pub(crate) struct Running {
     pub(crate) config: Config,
     pub(crate) taken: Arc<Counted>,
+    pub(crate) seen: Seen,
     /// Where it listens, as the system says; none for what fetches.
     pub(crate) address: Option<String>,
     task: JoinHandle<()>,
@@ -93,40 +96,73 @@ impl Setting {
         let ends = stop.clone();
         let cannot = || format!("the receiver {name} cannot listen");
         let mut address = None;
-        let task = match config {
+        let (seen, task) = match config {
             Config { syslog: Some(of), .. } => {
                 let receiver = syslog::Receiver::bind(of).await.with_context(cannot)?;
                 address = Some(receiver.address().to_string());
-                tokio::spawn(receiver.run(inlet, ends))
+                (Seen::Feed(receiver.counters()), tokio::spawn(receiver.run(inlet, ends)))
             }
             Config { gelf: Some(of), .. } => {
                 let receiver = gelf::Receiver::bind(of).await.with_context(cannot)?;
                 address = Some(receiver.address().to_string());
-                tokio::spawn(receiver.run(inlet, ends))
+                (Seen::Feed(receiver.counters()), tokio::spawn(receiver.run(inlet, ends)))
             }
             Config { otlp: Some(of), .. } => {
                 let receiver = otlp::Receiver::bind(of).await.with_context(cannot)?;
                 address = Some(receiver.address().to_string());
-                tokio::spawn(receiver.run(inlet, ends))
+                (Seen::Otlp(receiver.counters()), tokio::spawn(receiver.run(inlet, ends)))
             }
             Config { ndjson: Some(of), .. } => {
                 let receiver = ndjson::Receiver::bind(of).await.with_context(cannot)?;
-                tokio::spawn(receiver.run(inlet, ends))
+                (Seen::Ndjson(receiver.counters()), tokio::spawn(receiver.run(inlet, ends)))
             }
-            Config { nats: Some(of), .. } => tokio::spawn(nats::run(of.clone(), inlet, Arc::default(), ends)),
-            Config { amqp: Some(of), .. } => tokio::spawn(amqp::run(of.clone(), inlet, Arc::default(), ends)),
+            Config { nats: Some(of), .. } => {
+                fetching(|counters| nats::run(of.clone(), inlet, counters, ends))
+            }
+            Config { amqp: Some(of), .. } => {
+                fetching(|counters| amqp::run(of.clone(), inlet, counters, ends))
+            }
             Config { stomp: Some(of), .. } => {
-                tokio::spawn(stomp::run(of.clone(), inlet, Arc::default(), ends))
+                fetching(|counters| stomp::run(of.clone(), inlet, counters, ends))
             }
-            Config { sqs: Some(of), .. } => tokio::spawn(sqs::run(of.clone(), inlet, Arc::default(), ends)),
+            Config { sqs: Some(of), .. } => fetching(|counters| sqs::run(of.clone(), inlet, counters, ends)),
             _ => bail!("the receiver {name} has no protocol"),
         };
         tracing::info!(receiver = name, address, ledger = config.ledger(), "receiver opened");
-        Ok(Running { config: config.clone(), taken, address, task, stop })
+        Ok(Running { config: config.clone(), taken, seen, address, task, stop })
     }
 }
 
+/// Starts what fetches from a queue.
+fn fetching<F>(run: impl FnOnce(Arc<queue::Counters>) -> F) -> (Seen, JoinHandle<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let counters = Arc::<queue::Counters>::default();
+    let task = tokio::spawn(run(Arc::clone(&counters)));
+    (Seen::Queue(counters), task)
+}
+
 impl Running {
+    /// How it is doing.
+    pub(crate) fn status(&self, name: &str) -> ReceiverStatus {
+        let SoFar { taken, last } = self.taken.so_far();
+        let mut status = ReceiverStatus {
+            name: name.to_owned(),
+            protocol: self.config.protocols().first().map_or("", |(protocol, _)| protocol).to_owned(),
+            address: self.address.clone(),
+            ledger: self.config.ledger().to_owned(),
+            kept: taken.kept as u64,
+            filtered: taken.filtered as u64,
+            malformed: taken.malformed as u64,
+            last,
+            every_s: self.config.expect.map(|expect| expect.0.as_secs()),
+            ..ReceiverStatus::default()
+        };
+        self.seen.tell(&mut status);
+        status
+    }
+
     /// Tells it to end.
     pub(crate) fn signal(&self) {
         self.stop.cancel();

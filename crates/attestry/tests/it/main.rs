@@ -16,6 +16,7 @@ mod pressure;
 mod prove;
 mod prune;
 mod refuse;
+mod running;
 mod send;
 mod start;
 mod stop;

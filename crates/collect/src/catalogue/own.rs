@@ -20,10 +20,11 @@ const SEARCHED: &[(&str, &str)] = &[
 ];
 
 const SILENCE: &[(&str, &str)] = &[
-    ("who", "agent, source or receiver"),
+    ("who", "agent, source, receiver or key"),
     ("agent", "the agent that it is or belongs to"),
     ("source", "the source's name"),
     ("receiver", "the receiver's name"),
+    ("key", "the write key's name, which is the source of what it posts"),
     ("since", "when it was last heard"),
     ("expected_every_s", "how often it should be heard, in seconds"),
 ];
@@ -230,8 +231,8 @@ pub const OWN: &[Entry] = &[
     Entry {
         name: "gap.silence",
         sources: "attestry",
-        meaning: "nothing was heard of an agent for 3 minutes, of a source with a cadence for 3 times as long (at least 3 minutes), or of a receiver for longer than its `expect`; once when it begins",
-        who: "resource is the agent, agent/source, or the receiver",
+        meaning: "nothing was heard of an agent for 3 minutes, of a source with a cadence for 3 times as long (at least 3 minutes), or of a receiver or a write key for longer than its `expect`; once when it begins",
+        who: "resource is the agent, agent/source, the receiver, or the key",
         fields: SILENCE,
         example: r#"{"event_name":"gap.silence","username":"-","resource":"web1/host","outcome":"failure","severity":4,"message":"nothing is heard of the source host of web1 since 2026-11-21T12:00:00.000000000Z; expected is something every 60 s","event_data":{"who":"source","agent":"web1","source":"host","since":"2026-11-21T12:00:00.000000000Z","expected_every_s":60}}"#,
     },
@@ -239,7 +240,7 @@ pub const OWN: &[Entry] = &[
         name: "gap.silence_end",
         sources: "attestry",
         meaning: "a silence is over",
-        who: "resource is the agent, agent/source, or the receiver",
+        who: "resource is the agent, agent/source, the receiver, or the key",
         fields: &[
             SILENCE[0],
             SILENCE[1],
@@ -247,6 +248,7 @@ pub const OWN: &[Entry] = &[
             SILENCE[3],
             SILENCE[4],
             SILENCE[5],
+            SILENCE[6],
             ("until", "when it was heard again, or not waited for any more"),
             ("length_s", "how long it lasted, in seconds"),
             (
@@ -297,6 +299,7 @@ pub const OWN: &[Entry] = &[
             ("ledgers", "which ledgers; empty: all"),
             ("filter", "what it may see"),
             ("expires_at", "when it ends"),
+            ("expect_s", "how often something should come by it, in seconds"),
         ],
         example: r#"{"event_name":"key.create","username":"dora","resource":"shop","outcome":"success","message":"dora made the write key shop","event_data":{"id":"k1","kind":"write","ledgers":["audit"]}}"#,
     },

@@ -21,6 +21,9 @@ const NAME_MAX_CHARS: usize = 64;
 /// within which a revocation must act, and rare enough to cost nothing.
 const FRESH: Duration = Duration::from_millis(250);
 
+/// The rarest that something can be expected of a write key: once in ten years.
+const EXPECT_MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
+
 /// How many different keys are kept in memory; beyond it the memory is emptied and filled anew.
 const CACHED_KEYS: usize = 10_000;
 
@@ -69,6 +72,19 @@ pub struct Key {
     pub revoked_at: Option<Nanos>,
     /// When it was last used, to about a minute.
     pub last_used_at: Option<Nanos>,
+    /// For a write key: how often something should come at least; a longer silence is an event. None: it may be silent.
+    pub expect: Option<Duration>,
+    /// For a write key: when events were last stored with it, to about a minute.
+    pub last_event_at: Option<Nanos>,
+}
+
+/// How a key was used last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyUse {
+    /// When anything was asked with it.
+    pub at: Nanos,
+    /// When events were stored with it.
+    pub event_at: Option<Nanos>,
 }
 
 /// A key to be made.
@@ -86,6 +102,8 @@ pub struct NewKey {
     pub lenient: bool,
     /// See [`Key::expires_at`].
     pub expires_at: Option<Nanos>,
+    /// See [`Key::expect`]; in whole seconds, at most [`EXPECT_MAX`].
+    pub expect: Option<Duration>,
 }
 
 /// The connection for look-ups, and the keys it found lately.
@@ -122,8 +140,7 @@ impl Reader {
     }
 }
 
-const COLUMNS: &str =
-    "id, name, kind, ledgers, filter, lenient, created_at, created_by, expires_at, revoked_at, last_used_at";
+const COLUMNS: &str = "id, name, kind, ledgers, filter, lenient, created_at, created_by, expires_at, revoked_at, last_used_at, expect_s, last_event_at";
 
 fn key_of(row: &Row<'_>) -> rusqlite::Result<Key> {
     let ledgers: String = row.get(3)?;
@@ -139,6 +156,8 @@ fn key_of(row: &Row<'_>) -> rusqlite::Result<Key> {
         expires_at: row.get::<_, Option<i64>>(8)?.map(Nanos),
         revoked_at: row.get::<_, Option<i64>>(9)?.map(Nanos),
         last_used_at: row.get::<_, Option<i64>>(10)?.map(Nanos),
+        expect: row.get::<_, Option<u32>>(11)?.map(|seconds| Duration::from_secs(seconds.into())),
+        last_event_at: row.get::<_, Option<i64>>(12)?.map(Nanos),
     })
 }
 
@@ -159,11 +178,13 @@ impl Accounts {
             expires_at: new.expires_at,
             revoked_at: None,
             last_used_at: None,
+            expect: new.expect.map(|expect| Duration::from_secs(expect.as_secs())),
+            last_event_at: None,
         };
         self.change(|tx| {
             tx.execute(
-                "INSERT INTO api_key (id, hash, name, kind, ledgers, filter, lenient, created_at, created_by, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                "INSERT INTO api_key (id, hash, name, kind, ledgers, filter, lenient, created_at, created_by, expires_at, expect_s)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
                     key.id,
                     secret::hash(&text),
@@ -175,6 +196,7 @@ impl Accounts {
                     key.created_at.0,
                     key.created_by,
                     key.expires_at.map(|time| time.0),
+                    key.expect.map(|expect| expect.as_secs() as i64),
                 ],
             )?;
             let mut note = Note::new("key.create").resource(&key.name).data("id", key.id.as_str());
@@ -184,6 +206,9 @@ impl Accounts {
             }
             if let Some(expires) = key.expires_at {
                 note = note.data("expires_at", expires.to_string());
+            }
+            if let Some(expect) = key.expect {
+                note = note.data("expect_s", expect.as_secs());
             }
             record(tx, key.created_at, actor, note)
         })?;
@@ -276,13 +301,16 @@ impl Accounts {
 
     /// Notes when keys were last used. Called with what was gathered over some time, so that a request never waits
     /// for a write.
-    pub fn keys_used(&self, used: &HashMap<String, Nanos>) -> Result<(), AccountsError> {
+    pub fn keys_used(&self, used: &HashMap<String, KeyUse>) -> Result<(), AccountsError> {
         self.change(|tx| {
+            // The greater of two, one of which may be missing.
             let mut update = tx.prepare(
-                "UPDATE api_key SET last_used_at = ?1 WHERE id = ?2 AND (last_used_at IS NULL OR last_used_at < ?1)",
+                "UPDATE api_key SET last_used_at = max(?1, ifnull(last_used_at, ?1)),
+                                    last_event_at = ifnull(max(?2, last_event_at), ifnull(?2, last_event_at))
+                 WHERE id = ?3",
             )?;
-            for (id, time) in used {
-                update.execute(params![time.0, id])?;
+            for (id, used) in used {
+                update.execute(params![used.at.0, used.event_at.map(|time| time.0), id])?;
             }
             Ok(())
         })
@@ -304,6 +332,9 @@ fn check(new: &NewKey) -> Result<(), AccountsError> {
     if !new.ledgers.iter().all(ledger_name) {
         return Err(AccountsError::invalid("ledger", "names of ledgers"));
     }
+    if new.expect.is_some_and(|expect| expect.as_secs() == 0 || expect > EXPECT_MAX) {
+        return Err(AccountsError::invalid("expect", "a time from 1s to ten years"));
+    }
     match new.kind {
         KeyKind::Write if new.ledgers.len() != 1 => {
             Err(AccountsError::invalid("ledger", "a write key writes to exactly one ledger"))
@@ -313,6 +344,9 @@ fn check(new: &NewKey) -> Result<(), AccountsError> {
         }
         KeyKind::Read if new.lenient => {
             Err(AccountsError::invalid("lenient", "only a write key can be lenient"))
+        }
+        KeyKind::Read if new.expect.is_some() => {
+            Err(AccountsError::invalid("expect", "only a write key is expected to send something"))
         }
         _ => Ok(()),
     }
@@ -325,7 +359,15 @@ mod tests {
 
     fn new_key(kind: KeyKind) -> NewKey {
         let ledgers = if kind == KeyKind::Write { vec!["audit".to_owned()] } else { Vec::new() };
-        NewKey { name: "web".to_owned(), kind, ledgers, filter: None, lenient: false, expires_at: None }
+        NewKey {
+            name: "web".to_owned(),
+            kind,
+            ledgers,
+            filter: None,
+            lenient: false,
+            expires_at: None,
+            expect: None,
+        }
     }
 
     fn valid(bench: &Bench, text: &str) -> bool {
@@ -392,7 +434,11 @@ mod tests {
             (NewKey { ledgers: vec!["audit".into(), "logs".into()], ..read.clone() }, true),
             (NewKey { filter: Some("a:b".into()), ..write.clone() }, false),
             (NewKey { filter: Some("a:b".into()), ..read.clone() }, true),
-            (NewKey { lenient: true, ..write }, true),
+            (NewKey { lenient: true, ..write.clone() }, true),
+            (NewKey { expect: Some(Duration::from_secs(3_600)), ..write.clone() }, true),
+            (NewKey { expect: Some(Duration::from_millis(999)), ..write.clone() }, false),
+            (NewKey { expect: Some(Duration::MAX), ..write }, false),
+            (NewKey { expect: Some(Duration::from_secs(3_600)), ..read.clone() }, false),
             (NewKey { lenient: true, ..read.clone() }, false),
         ] {
             assert_eq!(bench.accounts.create_key(&new, &root()).is_ok(), good, "{new:?}");
@@ -405,10 +451,21 @@ mod tests {
     #[test]
     fn use_is_noted() {
         let bench = bench();
-        let (key, _) = bench.accounts.create_key(&new_key(KeyKind::Read), &root()).unwrap();
-        for (time, noted) in [(5, 5), (9, 9), (7, 9)] {
-            bench.accounts.keys_used(&HashMap::from([(key.id.clone(), Nanos(time))])).unwrap();
-            assert_eq!(bench.accounts.keys().unwrap()[0].last_used_at, Some(Nanos(noted)));
+        let expect = Some(Duration::from_secs(3_600));
+        let new = NewKey { expect, ..new_key(KeyKind::Write) };
+        let (key, _) = bench.accounts.create_key(&new, &root()).unwrap();
+        for (at, event_at, noted, noted_event) in [
+            (5, None, 5, None),
+            (9, Some(8), 9, Some(8)),
+            (7, Some(6), 9, Some(8)),
+            (11, None, 11, Some(8)),
+            (12, Some(12), 12, Some(12)),
+        ] {
+            let used = KeyUse { at: Nanos(at), event_at: event_at.map(Nanos) };
+            bench.accounts.keys_used(&HashMap::from([(key.id.clone(), used)])).unwrap();
+            let found = bench.accounts.keys().unwrap().remove(0);
+            assert_eq!(found.last_used_at, Some(Nanos(noted)));
+            assert_eq!((found.last_event_at, found.expect), (noted_event.map(Nanos), expect));
         }
     }
 }

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use agents::{Agent, Invitation, Progress, TOKEN_LIFE};
-pub use keys::{Key, KeyKind, NewKey};
+pub use keys::{Key, KeyKind, KeyUse, NewKey};
 pub use outbox::Pending;
 pub use password::{PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS};
 pub use sessions::{SESSION_LIFE, Session};

@@ -92,14 +92,18 @@ const STEPS: &[&str] = &[
 ",
     "
     CREATE TABLE silence (                    -- silences that go on
-        sender TEXT NOT NULL,                 -- agent, source or receiver
+        sender TEXT NOT NULL,                 -- agent, source, receiver or key
         agent TEXT NOT NULL,                  -- empty: of this host
-        name TEXT NOT NULL,                   -- of the source or receiver; empty: the agent itself
+        name TEXT NOT NULL,                   -- of the source, receiver or key; empty: the agent itself
         host TEXT,
         since INTEGER NOT NULL,               -- when it was last heard
         every_s INTEGER NOT NULL,
         PRIMARY KEY (sender, agent, name)
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    ALTER TABLE api_key ADD COLUMN expect_s INTEGER;       -- write keys: how often something should come at least
+    ALTER TABLE api_key ADD COLUMN last_event_at INTEGER;  -- when events were stored with it last
 ",
 ];
 

@@ -18,10 +18,12 @@ pub enum Sender {
     Source,
     /// A receiver of this host.
     Receiver,
+    /// A program that writes with a key.
+    Key,
 }
 
 impl Sender {
-    const ALL: [Sender; 3] = [Sender::Agent, Sender::Source, Sender::Receiver];
+    const ALL: [Sender; 4] = [Sender::Agent, Sender::Source, Sender::Receiver, Sender::Key];
 
     /// Its name in events and in the file.
     pub fn name(self) -> &'static str {
@@ -29,6 +31,7 @@ impl Sender {
             Sender::Agent => "agent",
             Sender::Source => "source",
             Sender::Receiver => "receiver",
+            Sender::Key => "key",
         }
     }
 }
@@ -40,7 +43,7 @@ pub struct Party {
     pub sender: Sender,
     /// The agent that it is or belongs to; empty for what belongs to this host.
     pub agent: String,
-    /// The name of the source or receiver; empty for an agent.
+    /// The name of the source, receiver or key; empty for an agent.
     pub name: String,
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Gap {
     pub(super) agent: String,
     /// The source it is about; empty when it is about all of them.
     pub(super) source: String,
+    /// Whether that source is a program with a key, of which only its events say where it runs.
+    pub(super) of_key: bool,
     /// How many are missing; `None` when nobody knows.
     pub(super) missing: Option<u64>,
     pub(super) why: String,
@@ -65,7 +67,8 @@ impl Gap {
             time: entry.event_time(),
             host: field(Field::Host).or_else(|| text("host")).filter(|host| !host.is_empty()),
             agent: text("agent").or_else(|| field(Field::Agent)).unwrap_or_default(),
-            source: text("source").or_else(|| text("receiver")).unwrap_or(own),
+            source: text("source").or_else(|| text("receiver")).or_else(|| text("key")).unwrap_or(own),
+            of_key: data["who"] == Sender::Key.name(),
             missing,
             why: field(Field::Message).or_else(|| text("why")).or_else(|| text("reason")).unwrap_or_default(),
             silent: time("since").zip(time("until")),
@@ -81,7 +84,8 @@ impl Gap {
         let source =
             if silence.party.sender == Sender::Agent { String::new() } else { silence.party.name.clone() };
         let (host, agent) = (silence.host.clone(), silence.party.agent.clone());
-        Gap { host, agent, source, silent: Some((silence.since, now)), ..Gap::default() }
+        let of_key = silence.party.sender == Sender::Key;
+        Gap { host, agent, source, of_key, silent: Some((silence.since, now)), ..Gap::default() }
     }
 
     /// Whether it is about one of these ledgers, as far as it says.
@@ -204,6 +208,7 @@ mod tests {
                 "office",
                 Some(0),
             ),
+            ("gap.silence", "attestry", "", r#"{"who":"key","key":"shop"}"#, None, "", "shop", Some(0)),
         ] {
             let gap = gap(name, own, place, data);
             let found = (gap.host.as_deref(), gap.agent.as_str(), gap.source.as_str(), gap.missing);

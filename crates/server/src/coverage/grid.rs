@@ -65,6 +65,15 @@ impl Grid {
         self.rows.entry((host.to_owned(), source.to_owned())).or_default()
     }
 
+    /// The host of a source that has only one; empty where it has none or several.
+    pub(super) fn host_of(&self, source: &str) -> String {
+        let mut hosts = self.rows.keys().filter(|(_, of)| of == source).map(|(host, _)| host);
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.clone(),
+            _ => String::new(),
+        }
+    }
+
     /// Notes a gap in the hour in which it was told of.
     pub(super) fn gap(&mut self, host: &str, gap: &Gap) {
         let Some(hour) = self.hours.of(gap.time) else { return };

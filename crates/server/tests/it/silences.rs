@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use attestry_event::{Clock, Nanos};
-use attestry_server::accounts::{Actor, Finding, Hearing, Invitation, Party, Sender};
+use attestry_server::accounts::{Actor, Finding, Hearing, Invitation, KeyKind, NewKey, Party, Sender};
 
 use crate::script::check;
 use crate::world::{START, World};
@@ -67,6 +67,71 @@ fn a_silence_is_in_the_ledger_and_in_the_coverage() {
 < 200
 <
 < {"events":[{"event":{"resource":"web1/host","event_source":"attestry","event_data":{"who":"source","agent":"web1","source":"host","length_s":9000,"why":"heard again"}}}]}
+"#,
+    );
+}
+
+#[test]
+fn a_key_that_fell_silent_is_shown_where_its_events_come_from() {
+    let mut world = World::new();
+    let new = NewKey {
+        name: "hourly".to_owned(),
+        kind: KeyKind::Write,
+        ledgers: vec!["audit".to_owned()],
+        filter: None,
+        lenient: false,
+        expires_at: None,
+        // The server looks for itself as well, and must not find that nobody is expected.
+        expect: Some(Duration::from_secs(3_600)),
+    };
+    let (_, text) = world.accounts.create_key(&new, &Actor::local("test")).unwrap();
+    world.names.insert("hourly".to_owned(), text);
+    let party = Party { sender: Sender::Key, agent: String::new(), name: "hourly".to_owned() };
+    let note = |hearing| {
+        let finding = Finding { party: party.clone(), host: None, every_s: 3_600, hearing };
+        world.accounts.note_silences(&[finding]).unwrap();
+    };
+    check(
+        &world,
+        "something comes",
+        r#"> POST /api/v1/events
+> key: hourly
+>
+> {"event_name":"a.b","username":"alice","host":"shop1"}
+< 201
+"#,
+    );
+    let heard = world.clock.now();
+    world.clock.advance(Duration::from_secs(2 * 3_600));
+    note(Hearing::Silent(heard));
+    check(
+        &world,
+        "the silence goes on",
+        r#"@wait the index
+> GET /api/v1/coverage?from=2026-11-21T12:00:00Z&to=2026-11-21T14:00:00Z
+> key: reader
+< 200
+<
+< {"hours":2,"rows":[{"host":"","source":"attestry"},{"host":"shop1","source":"hourly","seen":[1,0],"silent_s":[3600,3600]}]}
+"#,
+    );
+    world.clock.advance(Duration::from_secs(1_800));
+    note(Hearing::Heard(world.clock.now()));
+    check(
+        &world,
+        "the silence has ended",
+        r#"@wait the index
+> GET /api/v1/events?q=event_name:gap.silence_end
+> key: reader
+< 200
+<
+< {"events":[{"event":{"resource":"hourly","event_data":{"who":"key","key":"hourly","length_s":9000,"why":"heard again"}}}]}
+
+> GET /api/v1/coverage?from=2026-11-21T14:00:00Z&to=2026-11-21T15:00:00Z
+> key: reader
+< 200
+<
+< {"hours":1,"rows":[{"host":"","source":"attestry"},{"host":"","source":"hourly","seen":[0],"silent_s":[1800]}]}
 "#,
     );
 }

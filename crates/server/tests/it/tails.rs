@@ -152,6 +152,7 @@ fn a_revoked_key_sees_nothing_more_within_a_second() {
         filter: None,
         lenient: false,
         expires_at: None,
+        expect: None,
     };
     let (key, text) = world.accounts.create_key(&new, &by).unwrap();
     let mut tail = Reader::open(&world, "q=event_name:a.b", &text, "");

@@ -10,8 +10,8 @@ use attestry_event::{ManualClock, Nanos};
 use attestry_ledger::{DataDir, Options};
 use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey, Role};
 use attestry_server::{
-    Config, DEFAULT_LISTEN, FlowStatus, LedgerPart, LedgerRows, Operations, Parts, ServeError, Server,
-    SinkStatus, SourceStatus, VerifyStatus,
+    Config, DEFAULT_LISTEN, FlowStatus, LedgerPart, LedgerRows, Operations, Parts, ReceiverStatus,
+    ServeError, Server, SinkStatus, SourceStatus, VerifyStatus,
 };
 use attestry_store::{Rows, Store};
 use tokio::runtime::Runtime;
@@ -65,7 +65,32 @@ impl Operations for Nothing {
             why: Some("connection refused".into()),
             since: Some(Nanos(0)),
         };
-        FlowStatus { receivers: vec![], sinks: vec![sink] }
+        let office = ReceiverStatus {
+            name: "office".into(),
+            protocol: "syslog".into(),
+            address: Some("udp://127.0.0.1:5514".into()),
+            ledger: "logs".into(),
+            messages: 13,
+            bytes: 2_600,
+            kept: 12,
+            filtered: 1,
+            dropped: Some(3),
+            refused: Some(0),
+            connections: Some(0),
+            ..ReceiverStatus::default()
+        };
+        let hub = ReceiverStatus {
+            name: "hub".into(),
+            protocol: "nats".into(),
+            ledger: "audit".into(),
+            messages: 9,
+            redelivered: Some(2),
+            acknowledged: Some(8),
+            connects: Some(1),
+            why: Some("cannot fetch from the broker: connection refused".into()),
+            ..ReceiverStatus::default()
+        };
+        FlowStatus { receivers: vec![office, hub], sinks: vec![sink] }
     }
 
     fn verify(&self, _: &str) {}
@@ -176,7 +201,7 @@ fn make_keys(accounts: &Accounts, clock: &ManualClock, names: &mut HashMap<Strin
     let mut key = |name: &str, kind: KeyKind, ledgers: &str, filter: Option<&str>, lenient: bool| {
         let ledgers = ledgers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         let filter = filter.map(str::to_owned);
-        let new = NewKey { name: name.to_owned(), kind, ledgers, filter, lenient, expires_at: None };
+        let new = NewKey { name: name.to_owned(), kind, ledgers, filter, lenient, expires_at: None, expect: None };
         let (key, text) = accounts.create_key(&new, &by).unwrap();
         names.insert(name.to_owned(), text);
         key.id
@@ -199,6 +224,7 @@ fn make_keys(accounts: &Accounts, clock: &ManualClock, names: &mut HashMap<Strin
         filter: None,
         lenient: false,
         expires_at: Some(soon),
+        expect: None,
     };
     names.insert("short".to_owned(), accounts.create_key(&new, &by).unwrap().1);
 }
