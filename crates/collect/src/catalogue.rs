@@ -5,6 +5,7 @@
 //! writes the page anew), and the tests of the parsers hold every event they make against [`problem`].
 
 mod own;
+mod state;
 
 use std::fmt::Write;
 
@@ -13,7 +14,7 @@ use attestry_event::Event;
 pub use own::OWN;
 
 /// One event name.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// `{resource}.{verb}`.
     pub name: &'static str,
@@ -42,6 +43,14 @@ pub const COMMON: &[(&str, &str)] = &[
     ("sender", "auth, from journald: the program that wrote it then"),
     ("repeated", "auth: how often rsyslog counted the same line"),
 ];
+
+/// Marks what nobody told.
+const INFERRED: (&str, &str) = (
+    "inferred",
+    "true when it was found by comparing with the last look: who did it is not known, and the time is the latest it can have been",
+);
+
+const PRIVILEGED: (&str, &str) = ("privileged", "true when it can make somebody root");
 
 const PACKAGE: &[(&str, &str)] = &[
     ("package", "the package's name"),
@@ -104,8 +113,24 @@ const RUN_AS: &[(&str, &str)] = &[
     ),
 ];
 
-/// All of them, by name.
-pub const CATALOGUE: &[Entry] = &[
+/// All of them: those of the host's logs, those found by comparing; each by name.
+pub const CATALOGUE: &[Entry] = &joined::<{ HOST.len() + state::STATE.len() }>(&[HOST, state::STATE]);
+
+const fn joined<const N: usize>(parts: &[&[Entry]]) -> [Entry; N] {
+    let mut all = [parts[0][0]; N];
+    let (mut part, mut filled) = (0, 0);
+    while part < parts.len() {
+        let mut at = 0;
+        while at < parts[part].len() {
+            all[filled] = parts[part][at];
+            (filled, at) = (filled + 1, at + 1);
+        }
+        part += 1;
+    }
+    all
+}
+
+const HOST: &[Entry] = &[
     Entry {
         name: "auth.mismatch",
         sources: "auth",
@@ -171,42 +196,47 @@ pub const CATALOGUE: &[Entry] = &[
     },
     Entry {
         name: "group.add",
-        sources: "auth",
+        sources: "auth, users",
         meaning: "a group was added",
         who: "resource is the group; who did it the log does not say",
-        fields: &[("gid", "its id")],
+        fields: &[("gid", "its id"), INFERRED],
         example: r#"{"event_name":"group.add","username":"-","resource":"dev","outcome":"success","severity":5,"message":"group dev was added","event_data":{"gid":1002,"program":"groupadd","pid":77}}"#,
     },
     Entry {
         name: "group.add_member",
-        sources: "auth",
+        sources: "auth, users",
         meaning: "a user was added to a group",
         who: "resource is the group; username is who did it where the log says so (gpasswd)",
-        fields: &[("member", "the user")],
+        fields: &[("member", "the user"), PRIVILEGED, INFERRED],
         example: r#"{"event_name":"group.add_member","username":"-","resource":"sudo","outcome":"success","severity":5,"message":"bob was added to group sudo","event_data":{"member":"bob","program":"usermod","pid":78}}"#,
     },
     Entry {
         name: "group.change",
-        sources: "auth",
+        sources: "auth, users",
         meaning: "a group's name, id, password, members or administrators were set",
         who: "resource is the group; username is who did it where the log says so (gpasswd)",
-        fields: &[("change", "what was set"), ("new", "the new members or administrators")],
+        fields: &[
+            ("change", "what was set"),
+            ("new", "the new members or administrators"),
+            ("old", "users: the value before"),
+            INFERRED,
+        ],
         example: r#"{"event_name":"group.change","username":"root","resource":"dev","outcome":"success","severity":5,"message":"root changed the members of group dev","event_data":{"change":"members","new":"alice,bob","program":"gpasswd","pid":79}}"#,
     },
     Entry {
         name: "group.remove",
-        sources: "auth",
+        sources: "auth, users",
         meaning: "a group was removed",
         who: "resource is the group",
-        fields: &[],
+        fields: &[INFERRED],
         example: r#"{"event_name":"group.remove","username":"-","resource":"dev","outcome":"success","severity":5,"message":"group dev was removed","event_data":{"program":"groupdel","pid":80}}"#,
     },
     Entry {
         name: "group.remove_member",
-        sources: "auth",
+        sources: "auth, users",
         meaning: "a user was removed from a group",
         who: "resource is the group; username is who did it where the log says so (gpasswd)",
-        fields: &[("member", "the user")],
+        fields: &[("member", "the user"), PRIVILEGED, INFERRED],
         example: r#"{"event_name":"group.remove_member","username":"root","resource":"docker","outcome":"success","severity":5,"message":"bob was removed from group docker","event_data":{"member":"bob","program":"gpasswd","pid":81}}"#,
     },
     Entry {
@@ -329,10 +359,17 @@ pub const CATALOGUE: &[Entry] = &[
     },
     Entry {
         name: "password.change",
-        sources: "auth",
+        sources: "auth, users",
         meaning: "a password was changed",
         who: "resource is the user whose password it is; username who did it, where the log says so",
-        fields: &[("service", "the PAM service"), ("module", "the PAM module")],
+        fields: &[
+            ("service", "the PAM service"),
+            ("module", "the PAM module"),
+            ("state", "users: what it is now: none, set, locked, or empty, when none is asked for"),
+            ("old_state", "users: what it was"),
+            PRIVILEGED,
+            INFERRED,
+        ],
         example: r#"{"event_name":"password.change","username":"-","resource":"alice","outcome":"success","severity":5,"message":"the password of alice was changed","event_data":{"service":"passwd","module":"pam_unix","program":"passwd","pid":83}}"#,
     },
     Entry {
@@ -409,7 +446,7 @@ pub const CATALOGUE: &[Entry] = &[
     },
     Entry {
         name: "user.add",
-        sources: "auth",
+        sources: "auth, users",
         meaning: "a user was added, or could not be",
         who: "resource is the user",
         fields: &[
@@ -418,23 +455,32 @@ pub const CATALOGUE: &[Entry] = &[
             ("home", "its home folder"),
             ("shell", "its shell"),
             ("from", "the terminal it was added from"),
+            ("password", "users: none, set, locked or empty"),
+            PRIVILEGED,
+            INFERRED,
         ],
         example: r#"{"event_name":"user.add","username":"-","resource":"bob","outcome":"success","severity":5,"message":"user bob was added","event_data":{"uid":1001,"gid":1001,"home":"/home/bob","shell":"/bin/bash","from":"/dev/pts/0","program":"useradd","pid":88}}"#,
     },
     Entry {
         name: "user.change",
-        sources: "auth",
+        sources: "auth, users",
         meaning: "something of a user was changed",
         who: "resource is the user",
-        fields: &[("field", "what"), ("old", "the value before"), ("new", "the value after")],
+        fields: &[
+            ("field", "what"),
+            ("old", "the value before"),
+            ("new", "the value after"),
+            PRIVILEGED,
+            INFERRED,
+        ],
         example: r#"{"event_name":"user.change","username":"-","resource":"bob","outcome":"success","severity":5,"message":"user bob was changed: shell","event_data":{"field":"shell","old":"/bin/bash","new":"/bin/zsh","program":"usermod","pid":89}}"#,
     },
     Entry {
         name: "user.remove",
-        sources: "auth",
+        sources: "auth, users",
         meaning: "a user was removed",
         who: "resource is the user",
-        fields: &[],
+        fields: &[INFERRED],
         example: r#"{"event_name":"user.remove","username":"-","resource":"bob","outcome":"success","severity":5,"message":"user bob was removed","event_data":{"program":"userdel","pid":90}}"#,
     },
 ];
@@ -458,7 +504,7 @@ pub fn markdown() -> String {
          <!-- Generated from crates/collect/src/catalogue.rs: UPDATE_EXPECT=1 cargo test -p attestry-collect -->\n\n\
          The names that Attestry itself gives. `severity` is RFC 5424's: 3 error, 4 warning, 5 notice, 6 information.\n\n\
          ## Events of a host\n\n\
-         What the sources `packages`, `logins`, `auth` and `host` can give. Every event has `event_id`, `event_time`, `host` and\n\
+         What the sources `packages`, `logins`, `auth`, `users`, `files` and `host` can give. Every event has `event_id`, `event_time`, `host` and\n\
          `event_source` (the source's configured name) as well; the examples leave them out. Events made from logs have ids that\n\
          follow from the line and its place, so reading a log again adds nothing. Secrets in command lines and URLs are replaced\n\
          by `[redacted]` before the event exists.\n\n\
@@ -561,7 +607,7 @@ mod tests {
 
     #[test]
     fn names_are_sorted_and_examples_are_events() {
-        assert!(CATALOGUE.is_sorted_by(|a, b| a.name < b.name));
+        assert!([HOST, state::STATE].iter().all(|part| part.is_sorted_by(|a, b| a.name < b.name)));
         let border = Border {
             event_source: "auth",
             via: &[],

@@ -238,7 +238,7 @@ fn mounts(text: &str, kinds: &BTreeSet<String>) -> Vec<Mount> {
 }
 
 /// `/proc/self/mounts` writes space, tab, newline and backslash as `\` and three octal digits.
-fn unescape(text: &str) -> PathBuf {
+pub(crate) fn unescape(text: &str) -> PathBuf {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

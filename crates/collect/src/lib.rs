@@ -13,15 +13,20 @@
 mod apt;
 pub mod auth;
 pub mod catalogue;
+mod compared;
+pub mod files;
 mod follow;
 pub mod host;
 mod line;
 pub mod logins;
+mod mounted;
 mod names;
 pub mod packages;
 mod positions;
 pub mod redact;
+mod regular;
 mod source;
+pub mod users;
 
 pub use names::{KeyError, Names};
 pub use positions::{PositionError, Positions};
@@ -32,6 +37,8 @@ pub fn built_in() -> Vec<Box<dyn Source>> {
         Box::new(logins::Config::default()),
         Box::new(auth::Config::default()),
         Box::new(host::Config::default()),
+        Box::new(users::Config::default()),
+        Box::new(files::Config::default()),
     ]
 }
 

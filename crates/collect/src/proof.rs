@@ -78,6 +78,11 @@ impl Host {
         self.folder.path().join("log").join(name)
     }
 
+    /// A path of this host.
+    pub(crate) fn root(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
     pub(crate) fn append(&self, name: &str, bytes: impl AsRef<[u8]>) {
         append(&self.log(name), bytes.as_ref());
     }
@@ -87,6 +92,7 @@ impl Host {
             name: name.to_owned(),
             host: "web1".to_owned(),
             paths: Paths {
+                root: self.folder.path().to_owned(),
                 log: self.folder.path().join("log"),
                 proc: self.folder.path().join("proc"),
                 journalctl: self.journalctl.clone(),
@@ -109,6 +115,15 @@ impl Host {
 
 pub(crate) fn append(path: &Path, bytes: &[u8]) {
     File::options().create(true).append(true).open(path).unwrap().write_all(bytes).unwrap();
+}
+
+/// As [`show`], with the members of `event_data` by name.
+pub(crate) fn show_sorted(event: &Event) -> String {
+    let mut event = event.clone();
+    if let Some(data) = &mut event.event_data {
+        data.sort_keys();
+    }
+    show(&event)
 }
 
 /// An event in one line: name, user, resource, outcome, address, then `event_data`.

@@ -75,6 +75,8 @@ impl Availability {
 /// Where a host keeps what the sources read; tests put it elsewhere.
 #[derive(Clone, Debug)]
 pub struct Paths {
+    /// `/`: what is not named below lies under it.
+    pub root: PathBuf,
     /// `/var/log`
     pub log: PathBuf,
     /// `/proc`
@@ -88,7 +90,7 @@ impl Default for Paths {
         // The absolute one where it is: what runs as root should not depend on PATH.
         let journalctl = PathBuf::from("/usr/bin/journalctl");
         let journalctl = if journalctl.exists() { journalctl } else { "journalctl".into() };
-        Paths { log: "/var/log".into(), proc: "/proc".into(), journalctl: Some(journalctl) }
+        Paths { root: "/".into(), log: "/var/log".into(), proc: "/proc".into(), journalctl: Some(journalctl) }
     }
 }
 
@@ -306,6 +308,10 @@ impl Feed {
             events: Vec::new(),
             position: setup.position.unwrap_or(Value::Null),
         }
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
     }
 
     pub(crate) fn now(&self) -> Nanos {

@@ -22,11 +22,16 @@ pub const RESERVED_PREFIXES: [&str; 15] = [
 
 /// The other names that the sources of a host give (docs/events.md). These alone, and not all that begins like them: `user.login` and
 /// `package.deliver` are for any application to use.
-pub const RESERVED_NAMES: [&str; 31] = [
+pub const RESERVED_NAMES: [&str; 42] = [
     "auth.mismatch",
     "auth.other",
     "cron.change",
     "cron.run",
+    "file.chmod",
+    "file.chown",
+    "file.create",
+    "file.delete",
+    "file.modify",
     "filesystem.usage",
     "group.add",
     "group.add_member",
@@ -45,11 +50,17 @@ pub const RESERVED_NAMES: [&str; 31] = [
     "pam.failure",
     "password.change",
     "pkexec.run",
+    "ssh.authorize_key",
+    "ssh.change_key",
     "ssh.disconnect",
     "ssh.disconnect_notice",
     "ssh.invalid_user",
     "ssh.refuse",
+    "ssh.revoke_key",
+    "state.baseline",
     "su.switch",
+    "sudo.add_rule",
+    "sudo.remove_rule",
     "sudo.run",
     "user.add",
     "user.change",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestry_collect::{auth, built_in, host, logins, packages};
+use attestry_collect::{auth, built_in, files, host, logins, packages, users};
 use attestry_event::Period;
 use attestry_script::Case;
 use schemars::JsonSchema;
@@ -24,6 +24,10 @@ pub(crate) struct Source {
     pub(crate) auth: Option<auth::Config>,
     /// File systems, load, memory and uptime.
     pub(crate) host: Option<host::Config>,
+    /// Accounts, groups, sudo's rules and SSH keys, compared with the last look.
+    pub(crate) users: Option<users::Config>,
+    /// Watched files: content, owner, mode.
+    pub(crate) files: Option<files::Config>,
     /// The ledger its events go to. Default: `audit`.
     pub(crate) ledger: Option<String>,
     /// Which events, by name. Default: all.
@@ -49,6 +53,8 @@ impl Default for Source {
             logins: None,
             auth: None,
             host: None,
+            users: None,
+            files: None,
             ledger: None,
             methods: None,
             redact: None,
@@ -63,7 +69,7 @@ impl Default for Source {
 /// Calls `$with` with every kind of source, named as its field.
 macro_rules! kinds {
     ($with:ident) => {
-        $with!(packages, logins, auth, host)
+        $with!(packages, logins, auth, host, users, files)
     };
 }
 
