@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use attestry_pipeline::Inlet;
 use futures_util::StreamExt;
+use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Acker, Connection, Consumer};
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{ANSWER_MAX, Broker, Declare, NAME_BYTES_MAX};
-use crate::queue::{Attempts, Batching, Counters, Failed, Fetched, Putting, gather};
+use crate::queue::{Batching, Consuming, Counters, Failed, Fetched};
 
 /// Fetches events from a queue.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -46,7 +47,7 @@ impl ConsumerConfig {
     /// What is wrong with it: the field, and what was found and expected.
     pub fn check(&self) -> Vec<(&'static str, String)> {
         let mut wrong = self.broker.check();
-        wrong.extend(self.batch.check());
+        wrong.extend(self.batch.check_with(self.prefetch));
         if !(1..=NAME_BYTES_MAX).contains(&self.queue.len()) {
             wrong
                 .push(("queue", format!("{:?}, expected a name of 1 to {NAME_BYTES_MAX} bytes", self.queue)));
@@ -56,13 +57,6 @@ impl ConsumerConfig {
             if declare.queue != self.queue {
                 wrong.push(("declare.queue", format!("{:?}, expected that of `queue`", declare.queue)));
             }
-        }
-        if usize::from(self.prefetch) < self.batch.events {
-            // No batch would ever become full.
-            wrong.push((
-                "prefetch",
-                format!("{}, expected at least batch.events, {}", self.prefetch, self.batch.events),
-            ));
         }
         wrong
     }
@@ -75,54 +69,26 @@ pub async fn run(
     counters: Arc<Counters>,
     stop: CancellationToken,
 ) {
-    let mut attempts = Attempts::new("amqp", &counters);
-    while let Err(failed) = session(&config, &inlet, &counters, &stop).await {
-        if !attempts.wait(failed, &stop).await {
-            return;
-        }
-    }
+    let consuming = Consuming { protocol: "amqp", inlet, counters, stop };
+    consuming.hold(|| session(&config, &consuming)).await;
 }
 
-async fn session(
-    config: &ConsumerConfig,
-    inlet: &Arc<dyn Inlet>,
-    counters: &Counters,
-    stop: &CancellationToken,
-) -> Result<(), Failed> {
-    let (connection, consumer) = tokio::select! {
-        connected = timeout(ANSWER_MAX, connect(config)) => match connected {
-            Ok(connected) => connected?,
-            Err(_) => return Err(Failed("the broker does not answer".to_owned())),
-        },
-        () = stop.cancelled() => return Ok(()),
+async fn session(config: &ConsumerConfig, consuming: &Consuming) -> Result<(), Failed> {
+    let Some(connected) = consuming.unless_stopped(timeout(ANSWER_MAX, connect(config))).await else {
+        return Ok(());
     };
-    counters.connected();
-    let mut deliveries = consumer.map(|delivery| {
-        let delivery = delivery?;
-        Ok::<_, lapin::Error>(Fetched {
-            body: delivery.data,
-            redelivered: delivery.redelivered,
-            tag: delivery.acker,
-        })
+    let (connection, consumer) =
+        connected.unwrap_or_else(|_| Err(Failed("the broker does not answer".to_owned())))?;
+    consuming.counters.connected();
+    let mut messages = consumer.map(|delivery| {
+        let Delivery { data: body, redelivered, acker: tag, .. } = delivery?;
+        Ok(Fetched { body, redelivered, tag })
     });
-    loop {
-        let gathered = tokio::select! {
-            gathered = gather(&mut deliveries, &config.batch, counters) => gathered?,
-            () = stop.cancelled() => break,
-        };
-        let Some(gathered) = gathered else {
-            return Err(Failed("the broker has ended the subscription: the queue was deleted".to_owned()));
-        };
-        let last: Option<&Acker> = gathered.tags.last();
-        // The client answers the broker's heartbeats by itself, however long this takes.
-        if Putting::start(inlet, gathered.bodies).wait(counters, stop).await.is_err() {
-            break;
-        }
-        if let Some(last) = last {
-            last.ack(BasicAckOptions { multiple: true }).await?;
-            counters.acknowledged(gathered.tags.len());
-        }
-    }
+    let acknowledge = |last: Acker| async move {
+        last.ack(BasicAckOptions { multiple: true }).await?;
+        Ok(())
+    };
+    consuming.take_in(&mut messages, &config.batch, acknowledge).await?;
     // What was sent ahead goes back into the queue at once.
     let _ = timeout(Duration::from_secs(2), connection.close(200, "stopping".into())).await;
     Ok(())
@@ -154,7 +120,7 @@ mod tests {
             ("{broker: {url: 'amqp://a'}, queue: q, declare: {queue: p}}", vec!["declare.queue"]),
             (
                 "{broker: {url: 'amqp://a:b'}, queue: '', prefetch: 10}",
-                vec!["broker.url", "queue", "prefetch"],
+                vec!["broker.url", "prefetch", "queue"],
             ),
         ] {
             let wrong = parse(yaml).unwrap().check();

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sink::check_name;
 use super::{ANSWER_MAX, Login, check_address, connect};
-use crate::queue::{Attempts, Batching, Counters, Failed, Fetched, Gathered, Putting};
+use crate::queue::{Batching, Consuming, Counters, Failed, Fetched, Gathered};
 use crate::tls::ClientTls;
 use attestry_event::Period;
 
@@ -102,30 +102,19 @@ pub async fn run(
     counters: Arc<Counters>,
     stop: CancellationToken,
 ) {
-    let mut attempts = Attempts::new("nats", &counters);
-    while let Err(failed) = session(&config, &inlet, &counters, &stop).await {
-        if !attempts.wait(failed, &stop).await {
-            return;
-        }
-    }
+    let consuming = Consuming { protocol: "nats", inlet, counters, stop };
+    consuming.hold(|| session(&config, &consuming)).await;
 }
 
-async fn session(
-    config: &ConsumerConfig,
-    inlet: &Arc<dyn Inlet>,
-    counters: &Counters,
-    stop: &CancellationToken,
-) -> Result<(), Failed> {
+async fn session(config: &ConsumerConfig, consuming: &Consuming) -> Result<(), Failed> {
     let connected = async {
         let context = connect(&config.url, &config.login, config.tls.as_ref()).await?;
         let stream = context.get_stream(&config.stream).await?;
         let consumer = stream.get_or_create_consumer(&config.durable, config.durable()).await?;
         Ok::<_, Failed>((context.client(), consumer))
     };
-    let (client, consumer) = tokio::select! {
-        connected = connected => connected?,
-        () = stop.cancelled() => return Ok(()),
-    };
+    let Some(connected) = consuming.unless_stopped(connected).await else { return Ok(()) };
+    let (client, consumer) = connected?;
     let found = &consumer.cached_info().config;
     if found.ack_policy != AckPolicy::Explicit {
         let reason = format!(
@@ -135,27 +124,22 @@ async fn session(
         return Err(Failed(reason));
     }
     let progress = found.ack_wait / 3;
+    let counters = &consuming.counters;
     counters.connected();
     loop {
-        let gathered = tokio::select! {
-            gathered = fetch(&consumer, &config.batch, counters) => gathered?,
-            () = stop.cancelled() => return Ok(()),
-        };
-        let messages = gathered.tags;
+        let fetched = fetch(&consumer, &config.batch, counters);
+        let Some(gathered) = consuming.unless_stopped(fetched).await else { return Ok(()) };
+        let Gathered { bodies, tags: messages, .. } = gathered?;
         if messages.is_empty() {
             continue;
         }
-        let mut putting = Putting::start(inlet, gathered.bodies);
-        let taken = loop {
-            if let Some(taken) = putting.wait_for(progress, counters, stop).await {
-                break taken;
-            }
+        let working = || async {
             for message in &messages {
                 // If this is lost, the message is delivered again, and recognised.
                 let _ = message.ack_with(AckKind::Progress).await;
             }
         };
-        if taken.is_err() {
+        if !consuming.put(bodies, progress, working).await {
             return Ok(());
         }
         for message in &messages {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Queue;
-use crate::queue::{Attempts, Batching, Counters, Failed, Fetched, Gathered, Putting};
+use crate::queue::{Batching, Consuming, Counters, Failed, Fetched, Gathered};
 use attestry_event::Period;
 
 /// Messages in a request, at most.
@@ -65,44 +65,28 @@ pub async fn run(
     counters: Arc<Counters>,
     stop: CancellationToken,
 ) {
-    let mut attempts = Attempts::new("sqs", &counters);
-    while let Err(failed) = session(&config, &inlet, &counters, &stop).await {
-        if !attempts.wait(failed, &stop).await {
-            return;
-        }
-    }
+    let consuming = Consuming { protocol: "sqs", inlet, counters, stop };
+    consuming.hold(|| session(&config, &consuming)).await;
 }
 
-async fn session(
-    config: &ConsumerConfig,
-    inlet: &Arc<dyn Inlet>,
-    counters: &Counters,
-    stop: &CancellationToken,
-) -> Result<(), Failed> {
+async fn session(config: &ConsumerConfig, consuming: &Consuming) -> Result<(), Failed> {
     let client = config.queue.client()?;
     // The first answer tells whether the queue is there, so it is not waited for.
     let mut wait = 0;
+    let counters = &consuming.counters;
     loop {
-        let gathered = tokio::select! {
-            gathered = fetch(&client, config, wait, counters) => gathered?,
-            () = stop.cancelled() => return Ok(()),
-        };
+        let fetched = fetch(&client, config, wait, counters);
+        let Some(gathered) = consuming.unless_stopped(fetched).await else { return Ok(()) };
+        let Gathered { bodies, tags: receipts, .. } = gathered?;
         if wait == 0 {
             counters.connected();
             wait = WAIT_SECONDS;
         }
-        let receipts = gathered.tags;
         if receipts.is_empty() {
             continue;
         }
-        let mut putting = Putting::start(inlet, gathered.bodies);
-        let taken = loop {
-            if let Some(taken) = putting.wait_for(config.visibility.0 / 3, counters, stop).await {
-                break taken;
-            }
-            keep_hidden(&client, config, &receipts).await;
-        };
-        if taken.is_err() {
+        let hide = || keep_hidden(&client, config, &receipts);
+        if !consuming.put(bodies, config.visibility.0 / 3, hide).await {
             return Ok(());
         }
         counters.acknowledged(delete(&client, config, &receipts).await?);

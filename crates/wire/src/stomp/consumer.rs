@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Broker;
 use super::connection::{Connection, Frames};
 use super::frame::Frame;
-use crate::queue::{Attempts, Batching, Counters, Failed, Fetched, Putting, gather};
+use crate::queue::{Batching, Consuming, Counters, Failed, Fetched};
 
 /// The name of the only subscription of a connection.
 const SUBSCRIPTION: &str = "0";
@@ -46,15 +46,9 @@ impl ConsumerConfig {
     /// What is wrong with it: the field, and what was found and expected.
     pub fn check(&self) -> Vec<(&'static str, String)> {
         let mut wrong = self.broker.check();
-        wrong.extend(self.batch.check());
+        wrong.extend(self.batch.check_with(self.prefetch));
         if self.destination.is_empty() {
             wrong.push(("destination", "empty, expected one such as /queue/audit".to_owned()));
-        }
-        if usize::from(self.prefetch) < self.batch.events {
-            wrong.push((
-                "prefetch",
-                format!("{}, expected at least batch.events, {}", self.prefetch, self.batch.events),
-            ));
         }
         wrong
     }
@@ -67,24 +61,15 @@ pub async fn run(
     counters: Arc<Counters>,
     stop: CancellationToken,
 ) {
-    let mut attempts = Attempts::new("stomp", &counters);
-    while let Err(failed) = session(&config, &inlet, &counters, &stop).await {
-        if !attempts.wait(failed, &stop).await {
-            return;
-        }
-    }
+    let consuming = Consuming { protocol: "stomp", inlet, counters, stop };
+    consuming.hold(|| session(&config, &consuming)).await;
 }
 
-async fn session(
-    config: &ConsumerConfig,
-    inlet: &Arc<dyn Inlet>,
-    counters: &Counters,
-    stop: &CancellationToken,
-) -> Result<(), Failed> {
-    let Connection { mut frames, sender } = tokio::select! {
-        opened = Connection::open(&config.broker) => opened?,
-        () = stop.cancelled() => return Ok(()),
+async fn session(config: &ConsumerConfig, consuming: &Consuming) -> Result<(), Failed> {
+    let Some(opened) = consuming.unless_stopped(Connection::open(&config.broker)).await else {
+        return Ok(());
     };
+    let Connection { mut frames, sender } = opened?;
     let subscribe = Frame::new("SUBSCRIBE")
         .with("id", SUBSCRIPTION)
         .with("destination", &config.destination)
@@ -92,27 +77,18 @@ async fn session(
         .with("ack", "client")
         .with("activemq.prefetchSize", config.prefetch.to_string());
     sender.send(&subscribe).await?;
-    counters.connected();
+    consuming.counters.connected();
     {
         let mut messages = std::pin::pin!(try_unfold(&mut frames, async |frames| {
             let message = next_message(frames).await?;
-            Ok::<_, Failed>(Some((message, frames)))
+            Ok(Some((message, frames)))
         }));
-        loop {
-            let gathered = tokio::select! {
-                gathered = gather(&mut messages, &config.batch, counters) => gathered?,
-                () = stop.cancelled() => break,
-            };
-            let Some(gathered) = gathered else { break };
-            // The task that writes shows the broker that we are alive, however long this takes.
-            if Putting::start(inlet, gathered.bodies).wait(counters, stop).await.is_err() {
-                break;
-            }
-            if let Some(last) = gathered.tags.last() {
-                sender.send(&Frame::new("ACK").with("id", last)).await?;
-                counters.acknowledged(gathered.tags.len());
-            }
-        }
+        let acknowledge = |last: String| {
+            let acknowledgement = Frame::new("ACK").with("id", last);
+            let sender = &sender;
+            async move { sender.send(&acknowledgement).await }
+        };
+        consuming.take_in(&mut messages, &config.batch, acknowledge).await?;
     }
     sender.send(&Frame::new("DISCONNECT").with("receipt", "bye")).await?;
     let _ = timeout(DISCONNECT_MAX, Connection { frames, sender }.receipt("bye")).await;
@@ -144,7 +120,7 @@ mod tests {
             ("{broker: {url: 'stomp://a'}, destination: /queue/audit}", vec![]),
             (
                 "{broker: {url: 'amqp://a'}, destination: '', prefetch: 10}",
-                vec!["broker.url", "destination", "prefetch"],
+                vec!["broker.url", "prefetch", "destination"],
             ),
         ] {
             let wrong = parse(yaml).unwrap().check();
