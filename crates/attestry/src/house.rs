@@ -14,7 +14,7 @@ use attestry_server::{FlowStatus, LedgerPart, Operations, SourceStatus, VerifySt
 use parking_lot::{Condvar, Mutex};
 
 use crate::flow::Flow;
-use crate::sources::Statuses;
+use crate::sources::Sources;
 
 /// The tick moves the timers of rules and schedules, so that a replayed log gives the same alerts.
 const TICK: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ struct Shared {
     ledgers: Vec<LedgerPart>,
     clock: Arc<dyn Clock>,
     data_dir: PathBuf,
-    sources: Statuses,
+    sources: Arc<Sources>,
     flow: Arc<Flow>,
     verified: Mutex<HashMap<String, VerifyStatus>>,
     stop: Mutex<bool>,
@@ -65,7 +65,7 @@ impl House {
         ledgers: &[LedgerPart],
         clock: &Arc<dyn Clock>,
         data_dir: &Path,
-        sources: Statuses,
+        sources: Arc<Sources>,
         flow: Arc<Flow>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {

@@ -22,9 +22,9 @@ use crate::control::Control;
 use crate::enrolment::{Enrolment, Folder};
 use crate::flow::{Base, Flow, Ground};
 use crate::logging::Level;
-use crate::reload::Reloader;
+use crate::reload::{self, Reloader};
 use crate::run::{Run, StopSignals};
-use crate::sources::{Sources, Statuses};
+use crate::sources::Sources;
 
 /// How often an agent says how it is doing.
 const STATUS_EVERY: Duration = Duration::from_secs(30);
@@ -82,7 +82,8 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
         };
         let flow = Arc::new(Flow::start(base, &config).await?);
         let sources = Sources::start(&config, &ground, &data, &clock)?;
-        let reloader = Arc::new(Reloader::new(Arc::clone(&flow), log, config.clone(), run.loader()));
+        let parts = reload::Parts { flow: Arc::clone(&flow), sources: Arc::clone(&sources), log };
+        let reloader = Arc::new(Reloader::new(parts, config.clone(), run.loader()));
         let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader), None)?;
         let stop = CancellationToken::new();
         let reporting = match &enrolment {
@@ -91,7 +92,7 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
                     client: Arc::new(Client::as_agent(&enrolment.url, &folder, enrolment.pinned_server)?),
                     spool: Arc::clone(&spool),
                     flow: Arc::clone(&flow),
-                    sources: sources.statuses(),
+                    sources: Arc::clone(&sources),
                     folder,
                 };
                 Some(tokio::spawn(report.every(STATUS_EVERY, stop.clone())))
@@ -164,7 +165,7 @@ struct Report {
     client: Arc<Client>,
     spool: Arc<Spool>,
     flow: Arc<Flow>,
-    sources: Statuses,
+    sources: Arc<Sources>,
     folder: Folder,
 }
 

@@ -9,21 +9,28 @@ use parking_lot::Mutex;
 use crate::config::{Config, Mistake};
 use crate::flow::{Changes, Flow};
 use crate::logging::Level;
+use crate::sources::Sources;
 
 /// Reads the configuration again, the same way as at the start.
 type Load = Box<dyn Fn() -> Result<Config, Vec<Mistake>> + Send + Sync>;
 
+/// What follows a new configuration while it runs.
+pub(crate) struct Parts {
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) log: Level,
+}
+
 /// What reloads.
 pub(crate) struct Reloader {
-    flow: Arc<Flow>,
-    log: Level,
+    parts: Parts,
     load: Load,
     current: Mutex<Config>,
 }
 
 impl Reloader {
-    pub(crate) fn new(flow: Arc<Flow>, log: Level, current: Config, load: Load) -> Reloader {
-        Reloader { flow, log, load, current: Mutex::new(current) }
+    pub(crate) fn new(parts: Parts, current: Config, load: Load) -> Reloader {
+        Reloader { parts, load, current: Mutex::new(current) }
     }
 
     /// Reads, checks, swaps.
@@ -42,7 +49,7 @@ impl Reloader {
                         list.first().map_or("", String::as_str)
                     ))
                     .data("mistakes", list.clone());
-                self.flow.ground().declare(event);
+                self.parts.flow.ground().declare(event);
                 bail!(
                     "the configuration has mistakes, and the old one stays in force:\n  {}",
                     list.join("\n  ")
@@ -50,8 +57,7 @@ impl Reloader {
             }
         };
         let waiting = self.waiting(&new);
-        let changes = self.flow.change(&new).await?;
-        self.log.set(&new.written.log)?;
+        let changes = self.change(&new).await?;
         let event = Event::new("config.reload", "-")
             .outcome(Outcome::Success)
             .severity(5)
@@ -70,9 +76,22 @@ impl Reloader {
             .data("started", changes.started.clone())
             .data("stopped", changes.stopped.clone())
             .data("at_next_start", waiting.clone());
-        self.flow.ground().declare(event);
+        self.parts.flow.ground().declare(event);
         tracing::info!(started = ?changes.started, stopped = ?changes.stopped, at_next_start = ?waiting, "the configuration was read again");
         *self.current.lock() = new;
+        Ok(changes)
+    }
+
+    /// Swaps. Where one part fails, the others are as configured all the same.
+    async fn change(&self, new: &Config) -> Result<Changes> {
+        let Parts { flow, sources, log } = &self.parts;
+        log.set(&new.written.log)?;
+        let (collecting, wanted) = (Arc::clone(sources), new.clone());
+        let collected = tokio::task::spawn_blocking(move || collecting.change(&wanted)).await?;
+        let mut changes = flow.change(new).await?;
+        let collected = collected?;
+        changes.started.extend(collected.started);
+        changes.stopped.extend(collected.stopped);
         Ok(changes)
     }
 
@@ -84,7 +103,6 @@ impl Reloader {
             ("data_dir", old.data_dir != new.data_dir),
             ("server", old.server != new.server),
             ("ledgers", old.ledgers != new.ledgers),
-            ("sources", old.sources != new.sources),
             ("spool", old.spool != new.spool),
             ("log.format", old.log.format != new.log.format),
         ];

@@ -20,7 +20,7 @@ use crate::control::{Address, Control};
 use crate::flow::{Base, Flow, Ground};
 use crate::house::House;
 use crate::logging::Level;
-use crate::reload::Reloader;
+use crate::reload::{self, Reloader};
 use crate::sources::Sources;
 
 /// The accounts' file in the data directory.
@@ -150,7 +150,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     };
     let flow = Arc::new(runtime.block_on(Flow::start(base, &config))?);
     let sources = Sources::start(&config, &ground, &data, &clock)?;
-    let house = House::start(&ledgers, &clock, data.path(), sources.statuses(), Arc::clone(&flow))?;
+    let house = House::start(&ledgers, &clock, data.path(), Arc::clone(&sources), Arc::clone(&flow))?;
     let parts = Parts {
         accounts: Arc::clone(&accounts),
         ledgers: ledgers.clone(),
@@ -161,7 +161,8 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
         owner_key: Some(owner_key),
     };
     let ended: Result<()> = runtime.block_on(async {
-        let reloader = Arc::new(Reloader::new(Arc::clone(&flow), log, config.clone(), run.loader()));
+        let reloads = reload::Parts { flow: Arc::clone(&flow), sources: Arc::clone(&sources), log };
+        let reloader = Arc::new(Reloader::new(reloads, config.clone(), run.loader()));
         let server = Server::bind(config.server, parts).await?;
         let address = Address { here: server.local_url(), public: server.url().to_owned() };
         let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader), Some(address))?;
@@ -183,7 +184,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     drop(runtime);
     store.close();
     let closing: Vec<Arc<Ledger>> = ledgers.iter().map(|part| Arc::clone(&part.ledger)).collect();
-    drop((store, audit, ledgers, flow, ground));
+    drop((store, audit, ledgers, sources, flow, ground));
     close(closing);
     tracing::info!("stopped");
     ended

@@ -1,9 +1,12 @@
-//! What commands find out from a program that runs: where it is reached, and how its receivers are doing.
+//! What a program that runs is asked and told: where it is reached, how its receivers are doing, and that its configuration is another.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use attestry_testkit::{Running, Scenario, wait_for};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{ATTESTRY, SOON, event};
 
@@ -69,5 +72,53 @@ receivers:
     assert!(!metrics.contains("attestry_receiver_dropped_total{receiver=\"hub\"}"), "{metrics}");
     let flow = reader.get("/api/v1/flow", &[]).is(200).json();
     assert!(flow["receivers"][0]["why"].is_string() && flow["receivers"][1]["messages"] == 3, "{flow}");
+    scenario.finish();
+}
+
+/// Has the server read its configuration again; gives what it started and stopped.
+#[track_caller]
+fn reload(scenario: &Scenario, config: &str) -> Value {
+    std::fs::write(scenario.dir().join("attestry.yaml"), config).unwrap();
+    let mut stream = UnixStream::connect(scenario.data().join("control.sock")).unwrap();
+    writeln!(stream, r#"{{"do":"reload"}}"#).unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    serde_json::from_str(&answer).unwrap()
+}
+
+#[test]
+fn sources_and_the_log_follow_a_new_configuration() {
+    let mut scenario = Scenario::new(ATTESTRY);
+    let often = "sources: {often: {host: {every: 1s}}}\n";
+    std::fs::write(scenario.dir().join("attestry.yaml"), format!("{often}log: {{level: error}}\n")).unwrap();
+    scenario.start();
+    let reader = scenario.client(&scenario.key(&["reader", "--read"]));
+    let comes = |query: &str| wait_for(query, SOON, || (reader.count(query) > 0).then_some(()));
+    comes("event_source:often _ledger:audit");
+    assert!(!scenario.log().contains("INFO"), "{}", scenario.log());
+
+    let changed = often.replace("1s}", "1s}, ledger: logs");
+    assert_eq!(reload(&scenario, &changed), json!({"started": ["often"], "stopped": ["often"]}));
+    comes("event_source:often _ledger:logs");
+    assert!(scenario.log().contains("INFO"), "the level of the log is info by now: {}", scenario.log());
+    assert_eq!(reload(&scenario, &changed), json!({"started": [], "stopped": []}));
+
+    // What everything stands on waits for the next start, and that is said.
+    let ground = format!("{changed}ledgers: {{more: {{}}}}\nlog: {{format: json}}\n");
+    assert_eq!(reload(&scenario, &ground), json!({"started": [], "stopped": []}));
+    let query = "event_name:config.reload event_data.at_next_start:ledgers";
+    comes(query);
+    let told = reader.search(query);
+    assert_eq!(told[0]["event"]["event_data"]["at_next_start"], json!(["ledgers", "log.format"]));
+
+    assert_eq!(reload(&scenario, ""), json!({"started": [], "stopped": ["often"]}));
+    let sources = reader.get("/api/v1/sources", &[]).is(200).text();
+    assert!(!sources.contains("often"), "{sources}");
+    let stopped = reader.count("event_source:often");
+    std::thread::sleep(Duration::from_millis(2_500));
+    assert_eq!(reader.count("event_source:often"), stopped);
+    // For five seconds a stop waits for whoever has not let go of a ledger.
+    let took = scenario.stop();
+    assert!(took < Duration::from_secs(5), "{took:?}");
     scenario.finish();
 }
