@@ -4,6 +4,7 @@
 //! `docs/events.md` is [`markdown`] of this; a test holds the two together (`UPDATE_EXPECT=1 cargo test -p attestry-collect`
 //! writes the page anew), and the tests of the parsers hold every event they make against [`problem`].
 
+mod checks;
 mod own;
 mod state;
 
@@ -114,7 +115,11 @@ const RUN_AS: &[(&str, &str)] = &[
 ];
 
 /// All of them: those of the host's logs, those found by comparing; each by name.
-pub const CATALOGUE: &[Entry] = &joined::<{ HOST.len() + state::STATE.len() }>(&[HOST, state::STATE]);
+pub const CATALOGUE: &[Entry] = &joined::<{ HOST.len() + state::STATE.len() + checks::CHECKS.len() }>(&[
+    HOST,
+    state::STATE,
+    checks::CHECKS,
+]);
 
 const fn joined<const N: usize>(parts: &[&[Entry]]) -> [Entry; N] {
     let mut all = [parts[0][0]; N];
@@ -504,7 +509,7 @@ pub fn markdown() -> String {
          <!-- Generated from crates/collect/src/catalogue.rs: UPDATE_EXPECT=1 cargo test -p attestry-collect -->\n\n\
          The names that Attestry itself gives. `severity` is RFC 5424's: 3 error, 4 warning, 5 notice, 6 information.\n\n\
          ## Events of a host\n\n\
-         What the sources `packages`, `logins`, `auth`, `users`, `files` and `host` can give. Every event has `event_id`, `event_time`, `host` and\n\
+         What the sources `packages`, `logins`, `auth`, `users`, `files`, `host` and `endpoint` can give. Every event has `event_id`, `event_time`, `host` and\n\
          `event_source` (the source's configured name) as well; the examples leave them out. Events made from logs have ids that\n\
          follow from the line and its place, so reading a log again adds nothing. Secrets in command lines and URLs are replaced\n\
          by `[redacted]` before the event exists.\n\n\
@@ -607,7 +612,9 @@ mod tests {
 
     #[test]
     fn names_are_sorted_and_examples_are_events() {
-        assert!([HOST, state::STATE].iter().all(|part| part.is_sorted_by(|a, b| a.name < b.name)));
+        assert!(
+            [HOST, state::STATE, checks::CHECKS].iter().all(|part| part.is_sorted_by(|a, b| a.name < b.name))
+        );
         let border = Border {
             event_source: "auth",
             via: &[],

@@ -8,12 +8,13 @@
 //! What cannot be read is said: a `gap.collect` event, and a count in [`Status`]. Secrets are taken out in [`redact`] before an
 //! event leaves its source. All names an event can have are in [`catalogue`].
 //!
-//! This crate knows no network, no ledger and no async runtime, and nothing of where its events go.
+//! This crate knows no ledger, and nothing of where its events go. Of the network only [`endpoint`] knows, and of an async runtime.
 
 mod apt;
 pub mod auth;
 pub mod catalogue;
 mod compared;
+pub mod endpoint;
 pub mod files;
 mod follow;
 pub mod host;

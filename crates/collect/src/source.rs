@@ -13,7 +13,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use attestry_event::{Clock, Event, Nanos, Outcome};
@@ -253,8 +253,20 @@ pub fn start(source: Box<dyn Source>, setup: Setup) -> std::io::Result<Running> 
         let obituary = Obituary(inner_status.clone());
         let mut collector = source.collector(&setup);
         let mut feed = Feed::new(setup, inner_status, inner_stop.clone());
-        let (Cadence::Follow(pause) | Cadence::Every(pause)) = source.cadence();
-        while collector.pass(&mut feed, true).is_ok() && !inner_stop.wait(pause) {}
+        loop {
+            let begun = Instant::now();
+            if collector.pass(&mut feed, true).is_err() {
+                break;
+            }
+            let pause = match source.cadence() {
+                Cadence::Follow(pause) => pause,
+                // From start to start: what a look takes is part of the interval.
+                Cadence::Every(interval) => interval.saturating_sub(begun.elapsed()),
+            };
+            if inner_stop.wait(pause) {
+                break;
+            }
+        }
         drop(obituary);
     })?;
     Ok(Running { status, stop, thread })

@@ -22,11 +22,14 @@ pub const RESERVED_PREFIXES: [&str; 15] = [
 
 /// The other names that the sources of a host give (docs/events.md). These alone, and not all that begins like them: `user.login` and
 /// `package.deliver` are for any application to use.
-pub const RESERVED_NAMES: [&str; 42] = [
+pub const RESERVED_NAMES: [&str; 45] = [
     "auth.mismatch",
     "auth.other",
     "cron.change",
     "cron.run",
+    "endpoint.check",
+    "endpoint.down",
+    "endpoint.up",
     "file.chmod",
     "file.chown",
     "file.create",

@@ -2,11 +2,10 @@
 //!
 //! The client blocks, so requests run where that is allowed, with a body of their own.
 
-mod reach;
 #[cfg(test)]
 pub(crate) mod scripted;
 
-pub(crate) use reach::Reach;
+pub(crate) use attestry_outbound::Reach;
 
 use std::io::Read;
 use std::net::{SocketAddr, ToSocketAddrs};

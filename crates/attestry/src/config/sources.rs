@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestry_collect::{auth, built_in, files, host, logins, packages, users};
+use attestry_collect::{auth, built_in, endpoint, files, host, logins, packages, users};
 use attestry_event::Period;
 use attestry_script::Case;
 use schemars::JsonSchema;
@@ -28,6 +28,8 @@ pub(crate) struct Source {
     pub(crate) users: Option<users::Config>,
     /// Watched files: content, owner, mode.
     pub(crate) files: Option<files::Config>,
+    /// Checks of HTTP, HTTPS and TCP endpoints.
+    pub(crate) endpoint: Option<endpoint::Config>,
     /// The ledger its events go to. Default: `audit`.
     pub(crate) ledger: Option<String>,
     /// Which events, by name. Default: all.
@@ -55,6 +57,7 @@ impl Default for Source {
             host: None,
             users: None,
             files: None,
+            endpoint: None,
             ledger: None,
             methods: None,
             redact: None,
@@ -69,7 +72,7 @@ impl Default for Source {
 /// Calls `$with` with every kind of source, named as its field.
 macro_rules! kinds {
     ($with:ident) => {
-        $with!(packages, logins, auth, host, users, files)
+        $with!(packages, logins, auth, host, users, files, endpoint)
     };
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Which addresses a request may go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
     /// All: the far side is another part of this installation.
     Any,
     /// All but link-local ones, where clouds hand out credentials to whoever asks.
@@ -15,9 +15,11 @@ pub(crate) enum Reach {
 
 /// An address that must not be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unreachable {
+pub enum Unreachable {
+    /// Nobody may reach it.
     #[error("{0} is a link-local or multicast address, to which no request goes")]
     Never(IpAddr),
+    /// Only what is configured to may reach it.
     #[error(
         "{0} is an address of a private network or of this host, to which requests go only with `allow_private: true`"
     )]
@@ -26,7 +28,10 @@ pub(crate) enum Unreachable {
 
 impl Reach {
     /// Whether a request may go to this address.
-    pub(crate) fn check(self, address: IpAddr) -> Result<(), Unreachable> {
+    ///
+    /// # Errors
+    /// Why it must not.
+    pub fn check(self, address: IpAddr) -> Result<(), Unreachable> {
         match (self, zone(address)) {
             (Reach::Any, _) | (_, Zone::Public) | (Reach::Private, Zone::Private) => Ok(()),
             (Reach::Public, Zone::Private) => Err(Unreachable::Private(address)),
