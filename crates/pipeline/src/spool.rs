@@ -58,6 +58,9 @@ pub struct Options {
     pub gap_source: String,
     /// The host that `gap.spool` events name.
     pub host: Option<String>,
+    /// The position below which every consumer has everything, 0 when that is not known: damage that opening finds there is declared, and as
+    /// the loss of nothing.
+    pub done: u64,
 }
 
 impl Default for Options {
@@ -71,6 +74,7 @@ impl Default for Options {
             gap_ledger: "audit".to_owned(),
             gap_source: "spool".to_owned(),
             host: None,
+            done: 0,
         }
     }
 }
@@ -124,7 +128,7 @@ pub enum OpenError {
 }
 
 /// How full a spool is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fill {
     /// What its files take, in bytes.
     pub bytes: u64,
@@ -136,8 +140,17 @@ pub struct Fill {
     pub epoch: u64,
     /// Events that were lost since it was opened, as far as that is known.
     pub lost: u64,
-    /// Since how long puts have been waiting for room.
-    pub stalled: Option<Duration>,
+    /// Puts are waiting, because nothing can be kept.
+    pub stalled: Option<Stalled>,
+}
+
+/// A spool that takes nothing for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    /// Since how long.
+    pub since: Duration,
+    /// Why, for people.
+    pub why: String,
 }
 
 /// Events on the disk until everybody who wants them has them.
@@ -256,7 +269,11 @@ impl<D: Disk> Spool<D> {
 
     /// How full it is.
     pub fn fill(&self) -> Fill {
-        let stalled = self.queue.lock().stalled_since.map(|since| since.elapsed());
+        let stalled = {
+            let queue = self.queue.lock();
+            let stalled = queue.stalled.as_ref();
+            stalled.map(|(since, why)| Stalled { since: since.elapsed(), why: why.clone() })
+        };
         let writer = self.writer.lock();
         Fill {
             bytes: writer.journal.bytes(),

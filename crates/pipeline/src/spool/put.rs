@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use attestry_event::Batch;
+use attestry_journal::Error;
 use attestry_journal::disk::Disk;
 
 use super::Spool;
@@ -60,7 +61,8 @@ pub(super) struct Queue {
     pub(super) closed: bool,
     /// There was no room, or the disk failed.
     pub(super) not_before: Option<Instant>,
-    pub(super) stalled_since: Option<Instant>,
+    /// Since when, and why.
+    pub(super) stalled: Option<(Instant, String)>,
 }
 
 impl Queue {
@@ -88,6 +90,22 @@ impl Queue {
 }
 
 impl<D: Disk> Spool<D> {
+    /// Why nothing can be kept, in words for people.
+    fn why_not(&self, error: &Error) -> String {
+        match error {
+            Error::Full => {
+                let bytes = self.writer.lock().journal.bytes();
+                match bytes.saturating_add(self.segment_bytes) > self.max_bytes {
+                    true => {
+                        format!("it has the {} bytes that it may have, and a sink is behind", self.max_bytes)
+                    }
+                    false => "the disk is full".to_owned(),
+                }
+            }
+            error => crate::describe(error),
+        }
+    }
+
     pub(super) fn put_waiting(&self, ledger: &str, mut batch: Batch) -> Result<Range<u64>, Closed> {
         if !ledger_fits(ledger) {
             tracing::error!(ledger, "a ledger's name is longer than any ledger's");
@@ -125,16 +143,24 @@ impl<D: Disk> Spool<D> {
             }
             let mut group = queue.take_group();
             queue.busy = true;
-            let committed = parking_lot::MutexGuard::unlocked(&mut queue, || self.commit(&mut group));
+            let commit = || self.commit(&mut group).map_err(|error| self.why_not(&error));
+            let committed = parking_lot::MutexGuard::unlocked(&mut queue, commit);
             queue.busy = false;
             queue.put_back(group);
             match committed {
-                Ok(()) => (queue.not_before, queue.stalled_since) = (None, None),
-                Err(error) => {
-                    if queue.stalled_since.is_none() {
-                        queue.stalled_since = Some(Instant::now());
-                        tracing::warn!(error = crate::describe(&error), "the spool takes nothing for now");
+                Ok(()) => {
+                    if let Some((since, _)) = queue.stalled.take() {
+                        let seconds = since.elapsed().as_secs();
+                        tracing::info!(seconds, "the spool takes events again");
                     }
+                    queue.not_before = None;
+                }
+                Err(why) => {
+                    if queue.stalled.as_ref().is_none_or(|(_, before)| *before != why) {
+                        tracing::warn!(why, "the spool takes nothing for now: senders wait");
+                    }
+                    let since = queue.stalled.take().map_or_else(Instant::now, |(since, _)| since);
+                    queue.stalled = Some((since, why));
                     queue.not_before = Some(Instant::now() + PAUSE);
                 }
             }

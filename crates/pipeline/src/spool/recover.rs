@@ -10,7 +10,7 @@ use attestry_journal::disk::Disk;
 use attestry_journal::{Damage, Item, Journal, Policy};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::chunk::{Header, position};
+use super::chunk::{Header, place, position};
 use super::losses::survey;
 use super::state::{Counters, Found, Loss, State, Why};
 use super::{End, MIN_BYTES, OpenError, Opened, Options, Queue, Shown, Spool, Writer};
@@ -66,10 +66,14 @@ impl<D: Disk> Spool<D> {
             state.counters.begin_epoch(now, counted.greatest_epoch);
         }
 
+        // A position beyond the end is one in another spool, which was here before.
+        let done = Some(options.done)
+            .filter(|done| *done <= position(opened.next, 0))
+            .map_or(0, |done| place(done).0);
         for damage in &opened.damage {
             if !state.losses.iter().any(|loss| is_of(loss, damage)) {
                 let records = damage.first_seq..damage.end_seq;
-                let (events, ledgers) = match records.is_empty() {
+                let (events, ledgers) = match records.end <= done || records.is_empty() {
                     true => (Some(0), Vec::new()),
                     false => survey(journal.read(journal.first()), &records, &state.counters),
                 };

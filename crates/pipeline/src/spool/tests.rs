@@ -181,6 +181,29 @@ fn a_flipped_bit_becomes_a_gap_event_and_the_rest_arrives() {
 }
 
 #[test]
+fn damage_to_what_everybody_has_is_the_loss_of_nothing() {
+    for everybody_has_it in [true, false] {
+        let disk = SimDisk::new(1);
+        let (spool, first) = open(&disk, small());
+        for put in 0..20 {
+            spool.put("logs", batch(put * 20..put * 20 + 20)).unwrap();
+        }
+        let (path, at) = find(&disk, 105);
+        let done = spool.end();
+        drop(spool);
+        disk.flip(&path, at + 20, 3);
+        // A place in another spool, which had more, says nothing of this one.
+        let done = if everybody_has_it { done } else { done + 1_000_000 };
+        let (spool, opened) = open(&disk, Options { done, ..small() });
+        assert_eq!((opened.epoch, opened.damage.len()), (first.epoch, 1));
+        let told = declared(&read_all(&spool, 0, WIDE).0);
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0]["events"], if everybody_has_it { 0 } else { 20 });
+        assert_eq!(told[0]["ledgers"].is_null(), everybody_has_it);
+    }
+}
+
+#[test]
 fn what_cannot_go_on_counting_begins_a_new_epoch() {
     for (what, new_epoch) in
         [("nothing", false), ("state", true), ("no state", true), ("tail", true), ("journal", true)]
@@ -283,9 +306,13 @@ fn a_full_spool_makes_its_sources_wait() {
                 putting.put("logs", batch(put * 50..put * 50 + 50)).unwrap();
             }
         });
-        while spool.fill().stalled.is_none() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let stalled = loop {
+            match spool.fill().stalled {
+                Some(stalled) => break stalled,
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        assert_eq!(stalled.why == "the disk is full", what == "disk", "{}", stalled.why);
         assert!(!putter.is_finished());
         // Reading goes on, and makes room.
         let mut seen = Vec::new();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use attestry_event::Nanos;
+use attestry_event::{Field, Nanos};
 use attestry_journal::disk::Disk;
 use tokio::time::Instant;
 
@@ -57,7 +57,7 @@ impl<D: Disk> Worker<D> {
             let (log, filter, from) = (Arc::clone(&self.log), Arc::clone(&self.filter), batch.next);
             let read = blocking(move || {
                 let read = log.read(from, room).map_err(|error| error.to_string())?;
-                Ok(filtered(&filter, read))
+                Ok(filtered(&filter, read, accounts))
             })
             .await;
             let Filtered { read, failed, dropped } = match read {
@@ -82,6 +82,8 @@ impl<D: Disk> Worker<D> {
                 return Some(batch);
             }
             let moved = read.next != batch.next;
+            let before = read.reached.saturating_sub((read.parcels.len() + failed.len()) as u64 + dropped);
+            self.shared.begin_at(before);
             self.shared.filtered.fetch_add(dropped, Ordering::Relaxed);
             batch.epoch = epoch.or(batch.epoch);
             batch.add(read, failed, accounts);
@@ -177,13 +179,18 @@ impl Batch {
     }
 }
 
-fn filtered(filter: &Filter, mut read: Read) -> Filtered {
+fn filtered(filter: &Filter, mut read: Read, accounts: bool) -> Filtered {
     if filter.methods.is_none() && filter.hooks.is_empty() {
         return Filtered { read, failed: Vec::new(), dropped: 0 };
     }
     let (mut failed, mut dropped) = (Vec::new(), 0);
     let parcels = std::mem::take(&mut read.parcels);
     for parcel in parcels {
+        // A far side that counts is not told twice that numbers are lost, so it hears of this whatever the filter says of events.
+        if accounts && tells_of_loss(&parcel) {
+            read.parcels.push(parcel);
+            continue;
+        }
         match filter.apply(parcel) {
             Passed::Kept(parcel) => read.parcels.push(parcel),
             Passed::Dropped => dropped += 1,
@@ -191,4 +198,9 @@ fn filtered(filter: &Filter, mut read: Read) -> Filtered {
         }
     }
     Filtered { read, failed, dropped }
+}
+
+/// Whether this is the event by which the spool itself declares what it lost.
+fn tells_of_loss(parcel: &Parcel) -> bool {
+    parcel.event().is_ok_and(|event| event.event_name() == "gap.spool" && event.raw(Field::Agent).is_none())
 }

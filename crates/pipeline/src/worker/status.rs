@@ -78,6 +78,9 @@ struct Now {
     last_error: Option<Trouble>,
 }
 
+/// How far a worker has come that has read nothing yet: nothing waits for it, as far as anybody knows.
+const UNKNOWN: u64 = u64::MAX;
+
 impl Shared {
     pub(super) fn new(log: Arc<dyn Log>) -> Shared {
         Shared {
@@ -88,9 +91,15 @@ impl Shared {
             retries: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             position: AtomicU64::new(0),
-            reached: AtomicU64::new(u64::MAX),
+            reached: AtomicU64::new(UNKNOWN),
             now: Mutex::new(Now { state: State::Running, oldest: None, trouble: None, last_error: None }),
         }
+    }
+
+    /// The first event that it comes upon has so many before it.
+    pub(super) fn begin_at(&self, reached: u64) {
+        // Another value than the first is of what it has done since.
+        let _ = self.reached.compare_exchange(UNKNOWN, reached, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     pub(super) fn state(&self, state: State) {

@@ -104,6 +104,18 @@ async fn delivers_retries_and_remembers() {
     assert_eq!(told, ["no 800 here", "no 1200 here", "no 2499 here"]);
 }
 
+#[tokio::test]
+async fn what_waits_is_told_from_the_first_attempt_on() {
+    let house = House::new();
+    house.put(0..100);
+    house.far.lock().answers.push_back(Answer::Hang);
+    let (stop, handle, running) = start(house.task());
+    until(|| house.far.lock().deliveries == 1).await;
+    assert_eq!(handle.status().lag, 100);
+    stop.cancel();
+    running.await.unwrap();
+}
+
 fn start(task: Task<SimDisk>) -> (CancellationToken, Handle, tokio::task::JoinHandle<Ended>) {
     let stop = CancellationToken::new();
     let (worker, handle) = Worker::new(task, stop.clone());
@@ -187,6 +199,29 @@ async fn a_sink_that_accounts_is_told_of_every_number() {
     );
     assert_eq!(numbers(&house.far.lock().parcels), (0..100).map(|n| n * 10 + 3).collect::<Vec<u64>>());
     assert_eq!(handle.status().filtered, 950);
+}
+
+#[tokio::test]
+async fn only_a_far_side_that_counts_hears_of_losses_that_the_filter_leaves_out() {
+    for accounts in [true, false] {
+        let house = House::new();
+        house.far.lock().accounts = accounts;
+        let methods = attestry_event::Methods::new(&[], &["gap.all".to_owned()]).unwrap();
+        let hook: crate::SinkHook = Box::new(|_| crate::Verdict::Drop);
+        let task = Task { filter: Filter { methods: Some(methods), hooks: vec![hook] }, ..house.task() };
+        let (stop, handle, running) = start(task);
+        house.put(0..10);
+        house.spool.declare(&Event::new("gap.spool", "-").data("why", "damage"));
+        house.spool.declare(&Event::new("gap.datagram", "-"));
+        let done = || handle.status().filtered + handle.status().delivered;
+        until(|| done() == 12).await;
+        stop.cancel();
+        running.await.unwrap();
+        let far = house.far.lock();
+        let names: Vec<_> =
+            far.parcels.iter().map(|parcel| parcel.event().unwrap().event_name().into_owned()).collect();
+        assert_eq!(names, if accounts { vec!["gap.spool"] } else { vec![] });
+    }
 }
 
 #[tokio::test]
