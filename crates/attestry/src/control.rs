@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use attestry_pipeline::dead::Letter;
+use attestry_pipeline::spool::Fill;
 use attestry_pipeline::{DeadLetters, Limits};
 use attestry_server::FlowStatus;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::flow::Flow;
+use crate::flow::{Flow, Ground};
 use crate::reload::Reloader;
 
 /// The socket in the data directory.
@@ -154,7 +155,14 @@ impl Talk {
     async fn request(&mut self, request: Request) -> Result<()> {
         match request {
             Request::Status => {
-                let status = serde_json::to_value(self.flow.status())?;
+                let mut status = serde_json::to_value(self.flow.status())?;
+                if let (Ground::Spool(spool), Some(status)) = (&**self.flow.ground(), status.as_object_mut())
+                {
+                    let spool = Arc::clone(spool);
+                    // Waits for the commit that is under way.
+                    let fill = tokio::task::spawn_blocking(move || spool.fill()).await?;
+                    status.insert("spool".to_owned(), spool_status(&fill));
+                }
                 self.say(&status).await?;
             }
             Request::Dead { sink, from } => {
@@ -252,6 +260,19 @@ impl Talk {
             }
         }
     }
+}
+
+/// How full a node's spool is, and why it takes nothing when it does not.
+fn spool_status(fill: &Fill) -> Value {
+    let stalled =
+        fill.stalled.as_ref().map(|stalled| json!({"why": stalled.why, "since_s": stalled.since.as_secs()}));
+    json!({
+        "bytes": fill.bytes,
+        "max_bytes": fill.max_bytes,
+        "events": fill.events,
+        "lost": fill.lost,
+        "stalled": stalled,
+    })
 }
 
 pub(crate) fn shown(letter: &Letter) -> Value {

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use attestry_collect::Paths;
 use attestry_event::{Clock, Event, SystemClock};
+use attestry_journal::Cursor;
 use attestry_journal::disk::RealDisk;
 use attestry_ledger::DataDir;
 use attestry_pipeline::Spool;
@@ -48,6 +50,8 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
             WhenFull::DropOldest => spool::WhenFull::DropOldest,
         },
         host: Some(host.clone()),
+        gap_ledger: own_ledger(config.enrolment.as_ref()),
+        done: done(&config, data.path()),
         ..spool::Options::default()
     };
     let (spool, opened) = Spool::open(RealDisk, &data.path().join(SPOOL), options, Arc::clone(&clock))
@@ -121,6 +125,22 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
     ended
 }
 
+/// The ledger of what this node says of itself: `audit`, unless this host was enrolled for others only, which are all it may write to.
+fn own_ledger(enrolment: Option<&Enrolment>) -> String {
+    let own = attestry_server::AUDIT_LEDGER;
+    let others = enrolment.map(|enrolment| &enrolment.ledgers).filter(|ledgers| !ledgers.contains_key(own));
+    others.and_then(|ledgers| ledgers.keys().next()).map_or_else(|| own.to_owned(), String::clone)
+}
+
+/// The position in the spool below which every sink has everything; 0 where a sink is new, or its place unknown.
+fn done(config: &Config, data_dir: &Path) -> u64 {
+    let places = config.sinks.keys().map(|sink| {
+        let file = crate::flow::cursor(data_dir, sink, SPOOL);
+        Cursor::load(&RealDisk, &file).ok().flatten().map_or(0, |Cursor(at)| at)
+    });
+    places.min().unwrap_or(0)
+}
+
 fn identity(enrolment: &Enrolment, folder: &Folder, spool: &Arc<Spool>) -> Result<Agent> {
     let mut keys = HashMap::new();
     for (ledger, vkey) in &enrolment.ledgers {
@@ -137,6 +157,12 @@ fn identity(enrolment: &Enrolment, folder: &Folder, spool: &Arc<Spool>) -> Resul
             .message(alarm.reason.clone())
             .data("agent", name.as_str())
             .data("ledger", alarm.ledger.as_str());
+        // Both are signed by the server, so together they prove what it did to whoever sees them.
+        let notes = [("pinned", &alarm.pinned), ("shown", &alarm.shown)];
+        let event = notes.into_iter().fold(event, |event, (name, note)| match note {
+            Some(note) => event.data(name, note.as_str()),
+            None => event,
+        });
         alarms.declare(&event);
     });
     Ok(Agent { name: enrolment.name.clone(), pins: folder.pins(), keys, on_alarm })
@@ -229,7 +255,13 @@ impl Report {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "now": now,
-            "spool": {"epoch": fill.epoch, "events": waiting, "bytes": fill.bytes, "oldest_s": self.oldest_s(now)},
+            "spool": {
+                "epoch": fill.epoch,
+                "events": waiting,
+                "bytes": fill.bytes,
+                "oldest_s": self.oldest_s(now),
+                "stalled": fill.stalled.map(|stalled| stalled.why),
+            },
             "sources": sources.chain(receivers).collect::<Vec<_>>(),
             "sinks": sinks.collect::<Vec<_>>(),
         })

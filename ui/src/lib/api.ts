@@ -160,7 +160,7 @@ export interface Agent {
   status: {
     version: string;
     now: string;
-    spool: { events: number; bytes: number; oldest_s: number | null };
+    spool: { events: number; bytes: number; oldest_s: number | null; stalled?: string };
     sources: (Source & { losses?: number })[];
     sinks: { name: string; state: string; lag: number; dead: number; why?: string }[];
   } | null;

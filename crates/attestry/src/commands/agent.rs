@@ -172,6 +172,16 @@ impl Said {
         self.0["spool"]["events"].as_u64().map_or_else(String::new, |events| events.to_string())
     }
 
+    /// What keeps events from coming although the agent is there: a sink that waits for a person, or a spool that takes nothing.
+    fn trouble(&self) -> Option<&'static str> {
+        let halted = |sinks: &Vec<Value>| sinks.iter().any(|sink| sink["state"] == "halted");
+        match &self.0 {
+            said if said["sinks"].as_array().is_some_and(halted) => Some("halted"),
+            said if said["spool"]["stalled"].is_string() => Some("stalled"),
+            _ => None,
+        }
+    }
+
     fn version(&self) -> String {
         self.0["version"].as_str().unwrap_or_default().to_owned()
     }
@@ -193,7 +203,10 @@ fn list(connection: &Connection) -> Result<()> {
                 Some(seen) if now.0.saturating_sub(seen.0) > 180_000_000_000 => {
                     ("silent".to_owned(), Look::Bad)
                 }
-                Some(_) => ("sending".to_owned(), Look::Plain),
+                Some(_) => match said.trouble() {
+                    Some(trouble) => (trouble.to_owned(), Look::Bad),
+                    None => ("sending".to_owned(), Look::Plain),
+                },
             },
         };
         table.row([
@@ -214,6 +227,18 @@ fn list(connection: &Connection) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn says_what_keeps_events_from_coming() {
+        for (said, expected) in [
+            (json!(null), None),
+            (json!({"sinks": [{"state": "waiting"}], "spool": {"stalled": null}}), None),
+            (json!({"sinks": [], "spool": {"stalled": "the disk is full"}}), Some("stalled")),
+            (json!({"sinks": [{"state": "running"}, {"state": "halted"}], "spool": {}}), Some("halted")),
+        ] {
+            assert_eq!(Said(said.clone()).trouble(), expected, "{said}");
+        }
+    }
 
     #[test]
     fn tokens_have_three_parts() {

@@ -113,6 +113,19 @@ fn list(dir: &Path, json: bool) -> Result<()> {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    let spool = &status["spool"];
+    if let (Some(bytes), Some(most)) = (spool["bytes"].as_u64(), spool["max_bytes"].as_u64()) {
+        writeln!(out, "The spool takes {} MiB of {} MiB.", bytes >> 20, most >> 20)?;
+        if let Some(why) = spool["stalled"]["why"].as_str() {
+            let since = text(&spool["stalled"]["since_s"]);
+            writeln!(
+                out,
+                "For {since} s it takes nothing: {}. Who can wait waits and is not acknowledged.",
+                escape(why)
+            )?;
+        }
+        writeln!(out)?;
+    }
     let rows = |name: &str| status[name].as_array().cloned().unwrap_or_default();
     let mut table = Table::new(&[
         "receiver",

@@ -7,7 +7,7 @@ mod seen;
 mod sinks;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -22,6 +22,16 @@ pub(crate) use ground::{Followable, Ground};
 pub(crate) use receivers::{hooks, redactions};
 
 use crate::config::{Config, Filters, Receiver, Sink};
+
+/// The folder of a sink: its cursors and dead letters.
+fn folder(data_dir: &Path, sink: &str) -> PathBuf {
+    data_dir.join("sinks").join(sink)
+}
+
+/// Where a sink keeps how far it came in a log.
+pub(crate) fn cursor(data_dir: &Path, sink: &str, log: &str) -> PathBuf {
+    folder(data_dir, sink).join(format!("{log}.cursor"))
+}
 
 /// Everything that flows, and how it is changed while it does.
 pub(crate) struct Flow {
@@ -71,7 +81,7 @@ impl Flow {
         let sinks = sinks::Setting {
             ground: Arc::clone(&base.ground),
             logs,
-            dir: base.data_dir.join("sinks"),
+            data_dir: base.data_dir,
             clock: Arc::clone(&base.clock),
             agent: base.agent,
         };

@@ -30,8 +30,8 @@ pub(crate) struct Running {
 pub(crate) struct Setting {
     pub(crate) ground: Arc<Ground>,
     pub(crate) logs: Vec<Followable>,
-    /// The folder of cursors and dead letters.
-    pub(crate) dir: PathBuf,
+    /// Beneath which cursors and dead letters are.
+    pub(crate) data_dir: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     /// Who this node is to the server it is enrolled with.
     pub(crate) agent: Option<attestry::Agent>,
@@ -40,7 +40,7 @@ pub(crate) struct Setting {
 impl Setting {
     /// Starts a sink. Call it within the runtime.
     pub(crate) fn start(&self, name: &str, config: &Config, filters: &Filters) -> Result<Running> {
-        let dir = self.dir.join(name);
+        let dir = super::folder(&self.data_dir, name);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let options = DeadOptions { max_bytes: config.dead_letter_bytes, ..DeadOptions::default() };
         let (dead, evicted) = DeadLetters::open(RealDisk, &dir.join("dead"), options)
@@ -66,7 +66,7 @@ impl Setting {
                 batching: config.batching(),
                 retry: config.retrying(),
                 disk: RealDisk,
-                cursor: dir.join(format!("{}.cursor", log.name)),
+                cursor: super::cursor(&self.data_dir, name, &log.name),
                 start: config.begins(),
                 dead: Arc::clone(&dead),
                 declare: Arc::new(move |event| ground.declare(event)),

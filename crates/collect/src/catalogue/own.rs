@@ -186,7 +186,15 @@ pub const OWN: &[Entry] = &[
         sources: "attestry, on an agent",
         meaning: "the server showed a tree that is smaller than, or forked from, the one it showed before; the agent sends nothing more until a person has looked",
         who: "resource is the ledger",
-        fields: &[("agent", "the agent"), ("ledger", "the ledger")],
+        fields: &[
+            ("agent", "the agent"),
+            ("ledger", "the ledger"),
+            (
+                "pinned",
+                "the signed checkpoint that the agent kept; with the other it proves what the server did",
+            ),
+            ("shown", "the signed checkpoint that the server shows now, if it shows one"),
+        ],
         example: r#"{"event_name":"gap.history","username":"-","resource":"audit","severity":1,"message":"the tree of audit shrank from 812 to 800 entries","event_data":{"agent":"web1","ledger":"audit"}}"#,
     },
     Entry {

@@ -48,6 +48,9 @@ pub(crate) struct SpoolStatus {
     bytes: u64,
     /// Age of the oldest event that waits, in seconds.
     oldest_s: Option<u64>,
+    /// Why the spool takes nothing; none when it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stalled: Option<String>,
 }
 
 /// A source or receiver of an agent.
