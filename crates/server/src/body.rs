@@ -33,7 +33,8 @@ const STEP: usize = 256 << 10;
 /// The largest window a zstd stream may ask for (log2 of bytes): no body is larger.
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
 
-/// Counts the memory of bodies on their way in, so that many large ones at once are refused, not swallowed.
+/// Counts the memory of bodies on their way in, and of the events made from them until they are answered, so that many large ones at once are
+/// refused, not swallowed.
 pub(crate) struct Budget {
     used: AtomicUsize,
     max: usize,
@@ -69,6 +70,14 @@ impl Lease {
         }
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// The body has become something else that takes so many bytes, which is not refused any more: it is no longer than what was, or as many
+    /// bytes as the most events have of defaults.
+    pub(crate) fn settle(&mut self, bytes: usize) {
+        self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
     }
 }
 
@@ -291,7 +300,14 @@ mod tests {
         assert_eq!(refused, Err(Kind::Overloaded));
         drop(first);
         drop(second);
-        assert!(frames(read(60), 60, 1_000, &mut budget.lease()).await.is_ok());
+        let mut third = budget.lease();
+        assert!(frames(read(60), 60, 1_000, &mut third).await.is_ok());
+        // What was made of it is counted in its place, also where that is more than there is.
+        for bytes in [40, 120] {
+            third.settle(bytes);
+            assert_eq!(budget.used(), bytes);
+        }
+        drop(third);
         assert_eq!(budget.used(), 0);
     }
 }

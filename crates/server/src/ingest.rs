@@ -10,7 +10,7 @@ mod sender;
 use std::sync::Arc;
 use std::time::Instant;
 
-use attestry_event::{Batch, Nanos, flags};
+use attestry_event::{Batch, Nanos, Row, flags};
 use attestry_ledger::{OnConflict, Refusal};
 use axum::body::Body;
 use axum::extract::State;
@@ -106,9 +106,13 @@ pub(crate) async fn post(
     let posting = sender.clone();
     let work = move || {
         let bytes = body::decode(encoding, wire, &mut lease)?;
-        take_in(&bytes, ndjson, &posting, now)
+        let taken = take_in(&bytes, ndjson, &posting, now)?;
+        drop(bytes);
+        lease.settle(taken.bytes());
+        Ok((taken, lease))
     };
-    let mut taken = if inline { work()? } else { blocking(work).await? };
+    // The lease ends with the request: until then the events are in memory.
+    let (mut taken, _lease) = if inline { work()? } else { blocking(work).await? };
     let parsed = Instant::now();
     meter.stage("parse", parsed - received);
     meter.refused(taken.refused.events);
@@ -193,6 +197,12 @@ struct Taken {
 }
 
 impl Taken {
+    /// What it takes in memory, about, in bytes.
+    fn bytes(&self) -> usize {
+        let beside: usize = self.batch.values.iter().map(|value| value.content.capacity()).sum();
+        self.batch.bytes.capacity() + beside + self.batch.len() * (size_of::<Row>() + size_of::<u32>())
+    }
+
     /// Refuses what may not come from this sender: the whole, because a sender that errs once about its own name errs always.
     fn check(&mut self, sender: &Sender) {
         let mut wrong = 0;

@@ -5,14 +5,12 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use attestry_testkit::{Client, Scenario, SmallDisk, wait_for};
+use attestry_testkit::{Answer, Client, Scenario, SmallDisk, wait_for};
 
 use crate::{ATTESTRY, SOON, event};
 
 /// Bytes of the largest body.
 const BODY_MAX: usize = 32 << 20;
-/// How many such bodies the server takes in at a time.
-const BODIES: usize = 4;
 /// Bytes that may wait to be committed, and one batch beyond it: the most that a full queue holds.
 const QUEUE_MAX: f64 = (64 << 20) as f64;
 
@@ -27,6 +25,19 @@ fn unfinished(scenario: &Scenario, key: &str) -> TcpStream {
     )
     .unwrap();
     stream
+}
+
+/// Begins such bodies until there is no room for another request, whose answer is given. One that finds the room taken by the requests that ask is
+/// refused, so it is not told beforehand how many that takes.
+#[track_caller]
+fn without_room(scenario: &Scenario, key: &str, id: &str) -> (Vec<TcpStream>, Answer) {
+    let (writer, mut held) = (scenario.client(key), Vec::new());
+    let refused = wait_for("a small request is refused", SOON, || {
+        held.push(unfinished(scenario, key));
+        std::thread::sleep(Duration::from_millis(20));
+        Some(writer.post_json("/api/v1/events", &event(id))).filter(|answer| answer.status != 201)
+    });
+    (held, refused.is(503))
 }
 
 /// Ends a watch when the test ends, well or not.
@@ -65,11 +76,7 @@ fn overloaded_it_tells_senders_to_come_back_and_loses_nothing() {
     let writer = scenario.client(&key);
     let reader = scenario.client(&scenario.key(&["reader", "--read"]));
     writer.store(&event("before"));
-    let held: Vec<TcpStream> = (0..BODIES).map(|_| unfinished(&scenario, &key)).collect();
-    let refused = wait_for("a small request is refused", SOON, || {
-        Some(writer.post_json("/api/v1/events", &event("refused"))).filter(|answer| answer.status != 201)
-    });
-    let refused = refused.is(503);
+    let (held, refused) = without_room(&scenario, &key, "refused");
     assert_eq!((refused.header("retry-after"), &refused.json()["status"]), ("1", &503.into()));
     assert!(refused.text().contains("/docs#problem-overloaded"), "{}", refused.text());
     // Whoever only asks is answered.
@@ -80,10 +87,7 @@ fn overloaded_it_tells_senders_to_come_back_and_loses_nothing() {
     });
 
     // Senders for whom there is no room at first, each of which comes back as it is told.
-    let held: Vec<TcpStream> = (0..BODIES).map(|_| unfinished(&scenario, &key)).collect();
-    wait_for("there is no room", SOON, || {
-        (writer.post_json("/api/v1/events", &event("filler")).status == 503).then_some(())
-    });
+    let (held, _) = without_room(&scenario, &key, "filler");
     let (turned_away, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let send = |sender: usize| {
         let body = large_lines(&format!("load-{sender}"), EVENTS);
