@@ -101,6 +101,15 @@ impl Running {
         }
     }
 
+    /// The most memory that it has taken so far, in bytes.
+    #[track_caller]
+    pub fn peak_memory(&self) -> u64 {
+        let status = read(&PathBuf::from(format!("/proc/{}/status", self.child.id())));
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.unwrap_or_else(|| panic!("{}: no VmHWM in its status", self.what)) << 10
+    }
+
     /// Ends the input, waits until the program ends, and tells how.
     #[track_caller]
     pub fn finish(self) -> Ran {

@@ -15,6 +15,8 @@ use crate::{port, wait_for};
 
 /// How long a start may take, on a busy machine and with a debug build.
 const START_MAX: Duration = Duration::from_secs(60);
+/// How long the slowest verifier may take, for millions of entries.
+const VERIFY_MAX: Duration = Duration::from_secs(600);
 /// How long a clean shutdown may take.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -119,11 +121,25 @@ impl Scenario {
     /// Starts the server and waits until it is ready, which is when searches find everything that is stored; tells how long that took.
     #[track_caller]
     pub fn start(&mut self) -> Duration {
-        assert!(self.serving.is_none(), "the server runs already");
         let begun = Instant::now();
+        self.launch();
+        self.wait_until_ready();
+        begun.elapsed()
+    }
+
+    /// Starts the server and does not wait for it.
+    #[track_caller]
+    pub fn launch(&mut self) {
+        assert!(self.serving.is_none(), "the server runs already");
         let mut command = self.command(&["run"]);
         command.arg("--listen").arg(format!("127.0.0.1:{}", self.port)).args(&self.arguments);
-        let mut serving = Running::start(&mut command, &self.stem("server"));
+        self.serving = Some(Running::start(&mut command, &self.stem("server")));
+    }
+
+    /// Waits until the server that was started is ready.
+    #[track_caller]
+    pub fn wait_until_ready(&mut self) {
+        let mut serving = self.serving.take().expect("the server was started");
         wait_for("the server is ready", START_MAX, || {
             if let Some(status) = serving.ended() {
                 panic!("the server ended with {status}: {}", serving.err());
@@ -133,7 +149,12 @@ impl Scenario {
             client.try_get("/readyz", &[]).ok().filter(|answer| answer.status == 200)
         });
         self.serving = Some(serving);
-        begun.elapsed()
+    }
+
+    /// The most memory that the server which runs has taken since it was started, in bytes.
+    #[track_caller]
+    pub fn peak_memory(&self) -> u64 {
+        self.serving.as_ref().expect("the server runs").peak_memory()
     }
 
     /// Kills the server as a power cut would: with no chance to do anything.
@@ -141,7 +162,8 @@ impl Scenario {
     pub fn kill(&mut self) {
         let serving = self.serving.take().expect("the server runs");
         serving.signal(Signal::KILL);
-        serving.finish_within(STOP_MAX);
+        let ran = serving.finish_within(STOP_MAX);
+        assert_eq!(ran.code, None, "the server had ended by itself: {}", ran.err);
     }
 
     /// Stops the server with SIGTERM, fails unless it ends well and in time, and tells how long it took.
@@ -255,18 +277,26 @@ impl Scenario {
     /// Runs `tools/verify.py` with these arguments.
     #[track_caller]
     pub fn script(&self, arguments: &[&str]) -> Ran {
+        run(&mut self.to_run_script(arguments), &self.stem("verify"), b"")
+    }
+
+    fn to_run_script(&self, arguments: &[&str]) -> Command {
         let mut command = self.clean(Path::new("python3"));
         // -B: no compiled file is left in the sources.
         command.arg("-B").arg(&self.programs.script).args(arguments);
-        run(&mut command, &self.stem("verify"), b"")
+        command
     }
 
-    /// What all three verifiers say of the data directory, held against the pins when `pinned`.
+    /// What all three verifiers say of the data directory, held against the pins when `pinned`. They run at the same time.
     #[track_caller]
     pub fn verify(&self, pinned: bool) -> [Ran; 3] {
         let arguments = self.to_verify(pinned);
-        let product = self.attestry(&[&["verify"], &arguments[..]].concat());
-        [product, self.verifier(&arguments), self.script(&arguments)]
+        let product = self.command(&[&["verify"], &arguments[..]].concat());
+        let mut verifier = self.clean(&self.programs.verifier);
+        verifier.args(&arguments);
+        let started = [product, verifier, self.to_run_script(&arguments)]
+            .map(|mut command| Running::start(&mut command, &self.stem("verify")));
+        started.map(|verifier| verifier.finish_within(VERIFY_MAX))
     }
 
     /// What the quickest verifier says of the data directory and all pins, where a test looks many times.

@@ -8,29 +8,23 @@ use crate::ATTESTRY;
 use crate::node::Node;
 
 /// How long events may take to arrive, on a busy machine with debug builds.
-const ARRIVE: Duration = Duration::from_secs(60);
+pub(crate) const ARRIVE: Duration = Duration::from_secs(60);
 
-fn server() -> Scenario {
+pub(crate) fn server() -> Scenario {
     Scenario::new(ATTESTRY).with("ATTESTRY_SERVER_TLS_SELF_SIGNED", "true").with_argument("--tls-self-signed")
 }
 
 /// The node as an agent of the scenario's server.
 #[track_caller]
-fn enrolled(scenario: &Scenario, name: &str) -> Node {
+pub(crate) fn enrolled(scenario: &Scenario, name: &str) -> Node {
     let node = Node::new(scenario, name, "");
-    enroll(scenario, &node, name);
+    node.enroll(scenario, name);
     node
-}
-
-#[track_caller]
-fn enroll(scenario: &Scenario, node: &Node, name: &str) {
-    let token = scenario.attestry(&["agent", "token", name]).is(0).out.trim().to_owned();
-    node.attestry(scenario, &["agent", "enroll", &scenario.url(), &token]).is(0).says("is the agent");
 }
 
 fn line(id: &str) -> String {
     format!(
-        r#"{{"event_id":"{id}","event_name":"order.place","username":"alice","event_data":{{"n":9007199254740993}}}}"#
+        r#"{{"event_id":"{id}","event_time":"2026-01-01T00:00:00Z","event_name":"order.place","username":"alice","event_data":{{"n":9007199254740993}}}}"#
     )
 }
 
@@ -73,6 +67,7 @@ fn what_an_agent_took_arrives_once_through_kills_of_both() {
     }
     arrives(&scenario, "event_source:app agent:web1", acknowledged);
     assert_eq!(count(&scenario, "event_name:gap.sequence"), 0);
+    assert_eq!(count(&scenario, "event_name:gap.conflict"), 0);
     assert_eq!(count(&scenario, "event_data.n:9007199254740993"), acknowledged);
     node.stop();
     let listed = scenario.attestry(&["agent", "list"]).is(0);
@@ -113,7 +108,7 @@ fn a_revoked_agent_is_refused_and_keeps_what_it_has() {
     assert_eq!(count(&scenario, "event_source:app"), 1);
     // Enrolled anew, it sends what it kept.
     node.stop();
-    enroll(&scenario, &node, "web1");
+    node.enroll(&scenario, "web1");
     node.start(&scenario);
     arrives(&scenario, "event_source:app", 2);
     node.stop();
@@ -140,6 +135,9 @@ fn a_server_that_was_put_back_is_found_out() {
     let mut scenario = server();
     scenario.start();
     let mut node = enrolled(&scenario, "web1");
+    let kept = node.data().join("kept.ndjson");
+    let file = format!("  kept:\n    file: {{path: {}}}\n", kept.display());
+    node.configure(&format!("sinks:\n{file}{}", node.server_sink(&scenario, "")));
     node.start(&scenario);
     node.send(&[line("one")]).unwrap();
     arrives(&scenario, "event_source:app", 1);
@@ -167,6 +165,12 @@ fn a_server_that_was_put_back_is_found_out() {
     });
     let why = node.sink(&scenario)["why"].to_string();
     assert!(why.contains("entries"), "{why}");
+    // The alarm goes out by the other sink, with what the server had signed.
+    let alarm = wait_for("the alarm", ARRIVE, || {
+        let text = std::fs::read_to_string(&kept).ok()?;
+        text.lines().find(|line| line.contains("\"gap.history\"")).map(str::to_owned)
+    });
+    assert!(alarm.contains("\"pinned\":") && alarm.contains(".attestry/audit\\n"), "{alarm}");
     node.stop();
     scenario.finish();
 }
@@ -178,15 +182,18 @@ fn a_new_configuration_is_swapped_in_or_refused() {
     let mut node = enrolled(&scenario, "web1");
     node.start(&scenario);
     let first = std::fs::read_to_string(node.config()).unwrap();
-    let folder = Folder::of(&node);
-    let with_file =
-        format!("{first}sinks:\n{}  kept:\n    file: {{path: {}}}\n", folder.sink(&scenario), folder.file());
+    let kept = node.data().join("kept.ndjson");
+    let with_file = format!(
+        "{first}sinks:\n{}  kept:\n    file: {{path: {}}}\n",
+        node.server_sink(&scenario, ""),
+        kept.display()
+    );
     std::fs::write(node.config(), &with_file).unwrap();
     node.hang_up();
     arrives(&scenario, "event_name:config.reload agent:web1", 1);
     node.send(&[line("one")]).unwrap();
     wait_for("the new sink has the event", ARRIVE, || {
-        std::fs::read_to_string(folder.file()).ok().filter(|text| text.contains("\"one\""))
+        std::fs::read_to_string(&kept).ok().filter(|text| text.contains("\"one\""))
     });
     std::fs::write(node.config(), with_file.replace("file:", "fil:")).unwrap();
     node.hang_up();
@@ -194,30 +201,23 @@ fn a_new_configuration_is_swapped_in_or_refused() {
     // The old one is in force still.
     node.send(&[line("two")]).unwrap();
     wait_for("the new sink goes on", ARRIVE, || {
-        std::fs::read_to_string(folder.file()).ok().filter(|text| text.contains("\"two\""))
+        std::fs::read_to_string(&kept).ok().filter(|text| text.contains("\"two\""))
     });
     arrives(&scenario, "event_source:app", 2);
     node.stop();
     scenario.finish();
 }
 
-/// Where the node keeps what makes it an agent, for a configuration that names its server itself.
-struct Folder(String);
-
-impl Folder {
-    fn of(node: &Node) -> Folder {
-        Folder(node.data().display().to_string())
-    }
-
-    fn sink(&self, scenario: &Scenario) -> String {
-        let dir = &self.0;
-        format!(
-            "  server:\n    attestry:\n      url: {}\n      tls: {{ca: {dir}/agent/server.pem, cert: {dir}/agent/cert.pem, key: {dir}/agent/key.pem}}\n",
-            scenario.url()
-        )
-    }
-
-    fn file(&self) -> String {
-        format!("{}/kept.ndjson", self.0)
-    }
+#[test]
+fn an_agent_for_one_ledger_says_there_what_it_says_of_itself() {
+    let mut scenario = server();
+    scenario.start();
+    let mut node = Node::new(&scenario, "web1", "    ledger: logs\n");
+    node.enroll_for(&scenario, &["web1", "--ledger", "logs"]);
+    node.start(&scenario);
+    node.send(&[line("one")]).unwrap();
+    arrives(&scenario, "event_source:app", 1);
+    arrives(&scenario, "event_name:agent.start agent:web1", 1);
+    node.stop();
+    scenario.finish();
 }

@@ -15,10 +15,20 @@ const CLIENTS: usize = 2;
 /// A pause after each answer, which keeps the log small enough to be looked through every round.
 const PAUSE: Duration = Duration::from_millis(3);
 /// Numbers that look random, from a seed that a failed test prints.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    /// From another seed each time.
+    pub(crate) fn seeded() -> Random {
+        let seed = RandomState::new().build_hasher().finish();
+        #[allow(clippy::print_stdout, reason = "shown when the test fails")]
+        {
+            println!("seed {seed:#x}");
+        }
+        Random(seed)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         // splitmix64
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -104,12 +114,8 @@ fn a_kill_while_a_segment_is_sealed_loses_nothing_either() {
 
 /// So many rounds of posting, killing and starting again, on a ledger with so many entries.
 fn check(rounds: u64, before: usize) {
-    let seed = RandomState::new().build_hasher().finish();
-    #[allow(clippy::print_stdout, reason = "shown when the test fails")]
-    {
-        println!("seed {seed:#x}");
-    }
-    let mut random = Random(seed);
+    let mut random = Random::seeded();
+    let seed = random.0;
     let mut scenario = Scenario::started(ATTESTRY);
     let key = scenario.key(&["shop", "--write"]);
     let reader = scenario.client(&scenario.key(&["reader", "--read"]));
