@@ -5,6 +5,7 @@
 //! writes the page anew), and the tests of the parsers hold every event they make against [`problem`].
 
 mod checks;
+mod lines;
 mod own;
 mod state;
 
@@ -12,6 +13,7 @@ use std::fmt::Write;
 
 use attestry_event::Event;
 
+pub use lines::LINES;
 pub use own::OWN;
 
 /// One event name.
@@ -492,7 +494,7 @@ const HOST: &[Entry] = &[
 
 /// What is wrong with `event` by the catalogue: a name or a member of `event_data` that is not in it.
 pub fn problem(event: &Event) -> Option<String> {
-    let Some(entry) = CATALOGUE.iter().find(|entry| entry.name == event.event_name) else {
+    let Some(entry) = CATALOGUE.iter().chain(LINES).find(|entry| entry.name == event.event_name) else {
         return Some(format!("{} is not in the catalogue", event.event_name));
     };
     let members = event.event_data.iter().flatten().map(|(name, _)| name);
@@ -519,12 +521,19 @@ pub fn markdown() -> String {
     page.push('\n');
     table(&mut page, CATALOGUE, "");
     page.push_str(
+        "\n## Lines of logs\n\n\
+         What the source `follow` gives, and what the parsers (docs/scripts.md) make of lines of files and of receivers. `resource` stays what it was: of a\n\
+         file its path. The parser `auditd` gives `audit.` and the record's type in small letters, such as `audit.user_login`, with the record's fields\n\
+         as members.\n\n",
+    );
+    table(&mut page, LINES, "");
+    page.push_str(
         "\n## Events of Attestry itself\n\n\
          What was done to Attestry, and what it knows to be missing (`gap.*`). They are in the ledger `audit`, unless they say\n\
          otherwise, with `event_source` `attestry`, unless it says otherwise. `attestry coverage` adds them up by host, source and hour.\n\n",
     );
     table(&mut page, OWN, OF_OWN);
-    CATALOGUE.iter().for_each(|entry| section(&mut page, entry, ""));
+    CATALOGUE.iter().chain(LINES).for_each(|entry| section(&mut page, entry, ""));
     OWN.iter().for_each(|entry| section(&mut page, entry, OF_OWN));
     page
 }
@@ -599,6 +608,13 @@ mod tests {
         );
     }
 
+    /// Whoever writes a log must not be able to say what the host says.
+    #[test]
+    fn no_line_of_a_log_gets_a_reserved_name() {
+        assert!(LINES.iter().all(|entry| !attestry_event::is_reserved(entry.name)));
+        assert!(LINES.is_sorted_by(|a, b| a.name < b.name));
+    }
+
     /// An ordinary key must not be able to say what a host says.
     #[test]
     fn every_name_is_reserved_and_no_other() {
@@ -623,7 +639,7 @@ mod tests {
             agent: false,
             now: Nanos(0),
         };
-        for entry in CATALOGUE {
+        for entry in CATALOGUE.iter().chain(LINES) {
             assert_eq!(entry.name.matches('.').count(), 1, "{}", entry.name);
             Batch::new().push_json(entry.example.as_bytes(), &border).unwrap_or_else(|problems| {
                 panic!("the example of {} is no event: {problems:?}", entry.name);

@@ -8,8 +8,8 @@
 //! Nothing is held open between two passes. What was written between the last pass and a rotation without a copy is lost,
 //! and said so: [`Step::Gap`].
 
-mod content;
-mod family;
+pub(crate) mod content;
+pub(crate) mod family;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -446,15 +446,15 @@ impl Reading {
     }
 }
 
-fn at_rest(modified: Nanos, now: Nanos) -> bool {
+pub(crate) fn at_rest(modified: Nanos, now: Nanos) -> bool {
     now.0.saturating_sub(modified.0) > SETTLED_NANOS
 }
 
-fn modified(meta: &fs::Metadata) -> Nanos {
+pub(crate) fn modified(meta: &fs::Metadata) -> Nanos {
     Nanos(meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()))
 }
 
-fn hash(bytes: &[u8]) -> [u8; 16] {
+pub(crate) fn hash(bytes: &[u8]) -> [u8; 16] {
     let digest = Sha256::digest(bytes);
     let mut short = [0; 16];
     short.copy_from_slice(&digest[..16]);
@@ -462,10 +462,12 @@ fn hash(bytes: &[u8]) -> [u8; 16] {
 }
 
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
-fn from_hex(text: &str) -> Option<[u8; 16]> {
+pub(crate) fn from_hex(text: &str) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
     if text.len() != 32 || !text.is_ascii() {
         return None;

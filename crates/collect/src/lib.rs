@@ -27,6 +27,7 @@ mod positions;
 pub mod redact;
 mod regular;
 mod source;
+pub mod tailed;
 pub mod users;
 
 pub use names::{KeyError, Names};

@@ -24,13 +24,13 @@ use crate::{follow::Gap, names::Names};
 /// How often a source that follows something looks for more.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The most events in one batch.
+/// The most events in one batch of a usual source.
 pub const BATCH_EVENTS: usize = 1_000;
 
 /// Takes events and keeps positions. What a source sends to.
 pub trait Outlet: Send + Sync {
     /// Returns when `events` are durable (so a slow outlet slows the source down) **and then** keeps `position` for `source`, in
-    /// place of the last one, usually in [`crate::Positions`]. A crash in between repeats events; those of logs come with the same
+    /// place of the last one (of no events, only the position), usually in [`crate::Positions`]. A crash in between repeats events; those of logs come with the same
     /// `event_id` again.
     ///
     /// # Errors
@@ -305,6 +305,7 @@ pub struct Feed {
     status: Arc<Status>,
     stop: Stop,
     events: Vec<Event>,
+    batch: usize,
     position: Value,
 }
 
@@ -318,6 +319,7 @@ impl Feed {
             status,
             stop,
             events: Vec::new(),
+            batch: BATCH_EVENTS,
             position: setup.position.unwrap_or(Value::Null),
         }
     }
@@ -361,15 +363,37 @@ impl Feed {
 
     /// Sends when a batch is full; `position` is asked only then, and must stand after the events pushed so far.
     pub(crate) fn send_when_full(&mut self, position: impl FnOnce() -> Value) -> Result<(), Stopped> {
-        if self.events.len() >= BATCH_EVENTS { self.send(position()) } else { Ok(()) }
+        if self.is_full() { self.send(position()) } else { Ok(()) }
+    }
+
+    /// Whether it is time to send.
+    pub(crate) fn is_full(&self) -> bool {
+        self.events.len() >= self.batch
+    }
+
+    /// Makes the batches of a source with many events larger than [`BATCH_EVENTS`]: one position is kept for each.
+    pub(crate) fn batch_at_most(&mut self, events: usize) {
+        self.batch = events;
+    }
+
+    /// Sends what is there, and keeps the position when that is nothing, too.
+    pub(crate) fn keep(&mut self, position: Value) -> Result<(), Stopped> {
+        if self.events.is_empty() {
+            self.outlet.send(&self.name, Vec::new(), position.clone())?;
+            self.position = position;
+            return Ok(());
+        }
+        self.send(position)
     }
 
     /// Sends what is there. More than one batch goes with the last position until the last of them.
     pub(crate) fn send(&mut self, position: Value) -> Result<(), Stopped> {
         while !self.events.is_empty() {
-            let rest = self.events.split_off(self.events.len().min(BATCH_EVENTS));
+            let rest = self.events.split_off(self.events.len().min(self.batch));
             let batch = std::mem::replace(&mut self.events, rest);
-            let newest = batch.iter().filter_map(|event| event.event_time).max();
+            // What has no time of its own gets that of the border: now.
+            let now = self.now();
+            let newest = batch.iter().map(|event| event.event_time.unwrap_or(now)).max();
             let count = batch.len() as u64;
             let at = if self.events.is_empty() { position.clone() } else { self.position.clone() };
             self.outlet.send(&self.name, batch, at)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestry_collect::{auth, built_in, endpoint, files, host, logins, packages, users};
+use attestry_collect::{auth, built_in, endpoint, files, host, logins, packages, users, tailed as follow};
 use attestry_event::Period;
 use attestry_script::Case;
 use schemars::JsonSchema;
@@ -30,7 +30,9 @@ pub(crate) struct Source {
     pub(crate) files: Option<files::Config>,
     /// Checks of HTTP, HTTPS and TCP endpoints.
     pub(crate) endpoint: Option<endpoint::Config>,
-    /// The ledger its events go to. Default: `audit`.
+    /// Log files, by patterns.
+    pub(crate) follow: Option<follow::Config>,
+    /// The ledger its events go to. Default: `audit`, `logs` for followed files.
     pub(crate) ledger: Option<String>,
     /// Which events, by name. Default: all.
     pub(crate) methods: Option<MethodLists>,
@@ -58,6 +60,7 @@ impl Default for Source {
             users: None,
             files: None,
             endpoint: None,
+            follow: None,
             ledger: None,
             methods: None,
             redact: None,
@@ -72,7 +75,7 @@ impl Default for Source {
 /// Calls `$with` with every kind of source, named as its field.
 macro_rules! kinds {
     ($with:ident) => {
-        $with!(packages, logins, auth, host, users, files, endpoint)
+        $with!(packages, logins, auth, host, users, files, endpoint, follow)
     };
 }
 
@@ -111,7 +114,8 @@ impl Source {
 
     /// The ledger its events go to.
     pub(crate) fn ledger(&self) -> &str {
-        self.ledger.as_deref().unwrap_or("audit")
+        let logs = self.follow.is_some();
+        self.ledger.as_deref().unwrap_or(if logs { "logs" } else { "audit" })
     }
 
     pub(crate) fn filters(&self) -> Written<'_> {

@@ -11,10 +11,10 @@ use flate2::bufread::MultiGzDecoder;
 use super::{HEAD_BYTES, MAX_LINE_BYTES};
 
 /// An open file of which only the head has been read.
-pub(super) struct Content {
-    pub(super) meta: Metadata,
+pub(crate) struct Content {
+    pub(crate) meta: Metadata,
     /// Its first [`HEAD_BYTES`], or all of it.
-    pub(super) head: Vec<u8>,
+    pub(crate) head: Vec<u8>,
     rest: Rest,
 }
 
@@ -24,8 +24,12 @@ enum Rest {
 }
 
 impl Content {
-    pub(super) fn open(path: &Path) -> io::Result<Content> {
-        let mut file = File::open(path)?;
+    pub(crate) fn open(path: &Path) -> io::Result<Content> {
+        Content::of(File::open(path)?)
+    }
+
+    /// A file that is open at its start.
+    pub(crate) fn of(mut file: File) -> io::Result<Content> {
         let meta = file.metadata()?;
         let mut head = Vec::new();
         file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
@@ -40,12 +44,12 @@ impl Content {
         Ok(Content { meta, head, rest: Rest::Packed(content) })
     }
 
-    pub(super) fn packed(&self) -> bool {
+    pub(crate) fn packed(&self) -> bool {
         matches!(self.rest, Rest::Packed(_))
     }
 
     /// A reader at `offset`, or at the end where the content ends before it, and where it stands.
-    pub(super) fn read_from(self, offset: u64) -> io::Result<(Box<dyn BufRead + Send>, u64)> {
+    pub(crate) fn read_from(self, offset: u64) -> io::Result<(Box<dyn BufRead + Send>, u64)> {
         match self.rest {
             Rest::Plain(mut file) => {
                 let at = offset.min(file.metadata()?.len());

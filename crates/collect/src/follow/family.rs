@@ -16,8 +16,8 @@ pub(super) struct Member {
 }
 
 /// Where it stands in time, oldest first.
-#[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Rank {
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Rank {
     Dated(String),
     Numbered(Reverse<u32>),
     Live,
@@ -50,11 +50,25 @@ fn rank(suffix: &str) -> Option<(Rank, bool)> {
     };
     let unsupported = !matches!(packing, "" | "gz");
     if let Some(number) = stem.strip_prefix('.') {
+        // `dateformat .%Y%m%d`
+        if number.len() >= 8 && number.bytes().all(|b| b.is_ascii_digit()) {
+            return Some((Rank::Dated(number.to_owned()), unsupported));
+        }
         return Some((Rank::Numbered(Reverse(number.parse().ok()?)), unsupported));
     }
     let date = stem.strip_prefix('-')?;
     let dated = date.len() >= 8 && date.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     dated.then(|| (Rank::Dated(date.to_owned()), unsupported))
+}
+
+/// The log that a file of this name is a rotation of, if `is_log` says that it is one, with the rank and whether it is compressed by
+/// something other than gzip.
+pub(crate) fn rotation(name: &str, is_log: impl Fn(&str) -> bool) -> Option<(&str, Rank, bool)> {
+    name.match_indices(['.', '-']).find_map(|(at, _)| {
+        let (base, suffix) = name.split_at(at);
+        let (rank, unsupported) = rank(suffix)?;
+        is_log(base).then_some((base, rank, unsupported))
+    })
 }
 
 #[cfg(test)]
@@ -80,7 +94,8 @@ mod tests {
             ("-old", None),
             ("-1", None),
             (".", None),
-            (".99999999999", None),
+            (".9999999x", None),
+            (".20261101.gz", dated("20261101")),
             ("x.1", None),
         ] {
             assert_eq!(rank(suffix), expected, "{suffix:?}");
