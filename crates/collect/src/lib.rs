@@ -13,6 +13,7 @@
 mod apt;
 pub mod auth;
 pub mod catalogue;
+pub mod command;
 mod compared;
 pub mod endpoint;
 pub mod files;

@@ -341,6 +341,21 @@ impl Feed {
         if self.stop.stopped() { Err(Stopped) } else { Ok(()) }
     }
 
+    /// Waits for `time`; fails as soon as the source is told to stop.
+    pub(crate) fn wait(&self, time: Duration) -> Result<(), Stopped> {
+        if self.stop.wait(time) { Err(Stopped) } else { Ok(()) }
+    }
+
+    /// The configured name of the source.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// For what must end when the source is told to stop, and waits elsewhere.
+    pub(crate) fn stop_flag(&self) -> Stop {
+        self.stop.clone()
+    }
+
     pub(crate) fn push(&mut self, mut event: Event) {
         if event.host.is_none() {
             event.host = Some(self.host.clone());

@@ -22,9 +22,11 @@ pub const RESERVED_PREFIXES: [&str; 15] = [
 
 /// The other names that the sources of a host give (docs/events.md). These alone, and not all that begins like them: `user.login` and
 /// `package.deliver` are for any application to use.
-pub const RESERVED_NAMES: [&str; 45] = [
+pub const RESERVED_NAMES: [&str; 47] = [
     "auth.mismatch",
     "auth.other",
+    "command.output",
+    "command.run",
     "cron.change",
     "cron.run",
     "endpoint.check",

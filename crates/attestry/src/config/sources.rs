@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use attestry_collect::{auth, built_in, endpoint, files, host, logins, packages, users, tailed as follow};
+use attestry_collect::{
+    auth, built_in, command, endpoint, files, host, logins, packages, tailed as follow, users,
+};
 use attestry_event::Period;
 use attestry_script::Case;
 use schemars::JsonSchema;
@@ -32,6 +34,8 @@ pub(crate) struct Source {
     pub(crate) endpoint: Option<endpoint::Config>,
     /// Log files, by patterns.
     pub(crate) follow: Option<follow::Config>,
+    /// A program on a schedule, whose output is events or text.
+    pub(crate) command: Option<command::Config>,
     /// The ledger its events go to. Default: `audit`, `logs` for followed files.
     pub(crate) ledger: Option<String>,
     /// Which events, by name. Default: all.
@@ -61,6 +65,7 @@ impl Default for Source {
             files: None,
             endpoint: None,
             follow: None,
+            command: None,
             ledger: None,
             methods: None,
             redact: None,
@@ -75,7 +80,7 @@ impl Default for Source {
 /// Calls `$with` with every kind of source, named as its field.
 macro_rules! kinds {
     ($with:ident) => {
-        $with!(packages, logins, auth, host, users, files, endpoint, follow)
+        $with!(packages, logins, auth, host, users, files, endpoint, follow, command)
     };
 }
 

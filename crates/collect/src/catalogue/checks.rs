@@ -1,9 +1,45 @@
-//! The events of the sources that somebody sets up: endpoints.
+//! The events of the sources that somebody sets up: endpoints and commands.
 
 use super::Entry;
 
 /// Each by name.
 pub(super) const CHECKS: &[Entry] = &[
+    Entry {
+        name: "command.output",
+        sources: "command",
+        meaning: "a line that a program wrote and that is no event; the message is the line, secrets taken out",
+        who: "username is the account it ran as, resource the program",
+        fields: &[
+            ("line", "which line of this run, from 1"),
+            ("reason", "why a line that should be an event is none"),
+        ],
+        example: r#"{"event_name":"command.output","username":"root","resource":"/usr/local/bin/backup","severity":6,"message":"412 files copied","event_data":{"line":3}}"#,
+    },
+    Entry {
+        name: "command.run",
+        sources: "command",
+        meaning: "a program was run, or could not be",
+        who: "username is the account it ran as, resource the program",
+        fields: &[
+            ("command_line", "program and arguments, secrets taken out"),
+            ("planned_at", "when it was due"),
+            ("exit_code", "what it ended with"),
+            ("signal", "the signal that ended it, by its number"),
+            ("duration_ms", "how long it ran"),
+            ("events", "how many of its lines became events"),
+            ("lines", "how many were kept as text"),
+            ("stdout_bytes", "what it wrote"),
+            ("stderr_bytes", "what it wrote to its standard error"),
+            ("stderr", "the last 4 KiB of that, secrets taken out"),
+            ("lost_bytes", "what it wrote beyond max_output_bytes; a gap.collect says so, too"),
+            ("missed", "how many times it was due before and was not run; counted to 1000"),
+            ("timed_out", "true when it was ended because it took longer than its time limit"),
+            ("stopped", "true when it was ended because Attestry ended"),
+            ("left_running", "true when something it started held its output open and was ended"),
+            ("reason", "why it did not run, or did not end well"),
+        ],
+        example: r#"{"event_name":"command.run","username":"root","resource":"/usr/local/bin/backup","outcome":"success","severity":6,"message":"/usr/local/bin/backup ended with exit code 0 after 1234 ms","event_data":{"command_line":"/usr/local/bin/backup --all","planned_at":"2026-11-21T10:00:00.000000000Z","exit_code":0,"duration_ms":1234,"events":2,"lines":1,"stdout_bytes":412,"stderr_bytes":0}}"#,
+    },
     Entry {
         name: "endpoint.check",
         sources: "endpoint",
