@@ -1,22 +1,23 @@
-//! Streams from others: TCP, with or without TLS; bounded in number, in idle time and, through the queue, in speed.
+//! Connections from others: TCP, with or without TLS; bounded in number, and those that are only read in idle time and, through the queue, in
+//! speed.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use attestry_event::{Clock, Nanos, SystemClock};
 use attestry_pipeline::Incoming;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::datagrams::resolve;
-use crate::endpoint::Endpoint;
-use crate::feed::Feed;
+use crate::broker::Duplex;
+use crate::feed::{Counters, Feed};
 
 /// What cuts one stream of a protocol into messages.
 pub(crate) trait Splits: Send + 'static {
@@ -29,12 +30,10 @@ pub(crate) trait Splits: Send + 'static {
 
 /// A socket that others connect to.
 pub(crate) struct Connections {
-    pub(crate) listener: TcpListener,
-    pub(crate) tls: Option<TlsAcceptor>,
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     /// More are turned away.
-    pub(crate) most: usize,
-    /// One that says nothing for so long is closed.
-    pub(crate) idle: Duration,
+    most: usize,
 }
 
 const BUFFER_BYTES: usize = 16 << 10;
@@ -46,15 +45,29 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const LAST_READ: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Binds a TCP socket.
-pub(crate) async fn listen(at: &Endpoint) -> io::Result<TcpListener> {
-    TcpListener::bind(resolve(at).await?).await
-}
-
 impl Connections {
-    /// Takes connections until `stop`; returns when all of them are read to their end.
-    pub(crate) async fn run<S: Splits>(self, make: impl Fn() -> S, feed: Feed, stop: CancellationToken) {
-        let counters = feed.counters();
+    /// Binds a TCP socket.
+    pub(crate) async fn listen(
+        at: SocketAddr,
+        tls: Option<TlsAcceptor>,
+        most: usize,
+    ) -> io::Result<Connections> {
+        Ok(Connections { listener: TcpListener::bind(at).await?, tls, most })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Takes connections until `stop` and hands each to `each`; returns when that has returned for all of them.
+    pub(crate) async fn run<F>(
+        self,
+        each: impl Fn(Box<dyn Duplex>, SocketAddr) -> F + Clone + Send + 'static,
+        counters: Arc<Counters>,
+        stop: CancellationToken,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let mut running = JoinSet::new();
         let mut until = None;
         loop {
@@ -79,14 +92,18 @@ impl Connections {
                 Ok((stream, from)) => {
                     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
                     let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-                    let connection = Connection {
-                        from,
-                        feed: feed.clone(),
-                        stop: stop.clone(),
-                        idle: self.idle,
-                        splitter: make(),
-                    };
-                    running.spawn(connection.run(stream, self.tls.clone()));
+                    let (each, tls, stop) = (each.clone(), self.tls.clone(), stop.clone());
+                    let counters = Arc::clone(&counters);
+                    running.spawn(async move {
+                        counters.connections.fetch_add(1, Ordering::Relaxed);
+                        match secured(stream, tls, stop).await {
+                            Some(stream) => each(stream, from).await,
+                            None => {
+                                counters.refused.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                        counters.connections.fetch_sub(1, Ordering::Relaxed);
+                    });
                 }
                 // Out of file descriptors, say: some will be free again.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -94,6 +111,40 @@ impl Connections {
         }
         while running.join_next().await.is_some() {}
     }
+
+    /// Takes connections until `stop`, and reads each to its end, or until it says nothing for so long.
+    pub(crate) async fn read<S: Splits>(
+        self,
+        make: impl Fn() -> S + Clone + Send + 'static,
+        idle: Duration,
+        feed: Feed,
+        stop: CancellationToken,
+    ) {
+        let (counters, stopping) = (feed.counters(), stop.clone());
+        let each = move |stream, from| {
+            let (feed, stop) = (feed.clone(), stopping.clone());
+            Connection { from, feed, stop, idle, splitter: make() }.read(stream)
+        };
+        self.run(each, counters, stop).await;
+    }
+}
+
+/// The stream after the beginning of TLS, where there is TLS; none when that fails, or is not done soon after a stop.
+async fn secured(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    stop: CancellationToken,
+) -> Option<Box<dyn Duplex>> {
+    let Some(tls) = tls else { return Some(Box::new(stream)) };
+    let too_late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_READ).await;
+    };
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(HANDSHAKE, tls.accept(stream)) => accepted.ok()?,
+        () = too_late => return None,
+    };
+    Some(Box::new(accepted.ok()?))
 }
 
 struct Connection<S> {
@@ -105,22 +156,7 @@ struct Connection<S> {
 }
 
 impl<S: Splits> Connection<S> {
-    async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
-        let counters = self.feed.counters();
-        counters.connections.fetch_add(1, Ordering::Relaxed);
-        match tls {
-            None => self.read(stream).await,
-            Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.read(stream).await,
-                Ok(Err(_)) | Err(_) => {
-                    counters.refused.fetch_add(1, Ordering::Relaxed);
-                }
-            },
-        }
-        counters.connections.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    async fn read(mut self, mut stream: impl AsyncRead + Unpin) {
+    async fn read(mut self, mut stream: Box<dyn Duplex>) {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let read = tokio::select! {

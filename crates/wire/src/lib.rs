@@ -23,6 +23,8 @@ pub mod ndjson;
 pub mod otlp;
 mod outgoing;
 pub mod queue;
+pub mod receiving;
+mod requests;
 pub mod secret;
 pub mod server_tls;
 mod socket;

@@ -12,22 +12,23 @@ mod record;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use attestry_pipeline::{Incoming, Inlet, Taken};
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use http_body_util::{BodyExt, Limited};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming as Body;
+use hyper::header::{self, HeaderValue};
+use hyper::{HeaderMap, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+use crate::connections::Connections;
+use crate::feed::Counters;
+use crate::receiving::{BindError, max_connections};
+use crate::requests::{self, Answer, Answers, Bodies, Bounds};
 
 pub use decode::{Malformed, Request};
 pub use record::Record;
@@ -35,11 +36,11 @@ pub use record::Record;
 /// The largest body, in bytes, before decompression and after it.
 pub const BODY_MAX_BYTES: usize = 16 << 20;
 
-/// How many bodies are held at once; further requests wait. With what decoding makes of them it bounds the memory.
-const REQUESTS_AT_ONCE: usize = 4;
+/// Where requests go.
+const PATH: &str = "/v1/logs";
 
-/// The longest that a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(30);
+/// How many requests are decoded and stored at once; further ones wait. It bounds what decoding makes of bodies.
+const AT_ONCE: usize = 4;
 
 /// An OTLP/HTTP receiver.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -48,40 +49,31 @@ pub struct ReceiverConfig {
     /// The address. Whoever can reach it can send. Default: 127.0.0.1:4318.
     #[serde(default = "listen")]
     pub listen: SocketAddr,
+    /// How many connections there may be at once; more are closed at once. Default: 1000.
+    #[serde(default = "max_connections")]
+    pub max_connections: usize,
+}
+
+impl ReceiverConfig {
+    /// What is wrong: the field, and what was found and expected.
+    pub fn check(&self) -> Vec<(&'static str, String)> {
+        if self.max_connections > 0 {
+            return Vec::new();
+        }
+        vec![("max_connections", "0, expected at least 1".to_owned())]
+    }
 }
 
 fn listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 4318))
 }
 
-/// What a receiver has seen since it began.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Log records.
-    pub messages: AtomicU64,
-    /// Bytes of bodies, as they came.
-    pub bytes: AtomicU64,
-    /// Log records that could not be read, and requests of which nothing could.
-    pub refused: AtomicU64,
-}
-
-/// The address cannot be listened at.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen at {address}")]
-pub struct BindError {
-    /// The address.
-    pub address: SocketAddr,
-    /// What the system said.
-    #[source]
-    pub source: std::io::Error,
-}
-
 /// A receiver.
-#[derive(Debug)]
 pub struct Receiver {
-    listener: TcpListener,
+    connections: Connections,
     address: SocketAddr,
     counters: Arc<Counters>,
+    bounds: Bounds,
 }
 
 impl Receiver {
@@ -90,10 +82,11 @@ impl Receiver {
     /// # Errors
     /// When the address cannot be had.
     pub async fn bind(config: &ReceiverConfig) -> Result<Receiver, BindError> {
-        let failed = |source| BindError { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Receiver { listener, address, counters: Arc::default() })
+        let failed = |source| BindError::Listen { address: config.listen.to_string(), source };
+        let connections =
+            Connections::listen(config.listen, None, config.max_connections).await.map_err(failed)?;
+        let address = connections.local_addr().map_err(failed)?;
+        Ok(Receiver { connections, address, counters: Arc::default(), bounds: Bounds::default() })
     }
 
     /// Where it listens.
@@ -101,27 +94,28 @@ impl Receiver {
         self.address
     }
 
-    /// What it has seen; it goes on counting.
+    /// What it has seen; it goes on counting. A log record that could not be read counts as refused.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
     }
 
     /// Takes requests until it is stopped; those that have begun are finished.
     pub async fn run(self, inlet: Arc<dyn Inlet>, stop: CancellationToken) {
-        let shared =
-            Arc::new(Shared { inlet, counters: self.counters, room: Semaphore::new(REQUESTS_AT_ONCE) });
-        let router = Router::new().route("/v1/logs", post(logs)).with_state(shared);
-        let served = axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the OTLP receiver ended");
-        }
+        let shared = Shared { inlet, counters: Arc::clone(&self.counters) };
+        let logs = Logs { shared: Arc::new(shared), at_once: Semaphore::new(AT_ONCE) };
+        requests::run(self.connections, logs, self.bounds, self.counters, stop).await;
     }
+}
+
+/// What answers the requests.
+struct Logs {
+    shared: Arc<Shared>,
+    at_once: Semaphore,
 }
 
 struct Shared {
     inlet: Arc<dyn Inlet>,
     counters: Arc<Counters>,
-    room: Semaphore,
 }
 
 /// How a body is written, and its answer.
@@ -131,52 +125,73 @@ enum Encoding {
     Json,
 }
 
-async fn logs(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) -> Response {
-    let kind = text(&headers, header::CONTENT_TYPE);
+impl Encoding {
+    fn media_type(self) -> &'static str {
+        match self {
+            Encoding::Protobuf => "application/x-protobuf",
+            Encoding::Json => "application/json",
+        }
+    }
+}
+
+impl Answers for Logs {
+    fn path(&self) -> &str {
+        PATH
+    }
+
+    async fn answer(&self, request: hyper::Request<Body>, _: SocketAddr, bodies: &Bodies) -> Answer {
+        let (head, body) = request.into_parts();
+        let (encoding, gzip) = match encodings(&head.headers) {
+            Ok(encodings) => encodings,
+            Err((Some(encoding), expected)) => {
+                return status(encoding, StatusCode::UNSUPPORTED_MEDIA_TYPE, expected);
+            }
+            Err((None, expected)) => {
+                return respond("text/plain", StatusCode::UNSUPPORTED_MEDIA_TYPE, expected.into());
+            }
+        };
+        let body = match bodies.read(body, BODY_MAX_BYTES).await {
+            Ok(body) => body,
+            Err(StatusCode::PAYLOAD_TOO_LARGE) => return too_large(encoding),
+            Err(refused) => return status(encoding, refused, "the body did not arrive whole and in time"),
+        };
+        let Ok(_turn) = self.at_once.acquire().await else {
+            return status(encoding, StatusCode::SERVICE_UNAVAILABLE, "nothing is taken any more");
+        };
+        self.shared.counters.bytes.fetch_add(body.bytes.len() as u64, Ordering::Relaxed);
+        let (shared, bytes) = (Arc::clone(&self.shared), body.bytes.clone());
+        let done = tokio::task::spawn_blocking(move || take(&shared, encoding, gzip, &bytes)).await;
+        done.unwrap_or_else(|_| status(encoding, StatusCode::INTERNAL_SERVER_ERROR, "the receiver failed"))
+    }
+}
+
+/// How a body is written and whether it is compressed; or what was expected, and how to say it where that is known.
+fn encodings(headers: &HeaderMap) -> Result<(Encoding, bool), (Option<Encoding>, &'static str)> {
+    let kind = text(headers, header::CONTENT_TYPE);
     let encoding = match kind.split(';').next().unwrap_or_default().trim() {
         "application/x-protobuf" => Encoding::Protobuf,
         "application/json" => Encoding::Json,
         _ => {
-            let expected = "Content-Type: expected application/x-protobuf or application/json";
-            return (StatusCode::UNSUPPORTED_MEDIA_TYPE, expected).into_response();
+            return Err((None, "Content-Type: expected application/x-protobuf or application/json"));
         }
     };
-    let gzip = match text(&headers, header::CONTENT_ENCODING) {
-        "" | "identity" => false,
-        "gzip" => true,
-        _ => {
-            let expected = "Content-Encoding: expected gzip or none";
-            return status(encoding, StatusCode::UNSUPPORTED_MEDIA_TYPE, expected);
-        }
-    };
-    let Ok(_room) = shared.room.acquire().await else {
-        return status(encoding, StatusCode::SERVICE_UNAVAILABLE, "nothing is taken any more");
-    };
-    let bytes = match tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_MAX_BYTES).collect()).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            return too_large(&shared, encoding);
-        }
-        Ok(Err(_)) => return status(encoding, StatusCode::BAD_REQUEST, "the body broke off"),
-        Err(_) => return status(encoding, StatusCode::REQUEST_TIMEOUT, "the body took too long to arrive"),
-    };
-    shared.counters.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    let working = Arc::clone(&shared);
-    let done = tokio::task::spawn_blocking(move || take(&working, encoding, gzip, &bytes)).await;
-    done.unwrap_or_else(|_| status(encoding, StatusCode::INTERNAL_SERVER_ERROR, "the receiver failed"))
+    match text(headers, header::CONTENT_ENCODING) {
+        "" | "identity" => Ok((encoding, false)),
+        "gzip" => Ok((encoding, true)),
+        _ => Err((Some(encoding), "Content-Encoding: expected gzip or none")),
+    }
 }
 
-fn take(shared: &Shared, encoding: Encoding, gzip: bool, bytes: &Bytes) -> Response {
+fn take(shared: &Shared, encoding: Encoding, gzip: bool, bytes: &Bytes) -> Answer {
     let plain;
     let body: &[u8] = if gzip {
         let mut decompressed = Vec::new();
         let mut reader = flate2::read::MultiGzDecoder::new(&bytes[..]).take(BODY_MAX_BYTES as u64 + 1);
         if reader.read_to_end(&mut decompressed).is_err() {
-            shared.counters.refused.fetch_add(1, Ordering::Relaxed);
             return status(encoding, StatusCode::BAD_REQUEST, "the body is not gzip");
         }
         if decompressed.len() > BODY_MAX_BYTES {
-            return too_large(shared, encoding);
+            return too_large(encoding);
         }
         plain = decompressed;
         &plain
@@ -189,10 +204,7 @@ fn take(shared: &Shared, encoding: Encoding, gzip: bool, bytes: &Bytes) -> Respo
     };
     let Request { records, rejected, reason } = match request {
         Ok(request) => request,
-        Err(Malformed(reason)) => {
-            shared.counters.refused.fetch_add(1, Ordering::Relaxed);
-            return status(encoding, StatusCode::BAD_REQUEST, &reason);
-        }
+        Err(Malformed(reason)) => return status(encoding, StatusCode::BAD_REQUEST, &reason),
     };
     shared.counters.messages.fetch_add(records.len() as u64 + rejected, Ordering::Relaxed);
     shared.counters.refused.fetch_add(rejected, Ordering::Relaxed);
@@ -213,8 +225,7 @@ fn take(shared: &Shared, encoding: Encoding, gzip: bool, bytes: &Bytes) -> Respo
     }
 }
 
-fn too_large(shared: &Shared, encoding: Encoding) -> Response {
-    shared.counters.refused.fetch_add(1, Ordering::Relaxed);
+fn too_large(encoding: Encoding) -> Answer {
     let reason = format!("the body has more than {BODY_MAX_BYTES} bytes");
     status(encoding, StatusCode::PAYLOAD_TOO_LARGE, &reason)
 }
@@ -224,7 +235,7 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> &str {
 }
 
 /// An `ExportLogsServiceResponse`.
-fn success(encoding: Encoding, rejected: u64, message: &str) -> Response {
+fn success(encoding: Encoding, rejected: u64, message: &str) -> Answer {
     let body = match encoding {
         Encoding::Protobuf => {
             let mut partial = Vec::new();
@@ -248,11 +259,11 @@ fn success(encoding: Encoding, rejected: u64, message: &str) -> Response {
             serde_json::json!({ "partialSuccess": partial }).to_string().into_bytes()
         }
     };
-    respond(encoding, StatusCode::OK, body)
+    respond(encoding.media_type(), StatusCode::OK, body)
 }
 
 /// A `google.rpc.Status` without a code, which OTLP/HTTP allows.
-fn status(encoding: Encoding, status: StatusCode, message: &str) -> Response {
+fn status(encoding: Encoding, status: StatusCode, message: &str) -> Answer {
     let body = match encoding {
         Encoding::Protobuf => {
             let mut body = Vec::new();
@@ -261,19 +272,14 @@ fn status(encoding: Encoding, status: StatusCode, message: &str) -> Response {
         }
         Encoding::Json => serde_json::json!({ "message": message }).to_string().into_bytes(),
     };
-    let mut response = respond(encoding, status, body);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    }
-    response
+    respond(encoding.media_type(), status, body)
 }
 
-fn respond(encoding: Encoding, status: StatusCode, body: Vec<u8>) -> Response {
-    let kind = match encoding {
-        Encoding::Protobuf => "application/x-protobuf",
-        Encoding::Json => "application/json",
-    };
-    (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+fn respond(media_type: &'static str, status: StatusCode, body: Vec<u8>) -> Answer {
+    let mut answer = Response::new(Full::from(body));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
 }
 
 #[cfg(test)]

@@ -16,6 +16,6 @@ mod template;
 pub use frames::{Frame, Frames};
 pub use message::{Context, Element, Form, Message, parse};
 pub use priority::{Facility, Level, UnknownName};
-pub use receiver::{BindError, Receiver, ReceiverConfig};
+pub use receiver::{Receiver, ReceiverConfig};
 pub(crate) use sink::udp;
 pub use sink::{Format, Framing, Rule, SinkConfig, SyslogSink, Unusable};

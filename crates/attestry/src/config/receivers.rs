@@ -105,10 +105,7 @@ impl Receiver {
                 }
             )*};
         }
-        look!(syslog, gelf, ndjson, nats, amqp, stomp, sqs);
-        if self.otlp.is_some() {
-            given.push(("otlp", Vec::new()));
-        }
+        look!(syslog, gelf, otlp, ndjson, nats, amqp, stomp, sqs);
         given
     }
 

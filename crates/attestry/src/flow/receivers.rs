@@ -110,7 +110,7 @@ impl Setting {
             Config { otlp: Some(of), .. } => {
                 let receiver = otlp::Receiver::bind(of).await.with_context(cannot)?;
                 address = Some(receiver.address().to_string());
-                (Seen::Otlp(receiver.counters()), tokio::spawn(receiver.run(inlet, ends)))
+                (Seen::Feed(receiver.counters()), tokio::spawn(receiver.run(inlet, ends)))
             }
             Config { ndjson: Some(of), .. } => {
                 let receiver = ndjson::Receiver::bind(of).await.with_context(cannot)?;

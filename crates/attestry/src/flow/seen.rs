@@ -4,16 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use attestry_server::ReceiverStatus;
-use attestry_wire::{feed, ndjson, otlp, queue};
+use attestry_wire::{feed, ndjson, queue};
 
 /// The counters of a receiver, by the way its protocol counts.
 pub(crate) enum Seen {
-    /// Others send to it: syslog and GELF.
+    /// Others send to it: syslog, GELF and OTLP.
     Feed(Arc<feed::Counters>),
     /// It fetches from a queue.
     Queue(Arc<queue::Counters>),
-    /// OTLP.
-    Otlp(Arc<otlp::Counters>),
     /// Lines of JSON.
     Ndjson(Arc<ndjson::Counters>),
 }
@@ -39,10 +37,6 @@ impl Seen {
                 status.connects = Some(now(&counters.connects));
                 status.why =
                     counters.problem().map(|reason| format!("cannot fetch from the broker: {reason}"));
-            }
-            Seen::Otlp(counters) => {
-                (status.messages, status.bytes) = (now(&counters.messages), now(&counters.bytes));
-                status.refused = Some(now(&counters.refused));
             }
             Seen::Ndjson(counters) => {
                 (status.messages, status.bytes) = (now(&counters.messages), now(&counters.bytes));

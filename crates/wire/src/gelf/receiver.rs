@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use attestry_event::{Event, Nanos};
 use attestry_pipeline::{Incoming, Inlet};
@@ -15,14 +15,18 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::chunks::{Chunks, Whole};
 use super::frames::JsonFrames;
-use super::http::Server;
+use super::http::Posts;
 use super::inflate::{Inflated, inflate};
 use super::message::{malformed, parse};
-use crate::connections::{self, Connections, Splits};
-use crate::datagrams::{Datagrams, Reads};
-use crate::feed::{Counters, Feed, Feeder, Limits, Loss, feed};
+use crate::connections::{Connections, Splits};
+use crate::datagrams::{Datagrams, Reads, resolve};
+use crate::feed::{Counters, Feed, Feeder, Loss, feed};
+use crate::receiving::{
+    BindError, Settings, batch_events, batch_wait, idle_timeout, max_connections, queue_bytes,
+    receive_buffer_bytes,
+};
+use crate::requests::{self, Bounds};
 use crate::server_tls::ServerTls;
-use crate::syslog::BindError;
 use attestry_event::Period;
 
 /// How GELF is received.
@@ -47,7 +51,7 @@ pub struct ReceiverConfig {
     /// How many connections there may be at once; more are closed at once. Default: 1000.
     #[serde(default = "max_connections")]
     pub max_connections: usize,
-    /// A connection on which nothing comes for so long is closed. Default: 1d.
+    /// A connection on which nothing comes for so long is closed. Default: 1d. Over HTTP a head and a body have 30 s each, whatever this says.
     #[serde(default = "idle_timeout")]
     pub idle_timeout: Period,
     /// The kernel's buffer for datagrams, in bytes; it gives at most `net.core.rmem_max`. Default: 4194304.
@@ -70,27 +74,8 @@ fn event_name() -> String {
 fn max_message_bytes() -> usize {
     2 << 20
 }
-fn max_connections() -> usize {
-    1_000
-}
-fn idle_timeout() -> Period {
-    Period::seconds(86_400)
-}
-fn receive_buffer_bytes() -> usize {
-    4 << 20
-}
-fn queue_bytes() -> u64 {
-    32 << 20
-}
-fn batch_events() -> usize {
-    500
-}
-fn batch_wait() -> Period {
-    Period::millis(50)
-}
 
 const MESSAGE_BYTES: std::ops::RangeInclusive<usize> = 1_024..=16 << 20;
-const QUEUE_BYTES_MIN: u64 = 2 << 20;
 
 impl ReceiverConfig {
     /// All that is wrong: the field, and what was found and expected.
@@ -114,34 +99,21 @@ impl ReceiverConfig {
                 }
             }
         }
-        if self.event_name.is_empty() || attestry_event::is_reserved(&self.event_name) {
-            let found = &self.event_name;
-            wrong.push((
-                "event_name",
-                format!("{found:?}, expected a name that is not one of Attestry's own"),
-            ));
-        }
-        if !MESSAGE_BYTES.contains(&self.max_message_bytes) {
-            let (least, most) = (MESSAGE_BYTES.start(), MESSAGE_BYTES.end());
-            wrong.push((
-                "max_message_bytes",
-                format!("{}, expected {least} to {most}", self.max_message_bytes),
-            ));
-        }
-        if self.queue_bytes < QUEUE_BYTES_MIN || self.queue_bytes > u64::from(u32::MAX) {
-            let expected = format!("{QUEUE_BYTES_MIN} to {}", u32::MAX);
-            wrong.push(("queue_bytes", format!("{}, expected {expected}", self.queue_bytes)));
-        }
-        for (name, number) in [("max_connections", self.max_connections), ("batch_events", self.batch_events)]
-        {
-            if number == 0 {
-                wrong.push((name, "0, expected at least 1".to_owned()));
-            }
-        }
-        if self.idle_timeout.0.is_zero() {
-            wrong.push(("idle_timeout", "0s, expected more".to_owned()));
-        }
+        wrong.extend(self.settings().check());
         wrong
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        Settings {
+            event_name: &self.event_name,
+            max_message_bytes: self.max_message_bytes,
+            message_bytes: MESSAGE_BYTES,
+            max_connections: self.max_connections,
+            idle_timeout: self.idle_timeout,
+            queue_bytes: self.queue_bytes,
+            batch_events: self.batch_events,
+            batch_wait: self.batch_wait,
+        }
     }
 
     /// Whether what is received is to be marked as unauthenticated.
@@ -162,7 +134,8 @@ pub struct Receiver {
 
 enum Socket {
     Datagrams(Datagrams),
-    Connections(Connections),
+    /// With the time after which an idle one is closed.
+    Connections(Connections, Duration),
     Http(Connections, String),
 }
 
@@ -191,23 +164,18 @@ impl Receiver {
             let bound = socket.local_addr();
             (Socket::Datagrams(socket), bound)
         } else {
-            let listener = connections::listen(at).await.map_err(listen_error)?;
-            let bound = listener.local_addr().ok();
-            let (most, idle) = (config.max_connections, config.idle_timeout.0);
-            let connections = Connections { listener, tls, most, idle };
+            let at = resolve(at).await.map_err(listen_error)?;
+            let connections =
+                Connections::listen(at, tls, config.max_connections).await.map_err(listen_error)?;
+            let bound = connections.local_addr().ok();
             let socket = match &address {
                 Address::Http(_, path, _) => Socket::Http(connections, path.clone()),
-                _ => Socket::Connections(connections),
+                _ => Socket::Connections(connections, config.idle_timeout.0),
             };
             (socket, bound)
         };
         let at = bound.map_or_else(|| config.listen.clone(), |bound| format!("{scheme}://{bound}{path}"));
-        let limits = Limits {
-            queue_bytes: config.queue_bytes,
-            batch_events: config.batch_events,
-            batch_wait: config.batch_wait.0,
-        };
-        let (feed, feeder) = feed(at.clone(), limits);
+        let (feed, feeder) = feed(at.clone(), config.settings().limits());
         let reader = Reader { event_name: config.event_name.clone(), max_bytes: config.max_message_bytes };
         Ok(Receiver { socket, reader, feed, feeder, address: at })
     }
@@ -231,21 +199,18 @@ impl Receiver {
                 let reader = Assembler { reader: self.reader, chunks: Chunks::default() };
                 socket.run(reader, self.feed, stop).await;
             }
-            Socket::Connections(socket) => {
-                let make = || Splitter {
-                    frames: JsonFrames::new(self.reader.max_bytes),
-                    reader: self.reader.clone(),
-                };
-                socket.run(make, self.feed, stop).await;
+            Socket::Connections(socket, idle) => {
+                let reader = self.reader;
+                let make =
+                    move || Splitter { frames: JsonFrames::new(reader.max_bytes), reader: reader.clone() };
+                socket.read(make, idle, self.feed, stop).await;
             }
-            Socket::Http(socket, path) => {
-                let Connections { listener, tls, most, idle } = socket;
+            Socket::Http(connections, path) => {
                 let counters = self.feed.counters();
                 // Requests are answered when their messages are stored, and so go past the queue.
                 drop(self.feed);
-                Server { listener, tls, path, most, idle, counters, reader: self.reader }
-                    .run(inlet, stop)
-                    .await;
+                let posts = Posts::new(path, self.reader, inlet, Arc::clone(&counters), stop.clone());
+                requests::run(connections, posts, Bounds::default(), counters, stop).await;
             }
         }
         let _ = feeding.await;

@@ -352,8 +352,12 @@ impl Inlet for Kept {
 }
 
 async fn started(inlet: Kept) -> (String, Arc<Kept>, Arc<Counters>, CancellationToken) {
-    let receiver =
-        Receiver::bind(&ReceiverConfig { listen: SocketAddr::from(([127, 0, 0, 1], 0)) }).await.unwrap();
+    let receiver = Receiver::bind(&ReceiverConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        max_connections: 10,
+    })
+    .await
+    .unwrap();
     let url = format!("http://{}/v1/logs", receiver.address());
     let (inlet, stop, counters) = (Arc::new(inlet), CancellationToken::new(), receiver.counters());
     tokio::spawn(receiver.run(Arc::<Kept>::clone(&inlet), stop.clone()));

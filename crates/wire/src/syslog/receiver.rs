@@ -1,9 +1,9 @@
 //! Syslog from others.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use attestry_event::Nanos;
 use attestry_pipeline::{Incoming, Inlet};
@@ -18,11 +18,14 @@ use super::address::{Address, UnixKind};
 use super::frames::{Frame, Frames};
 use super::message::{Context, parse};
 use super::sink::time_zone;
-use crate::connections::{self, Connections, Splits};
-use crate::datagrams::{Datagrams, Reads};
-use crate::feed::{Counters, Feed, Feeder, Limits, Loss, feed};
+use crate::connections::{Connections, Splits};
+use crate::datagrams::{Datagrams, Reads, resolve};
+use crate::feed::{Counters, Feed, Feeder, Loss, feed};
+use crate::receiving::{
+    BindError, Settings, batch_events, batch_wait, idle_timeout, max_connections, queue_bytes,
+    receive_buffer_bytes,
+};
 use crate::server_tls::ServerTls;
-use crate::tls::TlsError;
 use attestry_event::Period;
 
 /// How syslog is received.
@@ -79,31 +82,11 @@ fn event_name() -> String {
 fn max_message_bytes() -> usize {
     65_536
 }
-fn max_connections() -> usize {
-    1_000
-}
-fn idle_timeout() -> Period {
-    Period::seconds(86_400)
-}
-fn receive_buffer_bytes() -> usize {
-    4 << 20
-}
-fn queue_bytes() -> u64 {
-    32 << 20
-}
-fn batch_events() -> usize {
-    500
-}
-fn batch_wait() -> Period {
-    Period::millis(50)
-}
 fn mode() -> String {
     "660".to_owned()
 }
 
 const MESSAGE_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1_048_576;
-/// Less could not hold one message of the largest size with what surrounds it.
-const QUEUE_BYTES_MIN: u64 = 2 << 20;
 
 impl ReceiverConfig {
     /// All that is wrong: the field, and what was found and expected.
@@ -123,40 +106,27 @@ impl ReceiverConfig {
             }
             Ok(_) => {}
         }
-        if self.event_name.is_empty() || attestry_event::is_reserved(&self.event_name) {
-            let found = &self.event_name;
-            wrong.push((
-                "event_name",
-                format!("{found:?}, expected a name that is not one of Attestry's own"),
-            ));
-        }
+        wrong.extend(self.settings().check());
         if let Err(why) = time_zone(self.time_zone.as_deref()) {
             wrong.push(("time_zone", why));
-        }
-        if !MESSAGE_BYTES.contains(&self.max_message_bytes) {
-            let (least, most) = (MESSAGE_BYTES.start(), MESSAGE_BYTES.end());
-            wrong.push((
-                "max_message_bytes",
-                format!("{}, expected {least} to {most}", self.max_message_bytes),
-            ));
-        }
-        if self.queue_bytes < QUEUE_BYTES_MIN || self.queue_bytes > u64::from(u32::MAX) {
-            let expected = format!("{QUEUE_BYTES_MIN} to {}", u32::MAX);
-            wrong.push(("queue_bytes", format!("{}, expected {expected}", self.queue_bytes)));
-        }
-        for (name, number) in [("max_connections", self.max_connections), ("batch_events", self.batch_events)]
-        {
-            if number == 0 {
-                wrong.push((name, "0, expected at least 1".to_owned()));
-            }
-        }
-        if self.idle_timeout.0.is_zero() {
-            wrong.push(("idle_timeout", "0s, expected more".to_owned()));
         }
         if socket_mode(&self.mode).is_none() {
             wrong.push(("mode", format!("{:?}, expected octal permissions such as 660", self.mode)));
         }
         wrong
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        Settings {
+            event_name: &self.event_name,
+            max_message_bytes: self.max_message_bytes,
+            message_bytes: MESSAGE_BYTES,
+            max_connections: self.max_connections,
+            idle_timeout: self.idle_timeout,
+            queue_bytes: self.queue_bytes,
+            batch_events: self.batch_events,
+            batch_wait: self.batch_wait,
+        }
     }
 
     /// Whether what is received is to be marked as unauthenticated.
@@ -174,26 +144,6 @@ fn socket_mode(text: &str) -> Option<u32> {
     u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777)
 }
 
-/// Why nothing can be received.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// The configuration cannot be used.
-    #[error("{0}")]
-    Config(String),
-    /// The certificate cannot be used.
-    #[error("TLS cannot be set up")]
-    Tls(#[from] TlsError),
-    /// The address is taken, or not ours.
-    #[error("cannot listen at {address}")]
-    Listen {
-        /// Where.
-        address: String,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-}
-
 /// A way in for syslog.
 pub struct Receiver {
     socket: Socket,
@@ -205,7 +155,8 @@ pub struct Receiver {
 
 enum Socket {
     Datagrams(Datagrams),
-    Connections(Connections),
+    /// With the time after which an idle one is closed.
+    Connections(Connections, Duration),
 }
 
 impl Receiver {
@@ -237,10 +188,11 @@ impl Receiver {
                     _ => None,
                 };
                 let scheme = if tls.is_some() { "tls" } else { "tcp" };
-                let listener = connections::listen(at).await.map_err(listen_error)?;
-                let bound = listener.local_addr().ok();
-                let (most, idle) = (config.max_connections, config.idle_timeout.0);
-                (Socket::Connections(Connections { listener, tls, most, idle }), scheme, bound)
+                let at = resolve(at).await.map_err(listen_error)?;
+                let socket =
+                    Connections::listen(at, tls, config.max_connections).await.map_err(listen_error)?;
+                let bound = socket.local_addr().ok();
+                (Socket::Connections(socket, config.idle_timeout.0), scheme, bound)
             }
         };
         let at = match (&address, bound) {
@@ -249,12 +201,7 @@ impl Receiver {
             (Address::Udp(at) | Address::Tcp(at) | Address::Tls(at), None) => at.to_string(),
         };
         let listen = format!("{scheme}://{at}");
-        let limits = Limits {
-            queue_bytes: config.queue_bytes,
-            batch_events: config.batch_events,
-            batch_wait: config.batch_wait.0,
-        };
-        let (feed, feeder) = feed(listen.clone(), limits);
+        let (feed, feeder) = feed(listen.clone(), config.settings().limits());
         let reader = Reader {
             event_name: config.event_name.clone(),
             zone: time_zone(config.time_zone.as_deref()).map_err(BindError::Config)?,
@@ -280,10 +227,10 @@ impl Receiver {
         let feeding = tokio::spawn(self.feeder.run(inlet, stop.clone()));
         match self.socket {
             Socket::Datagrams(socket) => socket.run(self.reader, self.feed, stop).await,
-            Socket::Connections(socket) => {
-                let max_bytes = self.reader.max_bytes;
-                let make = || Splitter { reader: self.reader.clone(), frames: Frames::new(max_bytes) };
-                socket.run(make, self.feed, stop).await;
+            Socket::Connections(socket, idle) => {
+                let reader = self.reader;
+                let make = move || Splitter { frames: Frames::new(reader.max_bytes), reader: reader.clone() };
+                socket.read(make, idle, self.feed, stop).await;
             }
         }
         let _ = feeding.await;
