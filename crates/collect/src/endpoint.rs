@@ -8,6 +8,7 @@
 //! what a redirect leads to is held to the same.
 
 mod certificate;
+mod exchange;
 mod expect;
 mod look;
 mod target;
@@ -33,7 +34,7 @@ use target::Target;
 
 pub use expect::{Expect, StatusRange};
 
-/// More endpoints a source has not: each may hold a body of [`look::MAX_BODY_BYTES`] while it is looked at.
+/// More endpoints a source has not: each may hold a body of [`exchange::MAX_BODY_BYTES`] while it is looked at.
 const MAX_ENDPOINTS: usize = 100;
 /// How many names are resolved at once. The system's resolver blocks a thread for each, and cannot be interrupted.
 const RESOLVERS: usize = 32;

@@ -50,6 +50,9 @@ mod tests {
     #[test]
     fn secrets_are_not_shown_and_their_places_are() {
         let text = "
+sources:
+  f: {endpoint: {url: 'https://h.example', headers: {X-Token: swordfish6, X-Other: {env: TOKEN}}, body: swordfish7}}
+  g: {command: {run: [backup], environment: {KEY: swordfish8}}}
 receivers:
   a: {nats: {url: 'nats://127.0.0.1', stream: S, durable: d, login: {user: u, password: swordfish1}}}
   b: {amqp: {broker: {url: 'amqp://127.0.0.1', password: swordfish2}, queue: q}}
@@ -62,8 +65,9 @@ sinks:
         let shown = written.shown().unwrap();
         let text = shown.to_string();
         assert!(!text.contains("swordfish"), "{text}");
-        assert_eq!(text.matches(HIDDEN).count(), 5, "{text}");
+        assert_eq!(text.matches(HIDDEN).count(), 8, "{text}");
         assert_eq!(shown["sinks"]["d"]["attestry"]["key"]["file"], "/run/a-key");
+        assert_eq!(shown["sources"]["f"]["endpoint"]["headers"]["X-Other"]["env"], "TOKEN");
         assert_eq!(shown["sinks"]["c"]["webhook"]["url"], "https://h.example");
     }
 }

@@ -7,7 +7,7 @@ use regex_lite::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::look::MAX_BODY_BYTES;
+use super::exchange::MAX_BODY_BYTES;
 
 /// What an answer must be like. All that is given must hold.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
