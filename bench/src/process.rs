@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 pub(crate) struct Process(Child);
 
 /// Sources of this host, which would add events that nobody counted.
-const SOURCES: [&str; 6] = ["PACKAGES", "LOGINS", "AUTH", "HOST", "USERS", "FILES"];
+const SOURCES: [&str; 7] = ["PACKAGES", "LOGINS", "AUTH", "HOST", "USERS", "FILES", "SERVICES"];
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Result<Process> {

@@ -511,7 +511,7 @@ pub fn markdown() -> String {
          <!-- Generated from crates/collect/src/catalogue.rs: UPDATE_EXPECT=1 cargo test -p attestry-collect -->\n\n\
          The names that Attestry itself gives. `severity` is RFC 5424's: 3 error, 4 warning, 5 notice, 6 information.\n\n\
          ## Events of a host\n\n\
-         What the sources `packages`, `logins`, `auth`, `users`, `files`, `host`, `endpoint` and `command` can give. Every event has `event_id`, `event_time`, `host` and\n\
+         What the sources `packages`, `logins`, `auth`, `users`, `files`, `services`, `host`, `endpoint` and `command` can give. Every event has `event_id`, `event_time`, `host` and\n\
          `event_source` (the source's configured name) as well; the examples leave them out. Events made from logs have ids that\n\
          follow from the line and its place, so reading a log again adds nothing. Secrets in command lines and URLs are replaced\n\
          by `[redacted]` before the event exists.\n\n\

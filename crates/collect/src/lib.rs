@@ -27,6 +27,7 @@ pub mod packages;
 mod positions;
 pub mod redact;
 mod regular;
+pub mod services;
 mod source;
 pub mod tailed;
 pub mod users;
@@ -41,6 +42,7 @@ pub fn built_in() -> Vec<Box<dyn Source>> {
         Box::new(auth::Config::default()),
         Box::new(host::Config::default()),
         Box::new(users::Config::default()),
+        Box::new(services::Config::default()),
         Box::new(files::Config::default()),
     ]
 }

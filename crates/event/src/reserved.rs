@@ -22,7 +22,7 @@ pub const RESERVED_PREFIXES: [&str; 15] = [
 
 /// The other names that the sources of a host give (docs/events.md). These alone, and not all that begins like them: `user.login` and
 /// `package.deliver` are for any application to use.
-pub const RESERVED_NAMES: [&str; 47] = [
+pub const RESERVED_NAMES: [&str; 54] = [
     "auth.mismatch",
     "auth.other",
     "command.output",
@@ -55,6 +55,13 @@ pub const RESERVED_NAMES: [&str; 47] = [
     "pam.failure",
     "password.change",
     "pkexec.run",
+    "service.disable",
+    "service.enable",
+    "service.fail",
+    "service.reload",
+    "service.restart",
+    "service.start",
+    "service.stop",
     "ssh.authorize_key",
     "ssh.change_key",
     "ssh.disconnect",

@@ -50,7 +50,7 @@ impl Scenario {
             dir,
             port: port::free(),
             arguments: Vec::new(),
-            environment: ["PACKAGES", "LOGINS", "AUTH", "HOST", "USERS", "FILES"].map(off).into(),
+            environment: ["PACKAGES", "LOGINS", "AUTH", "HOST", "USERS", "FILES", "SERVICES"].map(off).into(),
             serving: None,
             pins: Vec::new(),
             runs: AtomicU32::new(0),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use attestry_collect::{
-    auth, built_in, command, endpoint, files, host, logins, packages, tailed as follow, users,
+    auth, built_in, command, endpoint, files, host, logins, packages, services, tailed as follow, users,
 };
 use attestry_event::Period;
 use attestry_script::Case;
@@ -28,6 +28,8 @@ pub(crate) struct Source {
     pub(crate) host: Option<host::Config>,
     /// Accounts, groups, sudo's rules and SSH keys, compared with the last look.
     pub(crate) users: Option<users::Config>,
+    /// Services: started, stopped, failed, enabled.
+    pub(crate) services: Option<services::Config>,
     /// Watched files: content, owner, mode.
     pub(crate) files: Option<files::Config>,
     /// Checks of HTTP, HTTPS and TCP endpoints.
@@ -62,6 +64,7 @@ impl Default for Source {
             auth: None,
             host: None,
             users: None,
+            services: None,
             files: None,
             endpoint: None,
             follow: None,
@@ -80,7 +83,7 @@ impl Default for Source {
 /// Calls `$with` with every kind of source, named as its field.
 macro_rules! kinds {
     ($with:ident) => {
-        $with!(packages, logins, auth, host, users, files, endpoint, follow, command)
+        $with!(packages, logins, auth, host, users, files, services, endpoint, follow, command)
     };
 }
 

@@ -30,6 +30,28 @@ const FILE: &[(&str, &str)] = &[
     INFERRED,
 ];
 
+const SERVICE: &[(&str, &str)] = &[
+    ("unit", "the service: a unit of systemd, or a program's name"),
+    ("invocation", "systemd's id of this run of it, which its lines in the journal bear as well"),
+    ("main_pid", "its main process"),
+    ("exe", "without systemd: the program's file"),
+    (
+        "result",
+        "success, exit-code, signal, core-dump, timeout, watchdog, oom-kill, start-limit-hit, resources …",
+    ),
+    ("exit_code", "of its main process"),
+    ("signal", "what killed its main process"),
+    ("restarts", "how often systemd started it again by itself"),
+    INFERRED,
+];
+
+const ENABLED: &[(&str, &str)] = &[
+    ("unit", "the service"),
+    ("old_state", "of the unit file before: enabled, disabled, masked, static …"),
+    ("state", "of the unit file, or removed"),
+    INFERRED,
+];
+
 /// By name.
 pub(super) const STATE: &[Entry] = &[
     Entry {
@@ -107,6 +129,62 @@ pub(super) const STATE: &[Entry] = &[
         example: r#"{"event_name":"file.modify","username":"-","resource":"/etc/hosts","outcome":"success","severity":5,"message":"the content of /etc/hosts was changed","event_data":{"inferred":true,"type":"file","old_size":61,"size":82,"old_modified_at":"2026-11-01T03:00:00.000000000Z","modified_at":"2026-11-21T03:00:00.000000000Z","old_sha256":"5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03","sha256":"b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c","diff":"@@ -1 +1,2 @@\n 127.0.0.1 localhost\n+192.0.2.7 updates.example\n"}}"#,
     },
     Entry {
+        name: "service.disable",
+        sources: "services",
+        meaning: "a service will not start with the host any more, or was masked",
+        who: "resource is the service",
+        fields: ENABLED,
+        example: r#"{"event_name":"service.disable","username":"-","resource":"nginx.service","outcome":"success","severity":5,"message":"nginx.service will not start with the host any more","event_data":{"inferred":true,"unit":"nginx.service","old_state":"enabled","state":"disabled"}}"#,
+    },
+    Entry {
+        name: "service.enable",
+        sources: "services",
+        meaning: "a service will start with the host, or is not masked any more",
+        who: "resource is the service",
+        fields: ENABLED,
+        example: r#"{"event_name":"service.enable","username":"-","resource":"nginx.service","outcome":"success","severity":5,"message":"nginx.service will start with the host","event_data":{"inferred":true,"unit":"nginx.service","old_state":"disabled","state":"enabled"}}"#,
+    },
+    Entry {
+        name: "service.fail",
+        sources: "services",
+        meaning: "a service failed: it ended otherwise than it should, or could not be started",
+        who: "resource is the service",
+        fields: SERVICE,
+        example: r#"{"event_name":"service.fail","username":"-","resource":"nginx.service","outcome":"failure","severity":3,"message":"nginx.service failed: exit code 1","event_data":{"unit":"nginx.service","invocation":"0b1f4de2c2b04b4f9e1d7a2f4f6f4f57","result":"exit-code","exit_code":1}}"#,
+    },
+    Entry {
+        name: "service.reload",
+        sources: "services",
+        meaning: "a service was told to read its configuration again (systemd only)",
+        who: "resource is the service",
+        fields: SERVICE,
+        example: r#"{"event_name":"service.reload","username":"-","resource":"nginx.service","outcome":"success","severity":5,"message":"nginx.service was told to read its configuration again","event_data":{"unit":"nginx.service","invocation":"0b1f4de2c2b04b4f9e1d7a2f4f6f4f57","main_pid":812}}"#,
+    },
+    Entry {
+        name: "service.restart",
+        sources: "services",
+        meaning: "a service was restarted, by somebody or by systemd itself",
+        who: "resource is the service",
+        fields: SERVICE,
+        example: r#"{"event_name":"service.restart","username":"-","resource":"nginx.service","outcome":"success","severity":5,"message":"nginx.service was restarted","event_data":{"unit":"nginx.service","invocation":"7c5b2b9a4f3e4f0e8d1b0c6f3a1d2e4f","main_pid":901}}"#,
+    },
+    Entry {
+        name: "service.start",
+        sources: "services",
+        meaning: "a service was started",
+        who: "resource is the service",
+        fields: SERVICE,
+        example: r#"{"event_name":"service.start","username":"-","resource":"nginx.service","outcome":"success","severity":5,"message":"nginx.service was started","event_data":{"unit":"nginx.service","invocation":"0b1f4de2c2b04b4f9e1d7a2f4f6f4f57","main_pid":812}}"#,
+    },
+    Entry {
+        name: "service.stop",
+        sources: "services",
+        meaning: "a service has ended as it should",
+        who: "resource is the service",
+        fields: SERVICE,
+        example: r#"{"event_name":"service.stop","username":"-","resource":"nginx.service","outcome":"success","severity":5,"message":"nginx.service has ended","event_data":{"unit":"nginx.service","invocation":"0b1f4de2c2b04b4f9e1d7a2f4f6f4f57","result":"success","exit_code":0}}"#,
+    },
+    Entry {
         name: "ssh.authorize_key",
         sources: "users",
         meaning: "a key was added that opens an account over SSH",
@@ -132,7 +210,7 @@ pub(super) const STATE: &[Entry] = &[
     },
     Entry {
         name: "state.baseline",
-        sources: "users, files",
+        sources: "users, files, services",
         meaning: "the first look of a source that compares: what it found is what later looks are compared with",
         who: "resource is the source's kind",
         fields: &[
@@ -143,6 +221,10 @@ pub(super) const STATE: &[Entry] = &[
             ("files", "files"),
             ("folders", "folders"),
             ("links", "symbolic links"),
+            ("services", "services"),
+            ("running", "services that run"),
+            ("failed", "services that have failed"),
+            ("enabled", "services that start with the host"),
             ("new", "what was not in the look before, when other paths are watched than then"),
             INFERRED,
         ],
