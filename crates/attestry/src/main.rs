@@ -25,8 +25,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    agent, backup, check, coverage, explain, export, find, install as install_command, key, ledger, send,
-    spool, tap, user, verify,
+    agent, backup, check, collect, coverage, explain, export, find, install as install_command, key, ledger,
+    send, spool, tap, user, verify,
 };
 
 /// The allocator of a server that makes and drops many buffers from several threads.
@@ -50,7 +50,9 @@ enum Command {
     Run(run::Run),
     /// Check the configuration and tell every mistake with its line.
     Check(check::Check),
-    /// Post events: NDJSON from a file or standard input.
+    /// Look at this host's sources once, as from cron, or print what they would find.
+    Collect(collect::Collect),
+    /// Post events: NDJSON from a file or standard input, or what waits in this host's spool.
     Send(send::Send),
     /// Find events.
     Search(find::Search),
@@ -106,6 +108,7 @@ fn main() -> ExitCode {
     let result = match &Cli::parse_from(negated::respelled(std::env::args_os())).command {
         Command::Run(of) => done(run::run(of)),
         Command::Check(of) => done(check::check(of)),
+        Command::Collect(of) => done(collect::collect(of)),
         Command::Send(of) => send::send(of).map(|all| u8::from(!all)),
         Command::Search(of) => done(find::search(of)),
         Command::Count(of) => done(find::count(of)),

@@ -43,31 +43,11 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data = DataDir::open(&config.written.data_dir)?;
     let host = Paths::default().host_name();
-    let options = spool::Options {
-        max_bytes: config.written.spool.max_bytes,
-        when_full: match config.written.spool.when_full {
-            WhenFull::Block => spool::WhenFull::Block,
-            WhenFull::DropOldest => spool::WhenFull::DropOldest,
-        },
-        host: Some(host.clone()),
-        gap_ledger: own_ledger(config.enrolment.as_ref()),
-        done: done(&config, data.path()),
-        ..spool::Options::default()
-    };
-    let (spool, opened) = Spool::open(RealDisk, &data.path().join(SPOOL), options, Arc::clone(&clock))
-        .context("cannot open the spool")?;
-    tracing::info!(
-        epoch = opened.epoch,
-        new_epoch = opened.new_epoch,
-        torn_bytes = opened.torn_bytes,
-        "spool opened"
-    );
+    let (spool, opened) = open_spool(&config, &data, &clock)?;
     let spool = Arc::new(spool);
     let ground = Arc::new(Ground::Spool(Arc::clone(&spool)));
-    let enrolment = config.enrolment.clone();
-    let folder = Folder::of(data.path());
-    let agent = match &enrolment {
-        Some(enrolment) => Some(identity(enrolment, &folder, &spool)?),
+    let agent = match &config.enrolment {
+        Some(enrolment) => Some(identity(enrolment, &data, &spool)?),
         None => None,
     };
     let start = Event::new("agent.start", "-")
@@ -90,19 +70,8 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
         let reloader = Arc::new(Reloader::new(parts, config.clone(), run.loader()));
         let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader), None)?;
         let stop = CancellationToken::new();
-        let reporting = match &enrolment {
-            Some(enrolment) => {
-                let report = Report {
-                    client: Arc::new(Client::as_agent(&enrolment.url, &folder, enrolment.pinned_server)?),
-                    spool: Arc::clone(&spool),
-                    flow: Arc::clone(&flow),
-                    sources: Arc::clone(&sources),
-                    folder,
-                };
-                Some(tokio::spawn(report.every(STATUS_EVERY, stop.clone())))
-            }
-            None => None,
-        };
+        let report = Report::new(&config, &data, &spool, &flow, Some(Arc::clone(&sources)), STATUS_EVERY)?;
+        let reporting = report.map(|report| tokio::spawn(report.repeat(stop.clone())));
         announce(&config, &host)?;
         signals.stopped(&reloader).await;
 
@@ -125,6 +94,34 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
     ended
 }
 
+/// Opens what events rest in until the sinks have them.
+pub(crate) fn open_spool(
+    config: &Config,
+    data: &DataDir,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Spool, spool::Opened)> {
+    let options = spool::Options {
+        max_bytes: config.written.spool.max_bytes,
+        when_full: match config.written.spool.when_full {
+            WhenFull::Block => spool::WhenFull::Block,
+            WhenFull::DropOldest => spool::WhenFull::DropOldest,
+        },
+        host: Some(Paths::default().host_name()),
+        gap_ledger: own_ledger(config.enrolment.as_ref()),
+        done: done(config, data.path()),
+        ..spool::Options::default()
+    };
+    let (spool, opened) = Spool::open(RealDisk, &data.path().join(SPOOL), options, Arc::clone(clock))
+        .context("cannot open the spool")?;
+    tracing::info!(
+        epoch = opened.epoch,
+        new_epoch = opened.new_epoch,
+        torn_bytes = opened.torn_bytes,
+        "spool opened"
+    );
+    Ok((spool, opened))
+}
+
 /// The ledger of what this node says of itself: `audit`, unless this host was enrolled for others only, which are all it may write to.
 fn own_ledger(enrolment: Option<&Enrolment>) -> String {
     let own = attestry_server::AUDIT_LEDGER;
@@ -141,7 +138,8 @@ fn done(config: &Config, data_dir: &Path) -> u64 {
     places.min().unwrap_or(0)
 }
 
-fn identity(enrolment: &Enrolment, folder: &Folder, spool: &Arc<Spool>) -> Result<Agent> {
+/// What this host shows as an agent.
+pub(crate) fn identity(enrolment: &Enrolment, data: &DataDir, spool: &Arc<Spool>) -> Result<Agent> {
     let mut keys = HashMap::new();
     for (ledger, vkey) in &enrolment.ledgers {
         let key =
@@ -165,7 +163,7 @@ fn identity(enrolment: &Enrolment, folder: &Folder, spool: &Arc<Spool>) -> Resul
         });
         alarms.declare(&event);
     });
-    Ok(Agent { name: enrolment.name.clone(), pins: folder.pins(), keys, on_alarm })
+    Ok(Agent { name: enrolment.name.clone(), pins: Folder::of(data.path()).pins(), keys, on_alarm })
 }
 
 fn announce(config: &Config, host: &str) -> Result<()> {
@@ -187,17 +185,39 @@ fn announce(config: &Config, host: &str) -> Result<()> {
 }
 
 /// Tells the server how this agent is doing.
-struct Report {
+pub(crate) struct Report {
     client: Arc<Client>,
     spool: Arc<Spool>,
     flow: Arc<Flow>,
-    sources: Arc<Sources>,
+    sources: Option<Arc<Sources>>,
     folder: Folder,
+    every: Duration,
 }
 
 impl Report {
-    async fn every(self, period: Duration, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(period);
+    /// None for a host that is no agent. `every` is how often the server may expect to be told.
+    pub(crate) fn new(
+        config: &Config,
+        data: &DataDir,
+        spool: &Arc<Spool>,
+        flow: &Arc<Flow>,
+        sources: Option<Arc<Sources>>,
+        every: Duration,
+    ) -> Result<Option<Report>> {
+        let Some(enrolment) = &config.enrolment else { return Ok(None) };
+        let folder = Folder::of(data.path());
+        Ok(Some(Report {
+            client: Arc::new(Client::as_agent(&enrolment.url, &folder, enrolment.pinned_server)?),
+            spool: Arc::clone(spool),
+            flow: Arc::clone(flow),
+            sources,
+            folder,
+            every,
+        }))
+    }
+
+    async fn repeat(self, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(self.every);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let report = Arc::new(self);
         loop {
@@ -217,7 +237,7 @@ impl Report {
         }
     }
 
-    fn once(&self) -> Result<()> {
+    pub(crate) fn once(&self) -> Result<()> {
         let answer = self.client.post_json("/api/v1/agents/self/status", &self.status())?;
         if answer["renew"].as_bool() == Some(true) {
             self.renew()?;
@@ -230,7 +250,7 @@ impl Report {
         let flow = self.flow.status();
         let now = SystemClock.now();
         let waiting = flow.sinks.iter().map(|sink| sink.lag).max().unwrap_or(0);
-        let sources = self.sources.all().into_iter().map(|source| {
+        let sources = self.sources.iter().flat_map(|sources| sources.all()).map(|source| {
             json!({
                 "name": source.name,
                 "on": source.on,
@@ -255,6 +275,7 @@ impl Report {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "now": now,
+            "every_s": self.every.as_secs(),
             "spool": {
                 "epoch": fill.epoch,
                 "events": waiting,

@@ -103,24 +103,8 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data = DataDir::open(&config.written.data_dir)?;
 
-    let mut ledgers = Vec::new();
-    for ledger in &config.ledgers {
-        let (opened, recovery) = data.ledger(&ledger.name, Arc::clone(&clock), Options::default())?;
-        tracing::info!(
-            ledger = ledger.name,
-            entries = recovery.size,
-            torn_bytes = recovery.torn_bytes,
-            "ledger opened"
-        );
-        let part =
-            LedgerPart { ledger: Arc::new(opened), public: ledger.public, retention: ledger.retention };
-        ledgers.push((part, recovery));
-    }
+    let ledgers = open_ledgers(&config, &data, &clock)?;
     let audit = Arc::clone(&ledger_named(&ledgers, attestry_server::AUDIT_LEDGER)?.ledger);
-    for (part, recovery) in &ledgers {
-        crate::house::report_recovery(&audit, &*clock, part.ledger.name(), recovery)?;
-    }
-    let ledgers: Vec<LedgerPart> = ledgers.into_iter().map(|(part, _)| part).collect();
 
     let rows =
         ledgers.iter().map(|part| Arc::new(LedgerRows(Arc::clone(&part.ledger))) as Arc<dyn Rows>).collect();
@@ -193,8 +177,35 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
 /// How long those who follow a ledger may take to let go of it.
 const LET_GO: Duration = Duration::from_secs(5);
 
+/// Opens the ledgers; what the last end left torn is an event.
+pub(crate) fn open_ledgers(
+    config: &Config,
+    data: &DataDir,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<LedgerPart>> {
+    let (mut ledgers, mut recovered) = (Vec::new(), Vec::new());
+    for ledger in &config.ledgers {
+        let (opened, recovery) = data.ledger(&ledger.name, Arc::clone(clock), Options::default())?;
+        tracing::info!(
+            ledger = ledger.name,
+            entries = recovery.size,
+            torn_bytes = recovery.torn_bytes,
+            "ledger opened"
+        );
+        let part =
+            LedgerPart { ledger: Arc::new(opened), public: ledger.public, retention: ledger.retention };
+        ledgers.push(part);
+        recovered.push(recovery);
+    }
+    let audit = &ledger_named(&ledgers, attestry_server::AUDIT_LEDGER)?.ledger;
+    for (part, recovery) in ledgers.iter().zip(&recovered) {
+        crate::house::report_recovery(audit, &**clock, part.ledger.name(), recovery)?;
+    }
+    Ok(ledgers)
+}
+
 /// A ledger signs its last entries when it is dropped, which must be here: what another thread drops ends with the process.
-fn close(ledgers: Vec<Arc<Ledger>>) {
+pub(crate) fn close(ledgers: Vec<Arc<Ledger>>) {
     let begun = Instant::now();
     while ledgers.iter().any(|ledger| Arc::strong_count(ledger) > 1) && begun.elapsed() < LET_GO {
         std::thread::sleep(Duration::from_millis(5));
@@ -212,11 +223,8 @@ fn close(ledgers: Vec<Arc<Ledger>>) {
     }
 }
 
-fn ledger_named<'a>(
-    ledgers: &'a [(LedgerPart, attestry_ledger::Recovery)],
-    name: &str,
-) -> Result<&'a LedgerPart> {
-    let found = ledgers.iter().map(|(part, _)| part).find(|part| part.ledger.name() == name);
+fn ledger_named<'a>(ledgers: &'a [LedgerPart], name: &str) -> Result<&'a LedgerPart> {
+    let found = ledgers.iter().find(|part| part.ledger.name() == name);
     found.with_context(|| format!("there is no ledger {name:?}"))
 }
 

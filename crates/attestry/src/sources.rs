@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use attestry_collect::{Cadence, Names, Outlet, Paths, PositionError, Positions, Running, Setup, Stopped};
+use attestry_collect::{
+    Availability, Cadence, Names, Outlet, Paths, PositionError, Positions, Running, Setup, Stopped,
+};
 use attestry_event::{Clock, Event};
 use attestry_ledger::DataDir;
 use attestry_pipeline::{Closed, Incoming, Inlet, Intake, IntakeOptions, Landing};
@@ -64,13 +66,73 @@ fn every(config: &Source, cadence: Cadence) -> Option<u64> {
 /// How long a source that is told to end may take: as long as the batch in its hand, which may wait for room.
 const END_MAX: Duration = Duration::from_secs(10);
 
-/// The sources of this host, and how they are changed while they run.
-pub(crate) struct Sources {
+/// Whether a source runs here, and why.
+pub(crate) fn availability(
+    source: &dyn attestry_collect::Source,
+    config: &Source,
+    paths: &Paths,
+) -> Availability {
+    match config.enabled {
+        true => source.availability(paths),
+        false => Availability { on: false, why: "switched off in the configuration".to_owned() },
+    }
+}
+
+/// What all sources of this host are started with.
+pub(crate) struct Host {
     ground: Arc<Ground>,
     clock: Arc<dyn Clock>,
     paths: Paths,
     positions: Arc<Positions>,
     names: Arc<Names>,
+}
+
+impl Host {
+    pub(crate) fn new(ground: &Arc<Ground>, data: &DataDir, clock: &Arc<dyn Clock>) -> Result<Host> {
+        let positions =
+            Positions::open(data.path().join("positions")).context("cannot open the sources' positions")?;
+        let names = Names::open(&data.path().join(REDACTION_KEY_FILE), "/etc/passwd")
+            .context("cannot read the redaction key")?;
+        Ok(Host {
+            ground: Arc::clone(ground),
+            clock: Arc::clone(clock),
+            paths: Paths::default(),
+            positions: Arc::new(positions),
+            names: Arc::new(names),
+        })
+    }
+
+    /// What a source is started with.
+    pub(crate) fn setup(&self, name: &str, config: &Source, filters: &Filters) -> Result<Setup> {
+        let filters = filters.clone();
+        let options = IntakeOptions {
+            ledger: config.ledger().to_owned(),
+            event_source: name.to_owned(),
+            reserved_names: true,
+            // A time in the future is flagged, not refused: a broken clock must not lose evidence.
+            agent: true,
+            methods: filters.methods,
+            ..IntakeOptions::default()
+        };
+        let landing = Arc::clone(&self.ground) as Arc<dyn Landing>;
+        let hooks = hooks(filters.transform, filters.condition);
+        let clock = Arc::clone(&self.clock);
+        let inlet = Intake::new(landing, options, redactions(filters.redact), hooks, clock);
+        Ok(Setup {
+            name: name.to_owned(),
+            host: self.paths.host_name(),
+            paths: self.paths.clone(),
+            clock: Arc::clone(&self.clock),
+            names: Arc::clone(&self.names),
+            outlet: Arc::new(Kept { inlet, positions: Arc::clone(&self.positions) }),
+            position: position(&self.positions, name)?,
+        })
+    }
+}
+
+/// The sources of this host, and how they are changed while they run.
+pub(crate) struct Sources {
+    host: Host,
     /// Only one at a time changes what runs.
     changing: Mutex<()>,
     by_name: Mutex<BTreeMap<String, Known>>,
@@ -113,19 +175,8 @@ impl Sources {
         data: &DataDir,
         clock: &Arc<dyn Clock>,
     ) -> Result<Arc<Sources>> {
-        let positions =
-            Positions::open(data.path().join("positions")).context("cannot open the sources' positions")?;
-        let names = Names::open(&data.path().join(REDACTION_KEY_FILE), "/etc/passwd")
-            .context("cannot read the redaction key")?;
-        let sources = Sources {
-            ground: Arc::clone(ground),
-            clock: Arc::clone(clock),
-            paths: Paths::default(),
-            positions: Arc::new(positions),
-            names: Arc::new(names),
-            changing: Mutex::default(),
-            by_name: Mutex::default(),
-        };
+        let host = Host::new(ground, data, clock)?;
+        let sources = Sources { host, changing: Mutex::default(), by_name: Mutex::default() };
         sources.change(config)?;
         Ok(Arc::new(sources))
     }
@@ -202,13 +253,7 @@ impl Sources {
         // A checked source has one kind.
         let source = config.kinds().pop().with_context(|| format!("the source {name} has no kind"))?;
         let cadence = source.cadence();
-        let (on, why) = match config.enabled {
-            true => {
-                let available = source.availability(&self.paths);
-                (available.on, available.why)
-            }
-            false => (false, "switched off in the configuration".to_owned()),
-        };
+        let Availability { on, why } = availability(&*source, config, &self.host.paths);
         tracing::info!(source = name, on, why, "source");
         let shown = SourceStatus {
             name: name.to_owned(),
@@ -220,29 +265,7 @@ impl Sources {
         };
         let mut running = None;
         if on {
-            let filters = filters.clone();
-            let options = IntakeOptions {
-                ledger: config.ledger().to_owned(),
-                event_source: name.to_owned(),
-                reserved_names: true,
-                // A time in the future is flagged, not refused: a broken clock must not lose evidence.
-                agent: true,
-                methods: filters.methods,
-                ..IntakeOptions::default()
-            };
-            let landing = Arc::clone(&self.ground) as Arc<dyn Landing>;
-            let hooks = hooks(filters.transform, filters.condition);
-            let clock = Arc::clone(&self.clock);
-            let inlet = Intake::new(landing, options, redactions(filters.redact), hooks, clock);
-            let setup = Setup {
-                name: name.to_owned(),
-                host: self.paths.host_name(),
-                paths: self.paths.clone(),
-                clock: Arc::clone(&self.clock),
-                names: Arc::clone(&self.names),
-                outlet: Arc::new(Kept { inlet, positions: Arc::clone(&self.positions) }),
-                position: position(&self.positions, name)?,
-            };
+            let setup = self.host.setup(name, config, filters)?;
             let started = attestry_collect::start(source, setup);
             running = Some(started.with_context(|| format!("the source {name} cannot be started"))?);
         }

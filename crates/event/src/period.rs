@@ -1,6 +1,7 @@
 //! Lengths of time as people write them: `500ms`, `30s`, `5m`, `12h`, `7d`.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -46,6 +47,14 @@ impl TryFrom<String> for Period {
         let unit = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, millis)| *millis);
         let millis = unit.zip(number.parse::<u64>().ok()).and_then(|(unit, number)| number.checked_mul(unit));
         millis.map(Period::millis).ok_or(NoPeriod(text))
+    }
+}
+
+impl FromStr for Period {
+    type Err = NoPeriod;
+
+    fn from_str(text: &str) -> Result<Period, NoPeriod> {
+        Period::try_from(text.to_owned())
     }
 }
 

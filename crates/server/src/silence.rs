@@ -17,8 +17,8 @@ use crate::flow::FlowStatus;
 use crate::parts::SourceStatus;
 use crate::problem::{Problem, chain};
 
-/// How often an agent says how it is.
-const AGENT_EVERY: Duration = Duration::from_secs(30);
+/// How often an agent says how it is, when it does not say how often.
+const AGENT_EVERY_S: u64 = 30;
 
 /// Nobody is silent before this time has passed, however often it should be heard: one lost report is no silence.
 const LEAST: Duration = Duration::from_secs(180);
@@ -39,6 +39,7 @@ pub(crate) struct Watch {
 #[derive(Deserialize)]
 struct Said {
     now: Nanos,
+    every_s: Option<u64>,
     #[serde(default)]
     sources: Vec<SaidOfSource>,
 }
@@ -82,15 +83,18 @@ impl Watch {
         for agent in agents.iter().filter(|agent| agent.revoked_at.is_none()) {
             let Some(seen) = agent.last_seen else { continue };
             let party = Party { sender: Sender::Agent, agent: agent.name.clone(), name: String::new() };
-            let hearing = match (is_over(seen, now, LEAST), is_over(self.started.max(seen), now, LEAST)) {
+            let said = said(agent);
+            let every_s = said.as_ref().and_then(|said| said.every_s).unwrap_or(AGENT_EVERY_S);
+            let limit = late(every_s);
+            let hearing = match (is_over(seen, now, limit), is_over(self.started.max(seen), now, limit)) {
                 (false, _) => Hearing::Heard(seen),
                 (true, true) => Hearing::Silent(seen),
                 // The server itself was away, and the agent has not had the time to come back.
                 (true, false) => Hearing::Unknown,
             };
             let is_here = matches!(hearing, Hearing::Heard(_));
-            findings.push(Finding { party, host: None, every_s: AGENT_EVERY.as_secs(), hearing });
-            let Some(said) = said(agent) else { continue };
+            findings.push(Finding { party, host: None, every_s, hearing });
+            let Some(said) = said else { continue };
             for source in said.sources.iter().filter(|source| source.on) {
                 let Some(every_s) = source.every_s else { continue };
                 let party =

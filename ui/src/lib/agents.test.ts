@@ -16,10 +16,20 @@ const agent = (more: Partial<Agent>): Agent => ({
   ...more,
 });
 
+const status = {
+  version: '0.1.0',
+  now: '2026-11-21T11:50:00Z',
+  spool: { events: 0, bytes: 0, oldest_s: null },
+  sources: [],
+  sinks: [],
+};
+
 test('the state of an agent is the worst that is true', () => {
   for (const [of, state] of [
     [agent({}), 'sending'],
     [agent({ last_seen: '2026-11-21T11:56:59Z' }), 'silent'],
+    [agent({ last_seen: '2026-11-21T11:50:00Z', status: { ...status, every_s: 300 } }), 'sending'],
+    [agent({ last_seen: '2026-11-21T11:44:59Z', status: { ...status, every_s: 300 } }), 'silent'],
     [agent({ last_seen: null }), 'never seen'],
     [agent({ last_seen: '2026-11-01T00:00:00Z', expires_at: '2026-11-21T12:00:00Z' }), 'expired'],
     [agent({ revoked_at: '2026-11-21T12:00:00Z', expires_at: '2026-11-01T00:00:00Z' }), 'revoked'],

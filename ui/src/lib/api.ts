@@ -160,6 +160,8 @@ export interface Agent {
   status: {
     version: string;
     now: string;
+    /** How often it says this, in seconds. */
+    every_s?: number;
     spool: { events: number; bytes: number; oldest_s: number | null; stalled?: string };
     sources: (Source & { losses?: number })[];
     sinks: { name: string; state: string; lag: number; dead: number; why?: string }[];

@@ -3,7 +3,9 @@
 pub(crate) mod agent;
 pub(crate) mod backup;
 pub(crate) mod check;
+pub(crate) mod collect;
 pub(crate) mod coverage;
+mod drain;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod find;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use attestry_event::Period;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -28,12 +29,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(crate) struct Send {
     /// A file with one JSON object a line. Without it, or as -, standard input.
     file: Option<PathBuf>,
+    /// Deliver what waits in this host's spool to its sinks, as `attestry run` would, and end.
+    #[arg(long, conflicts_with_all = ["file", "ledger"])]
+    spool: bool,
     /// The ledger, when the key may write to several.
     #[arg(long)]
     ledger: Option<String>,
     /// How long to go on trying when the server cannot be reached or is overloaded, in seconds.
     #[arg(long, default_value_t = 600)]
     retry_for: u64,
+    /// With --spool: how often this is run, so that the server knows when this host is silent.
+    #[arg(long, value_name = "PERIOD", default_value = "1h", requires = "spool")]
+    every: Period,
     #[command(flatten)]
     connection: Connection,
 }
@@ -91,6 +98,9 @@ struct Sent {
 }
 
 pub(crate) fn send(send: &Send) -> Result<bool> {
+    if send.spool {
+        return super::drain::drain(&send.connection, Duration::from_secs(send.retry_for), send.every);
+    }
     let client = send.connection.client()?;
     let file = send.file.as_ref().filter(|path| path.as_os_str() != "-");
     let (file, bytes) = match file {

@@ -1,7 +1,7 @@
 //! Where events come in from others.
 
-use attestry_script::{Case, Input};
 use attestry_event::Period;
+use attestry_script::{Case, Input};
 use attestry_wire::{amqp, gelf, nats, ndjson, otlp, sqs, stomp, syslog};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

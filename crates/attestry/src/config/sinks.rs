@@ -1,8 +1,8 @@
 //! Where events go besides the ledgers.
 
+use attestry_event::Period;
 use attestry_pipeline::worker::{Batching, Retry, Start};
 use attestry_script::Case;
-use attestry_event::Period;
 use attestry_wire::{amqp, archive, attestry, file, gelf, nats, sql, sqs, stdout, stomp, syslog, webhook};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@
 mod agents;
 mod backup;
 mod crash;
+mod cron;
 mod crowd;
 mod damage;
 mod derived;

@@ -27,6 +27,9 @@ pub(crate) struct AgentStatus {
     /// The agent's time.
     #[schema(value_type = String, format = DateTime)]
     now: Nanos,
+    /// How often it says this, in seconds; 30 when it does not say. An agent that is run by cron says it once a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    every_s: Option<u64>,
     /// Its spool.
     spool: SpoolStatus,
     /// Its sources and receivers.
