@@ -14,6 +14,7 @@ mod filters;
 mod find;
 mod full_disk;
 mod harness;
+mod install;
 mod keys;
 mod kills;
 mod node;
