@@ -63,6 +63,8 @@ const PACKAGE: &[(&str, &str)] = &[
     ("duration_s", "seconds from the action to its end; absent when the end was not seen"),
     ("command_line", "what apt was called with, secrets taken out"),
     ("requested_by_uid", "the user id behind sudo or pkexec"),
+    ("manager", "what was compared: dpkg, apk or rpm; where a log told it is absent"),
+    INFERRED,
 ];
 
 const SSH_LOGIN: &[(&str, &str)] = &[

@@ -1,4 +1,5 @@
-//! Source `packages`: what dpkg did, from `/var/log/dpkg.log` and its rotations.
+//! Source `packages`: what dpkg did, from `/var/log/dpkg.log` and its rotations; and what is installed, by the databases of dpkg, apk and
+//! rpm ([`compared`]), for what no log tells.
 //!
 //! Lines as dpkg 1.21 writes them (`lib/dpkg/log.c`, `dpkg(1)`), in local time:
 //!
@@ -12,13 +13,18 @@
 //! `configure` belongs to its install or upgrade; only one that stands alone (`dpkg --configure -a`) is an event of its own.
 //! `startup`, `trigproc` and `conffile` lines are passed over. Of the hour that comes twice in autumn, the first is meant.
 
-use std::collections::HashMap;
+mod compared;
+mod rpm;
+
+use std::{collections::HashMap, path::PathBuf};
 
 use attestry_event::{Event, Nanos, Outcome};
 use jiff::{civil::DateTime, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use compared::{Database, Manager};
 
 use crate::{
     apt::History,
@@ -32,7 +38,7 @@ const UNFINISHED_NANOS: i64 = 3_600_000_000_000;
 /// More actions are never open at once: dpkg's largest runs have some thousands.
 const MAX_PENDING: usize = 20_000;
 
-/// What dpkg installed, upgraded and removed.
+/// What was installed, upgraded and removed: dpkg's log, and the databases of dpkg, apk and rpm compared with the last look.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {}
@@ -47,14 +53,25 @@ impl Source for Config {
     }
 
     fn needs(&self) -> &'static str {
-        "read access to dpkg.log, and to apt/history.log for who asked"
+        "read access to dpkg.log, and to apt/history.log for who asked; or to the database of dpkg, apk or rpm"
     }
 
     fn availability(&self, paths: &Paths) -> Availability {
         let log = paths.log.join("dpkg.log");
-        match std::fs::File::open(&log) {
-            Ok(_) => Availability::on(format!("reads {} and its rotations", log.display())),
-            Err(error) => Availability::off(format!("{}: {error}", log.display())),
+        let databases: Vec<&str> = Manager::ALL
+            .into_iter()
+            .filter(|manager| manager.database(&paths.root).is_some())
+            .map(Manager::word)
+            .collect();
+        match (std::fs::File::open(&log), databases.join(", ")) {
+            (Ok(_), databases) if databases.is_empty() => {
+                Availability::on(format!("reads {} and its rotations", log.display()))
+            }
+            (Ok(_), databases) => {
+                Availability::on(format!("reads {} and its rotations; compares {databases}", log.display()))
+            }
+            (Err(_), databases) if !databases.is_empty() => Availability::on(format!("compares {databases}")),
+            (Err(error), _) => Availability::off(format!("{}: {error}", log.display())),
         }
     }
 
@@ -69,6 +86,8 @@ pub(crate) struct Packages {
     apt: History,
     zone: TimeZone,
     pending: HashMap<String, Pending>,
+    root: PathBuf,
+    databases: Vec<Database>,
     /// The log's time when stale actions were last looked for.
     swept: Nanos,
 }
@@ -194,6 +213,10 @@ impl Packages {
             apt: History::new(setup.paths.log.join("apt/history.log"), zone.clone()),
             zone,
             swept: Nanos(0),
+            root: setup.paths.root.clone(),
+            databases: Manager::ALL
+                .map(|manager| Database::new(manager, position.map(|at| &at["compared"])))
+                .into(),
             pending: pending
                 .into_iter()
                 .flatten()
@@ -205,7 +228,9 @@ impl Packages {
     fn position(&self) -> Value {
         let pending: serde_json::Map<String, Value> =
             self.pending.iter().map(|(package, pending)| (package.clone(), pending.to_json())).collect();
-        json!({ "log": self.follower.position(), "pending": pending })
+        let compared: serde_json::Map<String, Value> =
+            self.databases.iter().map(|of| (of.manager.word().to_owned(), of.position())).collect();
+        json!({ "log": self.follower.position(), "pending": pending, "compared": compared })
     }
 
     fn line(&mut self, line: &Line, feed: &mut Feed) {
@@ -266,6 +291,13 @@ impl Packages {
         feed: &mut Feed,
     ) {
         self.pending.remove(package);
+        let version = match pending.action {
+            Action::Remove | Action::Purge => None,
+            Action::Install | Action::Upgrade | Action::Configure => pending.new.as_deref(),
+        };
+        for database in self.databases.iter_mut().filter(|of| of.manager == Manager::Dpkg) {
+            database.told(package, version, outcome == Outcome::Success);
+        }
         let event = self.event(package, pending, outcome, end);
         feed.push(event);
     }
@@ -356,6 +388,10 @@ impl Collector for Packages {
             feed.go_on()?;
         }
         self.give_up(Some(Nanos(now.0.saturating_sub(UNFINISHED_NANOS))), feed);
+        for database in &mut self.databases {
+            database.compare(&self.root, self.pending.is_empty(), feed);
+        }
+        feed.status().set_problem(self.databases.iter().find_map(|of| of.problem().map(str::to_owned)));
         feed.send(self.position())
     }
 }

@@ -210,7 +210,7 @@ pub(super) const STATE: &[Entry] = &[
     },
     Entry {
         name: "state.baseline",
-        sources: "users, files, services",
+        sources: "users, files, services, packages",
         meaning: "the first look of a source that compares: what it found is what later looks are compared with",
         who: "resource is the source's kind",
         fields: &[
@@ -225,6 +225,8 @@ pub(super) const STATE: &[Entry] = &[
             ("running", "services that run"),
             ("failed", "services that have failed"),
             ("enabled", "services that start with the host"),
+            ("packages", "packages"),
+            ("manager", "packages: dpkg, apk or rpm"),
             ("new", "what was not in the look before, when other paths are watched than then"),
             INFERRED,
         ],

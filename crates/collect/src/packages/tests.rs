@@ -216,6 +216,210 @@ fn an_open_action_is_given_up_after_an_hour_of_silence() {
     assert_eq!(events[0].outcome, Some(Outcome::Failure));
 }
 
+/// Lets the database be looked at again.
+fn again(packages: &mut Packages) {
+    packages.databases =
+        Manager::ALL.map(|manager| Database::new(manager, Some(&packages.position()["compared"]))).into();
+}
+
+#[test]
+fn what_the_log_does_not_tell_is_found_in_the_status() {
+    let host = Host::new();
+    host.clock.advance(std::time::Duration::from_secs(60));
+    fs::create_dir_all(host.root("var/lib/dpkg/updates")).unwrap();
+    let status = |packages: &[(&str, &str)]| {
+        let stanza = |(name, version): &(&str, &str)| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n"
+            )
+        };
+        fs::write(host.root("var/lib/dpkg/status"), packages.iter().map(stanza).collect::<String>()).unwrap();
+    };
+    let setup = host.setup("packages");
+    let mut packages = Packages::in_zone(&setup, TimeZone::UTC);
+    let look = |packages: &mut Packages| -> Vec<String> {
+        again(packages);
+        host.pass(packages, &setup).iter().map(crate::proof::show_sorted).collect()
+    };
+    host.append(
+        "dpkg.log",
+        "2026-05-09 07:29:02 install b:amd64 <none> 1\n2026-05-09 07:29:02 status installed b:amd64 1\n",
+    );
+    status(&[("a", "1"), ("b", "1")]);
+    let first = look(&mut packages);
+    assert_eq!(first[1], "state.baseline - packages - - inferred=true manager=dpkg packages=2", "{first:?}");
+    // The log tells of c; nobody tells of a and b.
+    status(&[("a", "2"), ("c", "1")]);
+    host.append(
+        "dpkg.log",
+        "2026-05-10 07:29:02 install c:amd64 <none> 1\n2026-05-10 07:29:02 status installed c:amd64 1\n",
+    );
+    let second = look(&mut packages);
+    assert_eq!(
+        second,
+        [
+            "package.install - c success - architecture=amd64 duration_s=0 package=c version=1",
+            "package.upgrade - a success - architecture=amd64 inferred=true manager=dpkg old_version=1 package=a version=2",
+            "package.remove - b success - architecture=amd64 inferred=true manager=dpkg old_version=1 package=b",
+        ]
+    );
+    // While dpkg is at work its status is not what it will be.
+    status(&[]);
+    fs::write(host.root("var/lib/dpkg/updates/0001"), "").unwrap();
+    assert!(look(&mut packages).is_empty());
+    fs::remove_file(host.root("var/lib/dpkg/updates/0001")).unwrap();
+    assert_eq!(look(&mut packages).len(), 2);
+    // And over a restart.
+    status(&[("d", "1")]);
+    assert_eq!(read(&host).len(), 1);
+    assert!(read(&host).is_empty());
+}
+
+#[test]
+fn apk_has_no_log_that_tells() {
+    let host = Host::new();
+    host.clock.advance(std::time::Duration::from_secs(60));
+    fs::create_dir_all(host.root("lib/apk/db")).unwrap();
+    let database = host.root("lib/apk/db/installed");
+    fs::write(&database, "P:musl\nV:1.2.4-r2\nA:x86_64\n\nP:jq\nV:1-r0\nA:x86_64\n\n").unwrap();
+    assert!(Config::default().availability(&host.setup("packages").paths).on);
+    assert_eq!(read(&host).len(), 1);
+    fs::write(&database, "P:musl\nV:1.2.5-r0\nA:x86_64\n\n").unwrap();
+    let shown: Vec<String> = read(&host).iter().map(crate::proof::show_sorted).collect();
+    assert_eq!(
+        shown,
+        [
+            "package.remove - jq success - architecture=x86_64 inferred=true manager=apk old_version=1-r0 package=jq",
+            "package.upgrade - musl success - architecture=x86_64 inferred=true manager=apk old_version=1.2.4-r2 package=musl version=1.2.5-r0",
+        ]
+    );
+}
+
+/// A real dpkg, on a root of the test's own: once with a log, once without.
+#[test]
+fn a_real_dpkg_with_and_without_its_log() {
+    let host = Host::new();
+    host.clock.advance(std::time::Duration::from_secs(60));
+    for folder in ["var/lib/dpkg/updates", "var/lib/dpkg/info", "tiny/DEBIAN"] {
+        fs::create_dir_all(host.root(folder)).unwrap();
+    }
+    fs::write(host.root("var/lib/dpkg/status"), "").unwrap();
+    let root = format!("--root={}", host.root("").display());
+    let logged = format!("--log={}", host.log("dpkg.log").display());
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        // dpkg wants to find ldconfig and start-stop-daemon.
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        let output = command.args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    let deb = |version: &str| {
+        let control = format!(
+            "Package: tiny\nVersion: {version}\nArchitecture: all\nMaintainer: x <x@example>\nDescription: x\n"
+        );
+        fs::write(host.root("tiny/DEBIAN/control"), control).unwrap();
+        let deb = host.root(&format!("tiny-{version}.deb")).display().to_string();
+        run("dpkg-deb", &["--build", host.root("tiny").to_str().unwrap(), &deb]);
+        deb
+    };
+    assert_eq!(read(&host).len(), 1, "the baseline");
+    let dpkg = |log: &str, arguments: &[&str]| -> Vec<String> {
+        run("dpkg", &[&[root.as_str(), log, "--force-not-root"], arguments].concat());
+        read(&host)
+            .iter()
+            .map(|event| {
+                crate::proof::show_sorted(event).replace(" duration_s=0", "").replace(" duration_s=1", "")
+            })
+            .collect()
+    };
+    let about = "tiny success - architecture=all";
+    let silent = "--log=/dev/null";
+    for (log, arguments, expected) in [
+        (&*logged, ["-i", &deb("1")], format!("package.install - {about} package=tiny version=1")),
+        (
+            &*logged,
+            ["-i", &deb("2")],
+            format!("package.upgrade - {about} old_version=1 package=tiny version=2"),
+        ),
+        (&*logged, ["-r", "tiny"], format!("package.remove - {about} old_version=2 package=tiny")),
+        (
+            silent,
+            ["-i", &deb("3")],
+            format!("package.install - {about} inferred=true manager=dpkg package=tiny version=3"),
+        ),
+        (
+            silent,
+            ["-i", &deb("4")],
+            format!(
+                "package.upgrade - {about} inferred=true manager=dpkg old_version=3 package=tiny version=4"
+            ),
+        ),
+        (
+            silent,
+            ["-P", "tiny"],
+            format!("package.remove - {about} inferred=true manager=dpkg old_version=4 package=tiny"),
+        ),
+    ] {
+        let found = dpkg(log, &arguments);
+        assert_eq!(found.first(), Some(&expected), "{found:?}");
+        // Once it is told by the log it is no difference, though a purge of what has no configuration may follow.
+        assert!(found.iter().skip(1).all(|event| event.starts_with("package.purge")), "{found:?}");
+    }
+}
+
+/// With Debian's rpm, a package of its own making, and a database in the test's folder.
+#[test]
+fn a_real_rpm_installs_upgrades_and_removes() {
+    let host = Host::new();
+    host.clock.advance(std::time::Duration::from_secs(60));
+    let database = host.root("var/lib/rpm");
+    fs::create_dir_all(&database).unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = std::process::Command::new(program);
+        let output = command.args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert!(
+            output.status.success(),
+            "{program} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    let top = format!("_topdir {}", host.root("build").display());
+    let path = database.to_str().unwrap().to_owned();
+    for version in ["1", "2"] {
+        let spec = host.root("tiny.spec");
+        fs::write(
+            &spec,
+            format!("Name: tiny\nVersion: {version}\nRelease: 1\nSummary: x\nLicense: x\nBuildArch: noarch\n%description\nx\n%files\n"),
+        )
+        .unwrap();
+        run("rpmbuild", &["-bb", "--quiet", "--define", &top, spec.to_str().unwrap()]);
+    }
+    run("rpm", &["--dbpath", &path, "--initdb"]);
+    assert_eq!(read(&host).len(), 1, "the baseline");
+    let rpm = |version: &str| {
+        host.root("build").join(format!("RPMS/noarch/tiny-{version}-1.noarch.rpm")).display().to_string()
+    };
+    let root = host.root("root").display().to_string();
+    fs::create_dir_all(&root).unwrap();
+    let about = "architecture=noarch inferred=true manager=rpm";
+    for (arguments, expected) in [
+        (["-i", &rpm("1")], format!("package.install - tiny success - {about} package=tiny version=1-1")),
+        (
+            ["-U", &rpm("2")],
+            format!("package.upgrade - tiny success - {about} old_version=1-1 package=tiny version=2-1"),
+        ),
+        (["-e", "tiny"], format!("package.remove - tiny success - {about} old_version=2-1 package=tiny")),
+    ] {
+        run("rpm", &["--dbpath", &path, "--nodeps", "--noscripts", "--justdb", arguments[0], arguments[1]]);
+        let shown: Vec<String> = read(&host).iter().map(crate::proof::show_sorted).collect();
+        assert_eq!(shown, [expected]);
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_line_is_taken(line in "\\PC{0,80}", action in "(install|upgrade|remove|purge|configure|status installed)") {
