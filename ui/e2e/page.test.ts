@@ -394,8 +394,8 @@ test('keys: made, shown once, revoked by two clicks', async () => {
   await row.waitFor();
   expect(await row.innerText()).toContain('events never, expected every 60 min');
   expect(await page.content()).not.toContain(secret);
-  await row.getByRole('button', { name: 'Revoke' }).click();
-  await row.getByRole('button', { name: 'Revoke for good' }).click();
+  await row.getByRole('button', { name: 'Revoke ci' }).click();
+  await row.getByRole('button', { name: 'Revoke ci for good' }).click();
   await eventually(() => row.count(), 0);
 });
 
