@@ -328,4 +328,6 @@ impl Collector for Auth {
 }
 
 #[cfg(test)]
+mod real;
+#[cfg(test)]
 mod tests;

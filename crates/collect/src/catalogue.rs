@@ -191,6 +191,11 @@ const HOST: &[Entry] = &[
             ("inodes_used", "how many it holds"),
             ("inodes_available", "how many more ordinary users can have"),
             ("inodes_used_percent", "used / total"),
+            (
+                "container",
+                "of a container's layer: its name; the sizes are those of the file system it lies on",
+            ),
+            ("container_id", "of a container's layer: its id"),
             ("mounted_read_only", "true when it is"),
         ],
         example: r#"{"event_name":"filesystem.usage","username":"-","resource":"/","read_only":true,"severity":6,"message":"/ is 43.1 % full: 12.1 GiB of 28.0 GiB used","event_data":{"device":"/dev/vda1","type":"ext4","total_bytes":30064771072,"used_bytes":12992276070,"available_bytes":17072495002,"used_percent":43.2,"inodes_total":1835008,"inodes_used":211002,"inodes_available":1624006,"inodes_used_percent":11.5}}"#,
@@ -255,6 +260,18 @@ const HOST: &[Entry] = &[
         who: "",
         fields: &[("kernel", "the kernel's release")],
         example: r#"{"event_name":"host.boot","username":"-","severity":5,"message":"the host started, Linux 6.1.0-28-amd64","event_data":{"kernel":"6.1.0-28-amd64"}}"#,
+    },
+    Entry {
+        name: "host.restart",
+        sources: "host",
+        meaning: "the host was started anew since the last look; host.boot of logins tells of it too, where wtmp is kept",
+        who: "",
+        fields: &[
+            ("boot_id", "the kernel's id of this start"),
+            ("old_boot_id", "the one at the last look"),
+            INFERRED,
+        ],
+        example: r#"{"event_name":"host.restart","username":"-","severity":5,"message":"the host was started anew since the last look","event_data":{"boot_id":"49514db3-ffe6-4ea5-abb0-0b7d643f0b4c","old_boot_id":"0f6f1d3e-2f0c-4a57-9a53-0c7d6a0a8b4e","inferred":true}}"#,
     },
     Entry {
         name: "host.set_time",

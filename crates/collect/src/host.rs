@@ -2,8 +2,11 @@
 //!
 //! From `/proc/loadavg`, `/proc/meminfo`, `/proc/stat`, `/proc/uptime` and `/proc/self/mounts` (`proc(5)`) and `statvfs(3)`.
 //! One event for load, memory and uptime rather than three: they are looked at together, and a third of the entries.
-//! File systems are those on a device, and whatever `/` is; network file systems are left out, because asking a dead
+//! And one `host.restart` when the host was started anew since the last look, by its boot id.
+//! File systems are those on a device, whatever `/` is, and the overlays of containers, with their container ([`layers`]); network file systems are left out, because asking a dead
 //! server blocks for ever, and read-only images, because they are always full.
+
+mod layers;
 
 use std::{
     collections::BTreeSet,
@@ -15,10 +18,10 @@ use std::{
 use attestry_event::{Event, Nanos, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::json;
 
 use crate::{
-    line::{put, put_some},
+    line::{hashed_id, put, put_some},
     source::{Availability, Cadence, Collector, Feed, Paths, Setup, Source, Stopped},
 };
 
@@ -73,6 +76,9 @@ impl Source for Config {
 
 pub(crate) struct Host {
     proc: PathBuf,
+    host: String,
+    /// Which start of the host the last look saw; none before the first.
+    boot: Option<String>,
     /// Busy and total processor time at the last look, in ticks since the start of the host.
     ticks: Option<(u64, u64)>,
 }
@@ -84,11 +90,36 @@ struct Mount {
     point: PathBuf,
     kind: String,
     read_only: bool,
+    /// Of an overlay: the folder with what was written.
+    upper: Option<PathBuf>,
 }
 
 impl Host {
     pub(crate) fn new(setup: &Setup) -> Host {
-        Host { proc: setup.paths.proc.clone(), ticks: None }
+        let boot = setup.position.as_ref().and_then(|at| at["boot"].as_str().map(str::to_owned));
+        Host { proc: setup.paths.proc.clone(), host: setup.host.clone(), boot, ticks: None }
+    }
+
+    /// An event when the host was started anew since the last look.
+    fn restarted(&mut self, now: Nanos) -> Option<Event> {
+        let boot =
+            Some(self.read("sys/kernel/random/boot_id").trim().to_owned()).filter(|id| !id.is_empty())?;
+        let before = self.boot.replace(boot.clone()).filter(|before| *before != boot)?;
+        let started = self
+            .read("stat")
+            .lines()
+            .find_map(|line| line.strip_prefix("btime ")?.trim().parse::<i64>().ok());
+        let time = started.map_or(now, |seconds| Nanos(seconds.saturating_mul(1_000_000_000)).min(now));
+        let mut event = Event::new("host.restart", "-")
+            .time(time)
+            // A restart is one event, however often it is looked at.
+            .id(hashed_id("host", &self.host, &[boot.as_bytes()]))
+            .severity(5)
+            .message("the host was started anew since the last look")
+            .data("boot_id", boot)
+            .data("old_boot_id", before);
+        put(&mut event, "inferred", true);
+        Some(event)
     }
 
     fn read(&self, name: &str) -> String {
@@ -179,12 +210,16 @@ fn usage(mount: &Mount, now: Nanos) -> Option<Event> {
     // As df: of what ordinary users can have.
     let full = percent(used, used.saturating_add(available))?;
     let point = mount.point.display().to_string();
+    let container = mount.upper.as_deref().and_then(layers::container);
+    let shown =
+        container.as_ref().map(|of| of.name.clone().unwrap_or_else(|| of.id.chars().take(12).collect()));
+    let of = shown.map(|name| format!(" (container {name})")).unwrap_or_default();
     let mut event = Event::new("filesystem.usage", "-")
         .time(now)
         .read_only(true)
         .severity(if full >= FULL_PERCENT { 4 } else { 6 })
         .resource(point.as_str())
-        .message(format!("{point} is {full} % full: {} of {} used", size(used), size(total)))
+        .message(format!("{point}{of} is {full} % full: {} of {} used", size(used), size(total)))
         .data("device", mount.device.as_str())
         .data("type", mount.kind.as_str())
         .data("total_bytes", total)
@@ -198,6 +233,10 @@ fn usage(mount: &Mount, now: Nanos) -> Option<Event> {
         put(&mut event, "inodes_used", used);
         put(&mut event, "inodes_available", stat.f_favail);
         put_some(&mut event, "inodes_used_percent", percent(used, stat.f_files));
+    }
+    if let Some(container) = container {
+        put(&mut event, "container_id", container.id);
+        put_some(&mut event, "container", container.name);
     }
     if mount.read_only {
         put(&mut event, "mounted_read_only", true);
@@ -226,12 +265,14 @@ fn mounts(text: &str, kinds: &BTreeSet<String>) -> Vec<Mount> {
         let (Some(device), Some(point), Some(kind)) = (words.next(), words.next(), words.next()) else {
             continue;
         };
-        let read_only = words.next().unwrap_or("").split(',').any(|option| option == "ro");
+        let options = words.next().unwrap_or("");
+        let read_only = options.split(',').any(|option| option == "ro");
+        let upper = if kind == "overlay" { layers::upper(options) } else { None };
         let point = unescape(point);
         found.retain(|mount| mount.point != point);
-        if kinds.contains(kind) || point == Path::new("/") {
+        if kinds.contains(kind) || upper.is_some() || point == Path::new("/") {
             let device = unescape(device).display().to_string();
-            found.push(Mount { device, point, kind: kind.to_owned(), read_only });
+            found.push(Mount { device, point, kind: kind.to_owned(), read_only, upper });
         }
     }
     found
@@ -310,17 +351,48 @@ fn duration(seconds: u64) -> String {
 impl Collector for Host {
     fn pass(&mut self, feed: &mut Feed, _resident: bool) -> Result<(), Stopped> {
         let now = feed.now();
+        if let Some(event) = self.restarted(now) {
+            feed.push(event);
+        }
         feed.push(self.stats(now));
         for event in self.file_systems(now) {
             feed.push(event);
         }
-        feed.send(Value::Null)
+        feed.send(json!({ "boot": self.boot }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    fn of(proc: &Path) -> Host {
+        Host { proc: proc.to_owned(), host: "web1".into(), boot: None, ticks: None }
+    }
+
+    #[test]
+    fn a_restart_is_seen_by_its_boot_id_once() {
+        let host = crate::proof::Host::new();
+        host.clock.set(Nanos(1_800_000_000_000_000_000));
+        fs::create_dir_all(host.root("proc/sys/kernel/random")).unwrap();
+        let boot = |id: &str| {
+            fs::write(host.root("proc/sys/kernel/random/boot_id"), format!("{id}\n")).unwrap();
+            fs::write(host.root("proc/loadavg"), "1.44 0.62 0.38 5/135 14348\n").unwrap();
+            fs::write(host.root("proc/stat"), "btime 1700000000\n").unwrap();
+            let setup = host.setup("host");
+            let events = host.pass(&mut Host::new(&setup), &setup);
+            events.into_iter().filter(|event| event.event_name == "host.restart").collect::<Vec<Event>>()
+        };
+        assert!(boot("a").is_empty() && boot("a").is_empty());
+        let before = host.kept.position.lock().unwrap().clone();
+        let first = boot("b");
+        assert_eq!((first.len(), first[0].event_time), (1, Some(Nanos(1_700_000_000_000_000_000))));
+        assert!(boot("b").is_empty());
+        *host.kept.position.lock().unwrap() = before;
+        assert_eq!(boot("b"), first, "after a crash it is the same event");
+    }
 
     #[test]
     fn mounts_are_real_and_unescaped() {
@@ -333,10 +405,11 @@ mod tests {
              server:/export /nfs nfs4 rw 0 0\n\
              /dev/loop0 /snap/core/1 squashfs ro 0 0\n\
              /dev/vdd /odd\\9\\0 ext4 rw 0 0\n\
+             overlay /var/lib/docker/overlay2/a/merged overlay rw,lowerdir=/l,upperdir=/var/lib/docker/overlay2/a/diff 0 0\n\
              broken\n";
         let found = mounts(text, &kinds);
         let points: Vec<&str> = found.iter().map(|mount| mount.point.to_str().unwrap()).collect();
-        assert_eq!(points, ["/", "/srv/my data", "/mnt", "/odd\\9\\0"]);
+        assert_eq!(points, ["/", "/srv/my data", "/mnt", "/odd\\9\\0", "/var/lib/docker/overlay2/a/merged"]);
         assert!(found[2].read_only && found[2].device == "/dev/vdc" && !found[1].read_only);
     }
 
@@ -351,7 +424,7 @@ mod tests {
             "MemTotal:  1000 kB\nMemFree: 1 kB\nMemAvailable: 250 kB\nSwapTotal: 8 kB\nSwapFree: 2 kB\n",
         );
         write("stat", "cpu  100 0 100 700 100 0 0 0 0 0\ncpu0 1 1 1 1\ncpu1 1 1 1 1\nintr 1\n");
-        let mut host = Host { proc: folder.path().into(), ticks: None };
+        let mut host = of(folder.path());
         let first = host.stats(Nanos(1));
         assert!(!first.event_data.unwrap().contains_key("cpu_used_percent"), "nothing to compare with yet");
         write("stat", "cpu  150 0 150 800 100 0 0 0 0 0\ncpu0 1 1 1 1\ncpu1 1 1 1 1\n");
@@ -376,13 +449,13 @@ mod tests {
     #[test]
     fn an_empty_proc_gives_an_event_without_numbers() {
         let folder = tempfile::tempdir().unwrap();
-        let event = Host { proc: folder.path().into(), ticks: None }.stats(Nanos(1));
+        let event = of(folder.path()).stats(Nanos(1));
         assert_eq!(event.event_data.unwrap().len(), 1, "no more than the count of processors");
     }
 
     #[test]
     fn this_host_has_a_root() {
-        let host = Host { proc: "/proc".into(), ticks: None };
+        let host = of(Path::new("/proc"));
         let events = host.file_systems(Nanos(1));
         let root = events.iter().find(|event| event.resource.as_deref() == Some("/")).unwrap();
         let data = root.event_data.as_ref().unwrap();

@@ -22,7 +22,7 @@ pub const RESERVED_PREFIXES: [&str; 15] = [
 
 /// The other names that the sources of a host give (docs/events.md). These alone, and not all that begins like them: `user.login` and
 /// `package.deliver` are for any application to use.
-pub const RESERVED_NAMES: [&str; 54] = [
+pub const RESERVED_NAMES: [&str; 55] = [
     "auth.mismatch",
     "auth.other",
     "command.output",
@@ -44,6 +44,7 @@ pub const RESERVED_NAMES: [&str; 54] = [
     "group.remove",
     "group.remove_member",
     "host.boot",
+    "host.restart",
     "host.set_time",
     "host.shutdown",
     "host.stats",

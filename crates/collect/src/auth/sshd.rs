@@ -88,7 +88,8 @@ fn invalid_user(text: &str, names: &Names) -> Option<Event> {
 
 /// The end of a connection: `Disconnected from user alice 192.0.2.1 port 22`, `Connection closed by invalid user … `.
 fn disconnect(text: &str, names: &Names) -> Option<Event> {
-    const STARTS: [(&str, &str); 6] = [
+    const STARTS: [(&str, &str); 7] = [
+        ("Unable to negotiate with ", "nothing that both sides can do"),
         ("Connection closed by ", "closed by the client"),
         ("Connection reset by ", "reset by the client"),
         ("Disconnected from ", "disconnected"),
@@ -107,7 +108,8 @@ fn disconnect(text: &str, names: &Names) -> Option<Event> {
         None if who.is_empty() => ("-".to_owned(), true),
         None => name(who, names),
     };
-    let said_reason = peer.rest.strip_prefix(": ").filter(|_| text.starts_with("Disconnecting"));
+    let tells = text.starts_with("Disconnecting") || text.starts_with("Unable");
+    let said_reason = peer.rest.strip_prefix(": ").filter(|_| tells);
     let reason = said_reason.unwrap_or(reason);
     let message = format!("connection of {user} from {}: {reason}", peer.address);
     let mut event = said("ssh.disconnect", &user, None, redact::secrets(&message).into_owned());

@@ -3,7 +3,7 @@
 //!     alice : TTY=pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/apt update
 //!     alice : 3 incorrect password attempts ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh
 //!
-//! The fields come in a fixed order: TTY, CHROOT, PWD, USER, GROUP, TSID, ENV, COMMAND. A folder may be called
+//! Without a terminal, from a script or a service, there is no `TTY=`. The fields come in a fixed order: TTY, CHROOT, PWD, USER, GROUP, TSID, ENV, COMMAND. A folder may be called
 //! `x ; USER=nobody ; COMMAND=/bin/true`, and then two readings are possible: the event says `ambiguous`.
 
 use attestry_event::{Event, Outcome};
@@ -27,9 +27,11 @@ pub(super) fn parse(text: &str, names: &Names) -> Option<Event> {
     };
     let fields: Vec<&str> = before.split(" ; ").map(str::trim).collect();
     let field = |name: &str| fields.iter().find_map(|field| field.strip_prefix(name));
-    // Without a terminal field it is none of these lines.
-    let tty = field("TTY=")?;
-    let refused = fields.first().filter(|first| !first.starts_with("TTY=") && !first.is_empty());
+    // Where there is no terminal there is no field for it; without a folder, too, it is none of these lines.
+    let tty = field("TTY=");
+    tty.or(field("PWD="))?;
+    let named = |field: &&&str| ["TTY=", "CHROOT=", "PWD="].iter().any(|name| field.starts_with(name));
+    let refused = fields.first().filter(|first| !named(first) && !first.is_empty());
     let target = field("USER=").unwrap_or("root");
     let command = command.map(redact::secrets);
     let shown = command.as_deref().unwrap_or("nothing");
@@ -44,7 +46,7 @@ pub(super) fn parse(text: &str, names: &Names) -> Option<Event> {
     event.resource = command.as_deref().and_then(|command| command.split(' ').next()).map(str::to_owned);
     put(&mut event, "target_user", target);
     put_some(&mut event, "command_line", command.as_deref());
-    put(&mut event, "tty", tty);
+    put_some(&mut event, "tty", tty);
     put_some(&mut event, "cwd", field("PWD="));
     put_some(&mut event, "target_group", field("GROUP="));
     put_some(&mut event, "chroot", field("CHROOT="));

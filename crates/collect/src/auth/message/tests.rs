@@ -158,6 +158,14 @@ fn sudo_su_and_login_lines() {
              tty=pts/0 cwd=/home/alice",
         ),
         (
+            "sudo: alice : PWD=/srv ; USER=root ; COMMAND=/usr/bin/id",
+            "sudo.run alice /usr/bin/id success - target_user=root command_line=/usr/bin/id cwd=/srv",
+        ),
+        (
+            "sudo: alice : user NOT in sudoers ; PWD=/ ; USER=root ; COMMAND=/usr/bin/id",
+            "sudo.run alice /usr/bin/id failure - target_user=root command_line=/usr/bin/id cwd=/ reason=user NOT in sudoers",
+        ),
+        (
             "sudo: alice : 3 incorrect password attempts ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh",
             "sudo.run alice /bin/sh failure - target_user=root command_line=/bin/sh tty=pts/0 cwd=/ \
              reason=3 incorrect password attempts",
