@@ -156,6 +156,7 @@ impl Talk {
         match request {
             Request::Status => {
                 let mut status = serde_json::to_value(self.flow.status())?;
+                status["sources"] = serde_json::to_value(self.reloader.sources().all())?;
                 if let (Ground::Spool(spool), Some(status)) = (&**self.flow.ground(), status.as_object_mut())
                 {
                     let spool = Arc::clone(spool);

@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     agent, backup, check, collect, coverage, explain, export, find, install as install_command, key, ledger,
-    send, spool, tap, user, verify,
+    send, sources as sources_command, spool, tap, user, verify,
 };
 
 /// The allocator of a server that makes and drops many buffers from several threads.
@@ -72,6 +72,8 @@ enum Command {
     Agent(agent::Agents),
     /// What came and what did not, and why, by host, source and hour.
     Coverage(coverage::Coverage),
+    /// Every source of this host: on or off and why, what it needs, its last event, what it lost.
+    Sources(sources_command::Sources),
     /// What waits for the sinks, and what they refused.
     Spool(spool::Spools),
     /// Events as they become durable on this host, from the running program.
@@ -118,6 +120,7 @@ fn main() -> ExitCode {
         Command::Key(of) => done(key::key(of)),
         Command::User(of) => done(user::user(of)),
         Command::Coverage(of) => done(coverage::coverage(of)),
+        Command::Sources(of) => done(sources_command::sources(of)),
         Command::Spool(of) => done(spool::spool(of)),
         Command::Tap(of) => done(tap::tap(of)),
         Command::Explain(of) => done(explain::explain(of)),

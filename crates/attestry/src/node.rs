@@ -258,6 +258,7 @@ impl Report {
                 "every_s": source.every_s,
                 "last_event": source.last_event,
                 "events": source.events,
+                "losses": source.losses,
             })
         });
         let receivers = self.flow.receivers().into_iter().map(|receiver| {

@@ -33,6 +33,11 @@ impl Reloader {
         Reloader { parts, load, current: Mutex::new(current) }
     }
 
+    /// What follows a new configuration: the sources among it.
+    pub(crate) fn sources(&self) -> &Arc<Sources> {
+        &self.parts.sources
+    }
+
     /// Reads, checks, swaps.
     pub(crate) async fn reload(&self) -> Result<Changes> {
         let new = match (self.load)() {

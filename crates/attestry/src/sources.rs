@@ -152,6 +152,7 @@ impl Known {
         if let Some(running) = self.running.as_ref().map(Running::status) {
             status.last_event = running.last_event();
             status.events = running.events();
+            status.losses = running.losses();
             status.why = running.problem().or(status.why);
         }
         status
@@ -259,8 +260,10 @@ impl Sources {
             name: name.to_owned(),
             on,
             why: Some(why),
+            needs: source.needs().to_owned(),
             last_event: None,
             events: 0,
+            losses: 0,
             every_s: every(config, cadence).filter(|_| on),
         };
         let mut running = None;

@@ -70,11 +70,15 @@ pub struct SourceStatus {
     /// Why it is off, or what it lacks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What it needs to work.
+    pub needs: String,
     /// The time of its newest event.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_event: Option<Nanos>,
     /// How many events it has sent since the start.
     pub events: u64,
+    /// How often it lost something since the start; each time an event says what.
+    pub losses: u64,
     /// How often it gives an event at least, in seconds; none when it may be silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every_s: Option<u64>,

@@ -256,7 +256,16 @@ mod tests {
     }
 
     fn own(on: bool, last_event: Option<Nanos>) -> SourceStatus {
-        SourceStatus { name: "host".to_owned(), on, why: None, last_event, events: 0, every_s: Some(60) }
+        SourceStatus {
+            name: "host".to_owned(),
+            on,
+            why: None,
+            needs: String::new(),
+            last_event,
+            events: 0,
+            losses: 0,
+            every_s: Some(60),
+        }
     }
 
     fn flow(last: Option<Nanos>) -> FlowStatus {

@@ -67,3 +67,26 @@ fn what_is_printed_is_kept_nowhere() {
     scenario.start();
     scenario.finish();
 }
+
+#[test]
+fn sources_are_listed_whether_or_not_something_runs() {
+    let mut scenario = Scenario::new(ATTESTRY);
+    std::fs::write(scenario.dir().join("attestry.yaml"), SOURCES).unwrap();
+    let listed = scenario.attestry(&["sources"]).is(0);
+    let line = |ran: &attestry_testkit::Ran, name: &str| {
+        let line = ran.out.lines().find(|line| line.starts_with(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("{name} is not listed: {}", ran.out)).to_owned()
+    };
+    assert!(line(&listed, "look").contains(" on "), "{}", listed.out);
+    let off = line(&listed, "auth");
+    assert!(off.contains("switched off in the configuration (needs read access to auth.log"), "{off}");
+    scenario.start();
+    let listed = wait_for("the first look is told", SOON, || {
+        let ran = scenario.attestry(&["sources", "--json"]).is(0);
+        let all: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+        let look = all.into_iter().find(|source| source["name"] == "look").unwrap();
+        look["last_event"].is_string().then_some(look)
+    });
+    assert!(listed["events"].as_u64() >= Some(2) && listed["losses"] == 0, "{listed}");
+    scenario.finish();
+}

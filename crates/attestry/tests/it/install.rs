@@ -34,7 +34,8 @@ fn rsyslog_takes_the_snippet() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("rsyslog.conf");
     let snippet = install(&["rsyslog", "--set", "port=10514"]);
-    std::fs::write(&file, format!("global(workDirectory=\"{}\")\n{snippet}", folder.path().display())).unwrap();
+    std::fs::write(&file, format!("global(workDirectory=\"{}\")\n{snippet}", folder.path().display()))
+        .unwrap();
     let rsyslogd = if Path::new("/usr/sbin/rsyslogd").exists() { "/usr/sbin/rsyslogd" } else { "rsyslogd" };
     let said = ran(Command::new(rsyslogd).arg("-N1").arg("-f").arg(&file));
     assert!(!said.contains("error"), "{said}");
@@ -66,7 +67,9 @@ fn the_debian_package_holds_what_runs() {
     assert_eq!(field("Package"), "attestry");
     assert_eq!(field("Version"), env!("CARGO_PKG_VERSION"));
     assert!(field("Depends").starts_with("libc6 (>= 2."), "{}", field("Depends"));
-    assert!(ran(Command::new(root.join("usr/bin/attestry")).arg("--version")).contains(env!("CARGO_PKG_VERSION")));
+    assert!(
+        ran(Command::new(root.join("usr/bin/attestry")).arg("--version")).contains(env!("CARGO_PKG_VERSION"))
+    );
     ran(Command::new(root.join("usr/bin/attestry-verify")).arg("--version"));
     let unit = std::fs::read_to_string(root.join("usr/lib/systemd/system/attestry.service")).unwrap();
     assert!(unit.contains("ExecStart=/usr/bin/attestry run --config /etc/attestry/attestry.yaml"), "{unit}");

@@ -43,8 +43,10 @@ impl Operations for Nothing {
             name: "packages".into(),
             on: true,
             why: None,
+            needs: "read access to dpkg.log".into(),
             last_event: None,
             events: 3,
+            losses: 0,
             every_s: None,
         }]
     }
@@ -201,7 +203,8 @@ fn make_keys(accounts: &Accounts, clock: &ManualClock, names: &mut HashMap<Strin
     let mut key = |name: &str, kind: KeyKind, ledgers: &str, filter: Option<&str>, lenient: bool| {
         let ledgers = ledgers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect();
         let filter = filter.map(str::to_owned);
-        let new = NewKey { name: name.to_owned(), kind, ledgers, filter, lenient, expires_at: None, expect: None };
+        let new =
+            NewKey { name: name.to_owned(), kind, ledgers, filter, lenient, expires_at: None, expect: None };
         let (key, text) = accounts.create_key(&new, &by).unwrap();
         names.insert(name.to_owned(), text);
         key.id
