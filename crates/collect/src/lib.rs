@@ -15,6 +15,8 @@ pub mod auth;
 pub mod catalogue;
 pub mod command;
 mod compared;
+pub mod container_logs;
+pub mod docker;
 pub mod endpoint;
 pub mod files;
 mod follow;

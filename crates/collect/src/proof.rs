@@ -31,7 +31,7 @@ impl Outlet for Kept {
         if self.refuse_after.lock().unwrap().is_some_and(|most| batches.len() >= most) {
             return Err(Stopped);
         }
-        assert!(!events.is_empty() && events.len() <= BATCH_EVENTS);
+        assert!(events.len() <= BATCH_EVENTS);
         batches.push(events.len());
         let border = Border {
             event_source: source,

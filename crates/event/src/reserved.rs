@@ -21,14 +21,38 @@ pub const RESERVED_PREFIXES: [&str; 15] = [
 ];
 
 /// The other names that the sources of a host give (docs/events.md). These alone, and not all that begins like them: `user.login` and
-/// `package.deliver` are for any application to use.
-pub const RESERVED_NAMES: [&str; 55] = [
+/// `package.deliver` are for any application to use. Sorted.
+pub const RESERVED_NAMES: [&str; 96] = [
     "auth.mismatch",
     "auth.other",
     "command.output",
     "command.run",
+    "container.attach",
+    "container.commit",
+    "container.create",
+    "container.destroy",
+    "container.detach",
+    "container.die",
+    "container.exec_create",
+    "container.exec_die",
+    "container.exec_start",
+    "container.export",
+    "container.health",
+    "container.kill",
+    "container.oom",
+    "container.pause",
+    "container.read",
+    "container.rename",
+    "container.restart",
+    "container.start",
+    "container.stop",
+    "container.unpause",
+    "container.update",
+    "container.write",
     "cron.change",
     "cron.run",
+    "docker.other",
+    "docker.reload",
     "endpoint.check",
     "endpoint.down",
     "endpoint.up",
@@ -48,6 +72,19 @@ pub const RESERVED_NAMES: [&str; 55] = [
     "host.set_time",
     "host.shutdown",
     "host.stats",
+    "image.create",
+    "image.delete",
+    "image.import",
+    "image.load",
+    "image.pull",
+    "image.push",
+    "image.save",
+    "image.tag",
+    "image.untag",
+    "network.connect",
+    "network.create",
+    "network.destroy",
+    "network.disconnect",
     "package.configure",
     "package.install",
     "package.purge",
@@ -78,6 +115,10 @@ pub const RESERVED_NAMES: [&str; 55] = [
     "user.add",
     "user.change",
     "user.remove",
+    "volume.create",
+    "volume.destroy",
+    "volume.mount",
+    "volume.unmount",
 ];
 
 /// The `event_source` of events that Attestry writes about itself.
@@ -86,7 +127,7 @@ pub const RESERVED_SOURCE: &str = "attestry";
 /// Whether `event_name` belongs to Attestry's own catalogue.
 pub fn is_reserved(event_name: &str) -> bool {
     RESERVED_PREFIXES.iter().any(|prefix| event_name.starts_with(prefix))
-        || RESERVED_NAMES.contains(&event_name)
+        || RESERVED_NAMES.binary_search(&event_name).is_ok()
 }
 
 #[cfg(test)]
@@ -112,6 +153,9 @@ mod tests {
             ("my.user.add", false),
         ] {
             assert_eq!(is_reserved(name), reserved, "{name}");
+        }
+        for name in RESERVED_NAMES {
+            assert!(is_reserved(name), "{name} is not where it is looked for");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use attestry_collect::{
-    auth, built_in, command, endpoint, files, host, logins, packages, services, tailed as follow, users,
+    auth, built_in, command, container_logs, docker, endpoint, files, host, logins, packages, services, tailed as follow, users,
 };
 use attestry_event::Period;
 use attestry_script::Case;
@@ -38,7 +38,11 @@ pub(crate) struct Source {
     pub(crate) follow: Option<follow::Config>,
     /// A program on a schedule, whose output is events or text.
     pub(crate) command: Option<command::Config>,
-    /// The ledger its events go to. Default: `audit`, `logs` for followed files.
+    /// What happens to containers, images, networks and volumes of Docker.
+    pub(crate) docker: Option<docker::Config>,
+    /// What containers of Docker write to their standard output and error.
+    pub(crate) container_logs: Option<container_logs::Config>,
+    /// The ledger its events go to. Default: `audit`; `logs` for followed files and what containers write.
     pub(crate) ledger: Option<String>,
     /// Which events, by name. Default: all.
     pub(crate) methods: Option<MethodLists>,
@@ -69,6 +73,8 @@ impl Default for Source {
             endpoint: None,
             follow: None,
             command: None,
+            docker: None,
+            container_logs: None,
             ledger: None,
             methods: None,
             redact: None,
@@ -83,7 +89,7 @@ impl Default for Source {
 /// Calls `$with` with every kind of source, named as its field.
 macro_rules! kinds {
     ($with:ident) => {
-        $with!(packages, logins, auth, host, users, files, services, endpoint, follow, command)
+        $with!(packages, logins, auth, host, users, files, services, endpoint, follow, command, docker, container_logs)
     };
 }
 
@@ -122,7 +128,7 @@ impl Source {
 
     /// The ledger its events go to.
     pub(crate) fn ledger(&self) -> &str {
-        let logs = self.follow.is_some();
+        let logs = self.follow.is_some() || self.container_logs.is_some();
         self.ledger.as_deref().unwrap_or(if logs { "logs" } else { "audit" })
     }
 
