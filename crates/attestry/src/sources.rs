@@ -115,7 +115,7 @@ impl Host {
             ..IntakeOptions::default()
         };
         let landing = Arc::clone(&self.ground) as Arc<dyn Landing>;
-        let hooks = hooks(filters.transform, filters.condition);
+        let hooks = hooks(filters.parser, filters.transform, filters.condition);
         let clock = Arc::clone(&self.clock);
         let inlet = Intake::new(landing, options, redactions(filters.redact), hooks, clock);
         Ok(Setup {

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{Applied, Condition, RunError, Transform};
+use crate::{Applied, Condition, Parser, RunError, Transform};
 
 /// One case.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -93,6 +93,8 @@ impl JsonSchema for Expect {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scripts<'s> {
     /// Runs first.
+    pub parser: Option<&'s Parser>,
+    /// Runs on what the parser left.
     pub transform: Option<&'s Transform>,
     /// Is asked of what the transform left.
     pub condition: Option<&'s Condition>,
@@ -163,6 +165,10 @@ struct Outcome {
 fn outcome(scripts: &Scripts<'_>, json: Vec<u8>, received: Nanos) -> Outcome {
     let mut outcome = Outcome { event: Some(json), changed: false, holds: None, error: None };
     let Some(event) = &mut outcome.event else { return outcome };
+    if let Some(Applied::Changed(json)) = scripts.parser.map(|parser| parser.apply(event, received)) {
+        *event = json;
+        outcome.changed = true;
+    }
     match scripts.transform.map(|transform| transform.apply(event, received)) {
         None | Some(Ok(Applied::Unchanged)) => {}
         Some(Ok(Applied::Changed(json))) => {

@@ -10,6 +10,8 @@
 //! what it gives is at most 16 MiB. Whatever fails leaves the event as it was and says so in a [`RunError`]; what becomes of that event is
 //! the caller's to decide. After a redaction that failed it must not be passed on as it is.
 //!
+//! A [`Parser`] is a transform that is there by name, for the lines of well-known programs.
+//!
 //! This crate knows no disk, no network and no pipeline.
 
 mod cases;
@@ -19,6 +21,7 @@ mod functions;
 mod json;
 mod load;
 mod number;
+mod parsers;
 mod program;
 mod rewrite;
 mod run;
@@ -31,6 +34,7 @@ use std::time::Duration;
 pub use cases::{Case, CaseResult, Expect, Scripts, run_cases};
 pub use compile::{CompileError, Finding};
 pub use condition::Condition;
+pub use parsers::Parser;
 pub use run::RunError;
 pub use transform::{Applied, Transform};
 
@@ -45,6 +49,8 @@ pub struct Options {
     /// so that a busy machine ends no innocent program. Looked at between expressions: one call of a function is not interrupted.
     /// At most [`Options::TIME_MAX`], by default [`Options::TIME`].
     pub time: Duration,
+    /// What times without a zone mean: those of lines that programs of this host write.
+    pub zone: Zone,
 }
 
 impl Options {
@@ -58,7 +64,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { profile: Profile::Filter, input: Input::Event, time: Options::TIME }
+        Options { profile: Profile::Filter, input: Input::Event, time: Options::TIME, zone: Zone::Utc }
     }
 }
 
@@ -70,6 +76,15 @@ pub enum Profile {
     /// For rules that are replayed: without those functions whose cost depends on the text so much that a run could end in time on
     /// one machine and not on another.
     Rules,
+}
+
+/// What times without a zone are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// UTC, wherever the program runs: the same event always gives the same.
+    Utc,
+    /// The zone of this host.
+    Host,
 }
 
 /// What a program gets.

@@ -49,7 +49,14 @@ impl Program {
             metadata.insert(RECEIVED_AT.into(), crate::load::timestamp(received));
         }
         let mut metadata = Value::Object(metadata);
-        let ended = run(&self.compiled, &self.source, &mut event, &mut metadata, self.options.time)?;
+        let ended = run(
+            &self.compiled,
+            &self.source,
+            &mut event,
+            &mut metadata,
+            self.options.time,
+            self.options.zone,
+        )?;
         Ok((event, ended))
     }
 

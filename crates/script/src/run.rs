@@ -8,6 +8,8 @@ use vrl::compiler::runtime::{ExecutionControl, Runtime, Terminate};
 use vrl::compiler::{ExpressionError, Program as Compiled, TargetValueRef, TimeZone};
 use vrl::value::{Secrets, Value};
 
+use crate::Zone;
+
 use crate::compile::place;
 
 /// Why a run gave nothing. The event is as it was. None of these goes away by trying again with the same program.
@@ -77,12 +79,13 @@ pub(crate) fn run(
     event: &mut Value,
     metadata: &mut Value,
     time: Duration,
+    zone: Zone,
 ) -> Result<Ended, RunError> {
     let mut deadline = Deadline::new(time);
     let mut secrets = Secrets::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut target = TargetValueRef { value: event, metadata, secrets: &mut secrets };
-        Runtime::default().resolve_with_control(&mut target, program, &utc(), &mut deadline)
+        Runtime::default().resolve_with_control(&mut target, program, &zone.known(), &mut deadline)
     }));
     match result {
         Err(_) => Err(RunError::Panicked),
@@ -93,9 +96,14 @@ pub(crate) fn run(
     }
 }
 
-/// Times without a zone are UTC, whatever the zone of the machine.
-fn utc() -> TimeZone {
-    TimeZone::parse("UTC").unwrap_or_default()
+impl Zone {
+    fn known(self) -> TimeZone {
+        match self {
+            // Whatever the zone of the machine.
+            Zone::Utc => TimeZone::parse("UTC").unwrap_or_default(),
+            Zone::Host => TimeZone::Local,
+        }
+    }
 }
 
 fn failed(source: &str, error: &ExpressionError) -> RunError {

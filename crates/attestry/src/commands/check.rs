@@ -53,8 +53,11 @@ fn test(config: &Config, out: &mut impl Write) -> Result<()> {
             continue;
         }
         writeln!(out, "{way} {name}")?;
-        let scripts =
-            Scripts { transform: filters.transform.as_ref(), condition: filters.condition.as_ref() };
+        let scripts = Scripts {
+            parser: filters.parser.as_ref(),
+            transform: filters.transform.as_ref(),
+            condition: filters.condition.as_ref(),
+        };
         for result in run_cases(&scripts, &filters.tests) {
             cases += 1;
             failed += usize::from(!result.passed());

@@ -98,6 +98,15 @@ fn event_name(json: &[u8]) -> String {
     value["event_name"].as_str().unwrap_or_default().to_owned()
 }
 
+/// What a parser made of an event.
+fn reading(json: &[u8]) -> String {
+    let value: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
+    match value["event_data"]["unparsed"] == true {
+        true => "cannot read it and keeps it as it is".to_owned(),
+        false => format!("makes {} of it", value["event_name"].as_str().unwrap_or_default()),
+    }
+}
+
 /// Asks the filters in the order in which they are asked when events flow. At a sink the names come first, on the way in they are those
 /// that the transform left.
 fn fate(config: &Config, path: &[&str; 2], filters: &Filters, event: &[u8]) -> Fate {
@@ -120,6 +129,14 @@ fn fate(config: &Config, path: &[&str; 2], filters: &Filters, event: &[u8]) -> F
     for (item, what, program) in
         [("redact", "the redaction", &filters.redact), ("transform", "the transform", &filters.transform)]
     {
+        if item == "transform"
+            && let Some(parser) = &filters.parser
+        {
+            if let Applied::Changed(changed) = parser.apply(&json, now) {
+                json = changed;
+            }
+            because.push(format!("{}: the parser {}", place("parser"), reading(&json)));
+        }
         let Some(program) = program else { continue };
         match program.apply(&json, now) {
             Ok(Applied::Unchanged) => {}

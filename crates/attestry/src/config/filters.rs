@@ -1,7 +1,7 @@
 //! What stands between a way in or out and the events: names, a transform, a condition, and the cases that show what they do.
 
 use attestry_event::Methods;
-use attestry_script::{Case, CompileError, Condition, Input, Options, Transform};
+use attestry_script::{Case, CompileError, Condition, Input, Options, Parser, Transform, Zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,16 +22,20 @@ pub(crate) struct MethodLists {
 pub(crate) struct Written<'a> {
     pub(crate) methods: Option<&'a MethodLists>,
     pub(crate) redact: Option<&'a str>,
+    pub(crate) parser: Option<&'a str>,
+    /// What times without a zone mean in lines that are parsed.
+    pub(crate) zone: Zone,
     pub(crate) transform: Option<&'a str>,
     pub(crate) condition: Option<&'a str>,
     pub(crate) tests: &'a [Case],
 }
 
-/// The same, ready to be asked: redaction, then the transform, then the condition of what the transform left.
+/// The same, ready to be asked: redaction, then the parser, then the transform, then the condition of what the transform left.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filters {
     pub(crate) methods: Option<Methods>,
     pub(crate) redact: Option<Transform>,
+    pub(crate) parser: Option<Parser>,
     pub(crate) transform: Option<Transform>,
     pub(crate) condition: Option<Condition>,
     pub(crate) tests: Vec<Case>,
@@ -54,6 +58,26 @@ impl Written<'_> {
             }
             found
         });
+        let parser = self.parser.and_then(|name| {
+            let options = Options { zone: self.zone, ..Options::default() };
+            match Parser::named(name, &options) {
+                _ if input == Input::Json => {
+                    let what = "it reads events, and `input` is json".to_owned();
+                    wrong.push(("parser", None, what));
+                    None
+                }
+                None => {
+                    let known = Parser::names().collect::<Vec<_>>().join(", ");
+                    wrong.push(("parser", None, format!("there is no parser {name:?}, there are {known}")));
+                    None
+                }
+                Some(Err(error)) => {
+                    wrong.push(("parser", None, error.to_string()));
+                    None
+                }
+                Some(Ok(parser)) => Some(parser),
+            }
+        });
         let mut script = |item: &'static str, error: CompileError| {
             wrong.push((item, Some(error.place().0), error.to_string()));
         };
@@ -68,6 +92,6 @@ impl Written<'_> {
         let condition = self.condition.and_then(|source| {
             Condition::compile(source, &Options::default()).map_err(|error| script("where", error)).ok()
         });
-        (Filters { methods, redact, transform, condition, tests: self.tests.to_vec() }, wrong)
+        (Filters { methods, redact, parser, transform, condition, tests: self.tests.to_vec() }, wrong)
     }
 }

@@ -1,7 +1,7 @@
 //! Where events come in from others.
 
 use attestry_event::Period;
-use attestry_script::{Case, Input};
+use attestry_script::{Case, Input, Zone};
 use attestry_wire::{amqp, gelf, nats, ndjson, otlp, sqs, stomp, syslog};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,9 @@ pub(crate) struct Receiver {
     pub(crate) methods: Option<MethodLists>,
     /// A VRL program that takes out what must not be kept. It sees everything first; where it fails, nothing of the text is kept.
     pub(crate) redact: Option<String>,
+    /// A parser for lines, by name: `apache`, `auditd`, `json`, `logfmt`, `mysql`, `nginx`, `postgresql` or `syslog`. Runs before `transform`; what
+    /// it cannot read is kept with `event_data.unparsed`.
+    pub(crate) parser: Option<String>,
     /// A VRL program that changes events before they are kept, or drops them by `abort`.
     pub(crate) transform: Option<String>,
     /// What `transform` gets: `event`, or `json` for a foreign queue's messages. Default: event.
@@ -50,7 +53,7 @@ pub(crate) struct Receiver {
     /// A VRL condition: only events for which it is true are kept.
     #[serde(rename = "where")]
     pub(crate) condition: Option<String>,
-    /// Cases that show what `transform` and `where` do; `attestry check --test` runs them.
+    /// Cases that show what `parser`, `transform` and `where` do; `attestry check --test` runs them.
     pub(crate) tests: Vec<Case>,
     /// How often something comes at least; a longer silence is an event. Default: it may be silent.
     pub(crate) expect: Option<Period>,
@@ -85,6 +88,7 @@ impl Default for Receiver {
             trusted: false,
             methods: None,
             redact: None,
+            parser: None,
             transform: None,
             input: Form::default(),
             condition: None,
@@ -119,6 +123,8 @@ impl Receiver {
         Written {
             methods: self.methods.as_ref(),
             redact: self.redact.as_deref(),
+            parser: self.parser.as_deref(),
+            zone: Zone::Utc,
             transform: self.transform.as_deref(),
             condition: self.condition.as_deref(),
             tests: &self.tests,

@@ -2,7 +2,7 @@
 
 use attestry_event::Period;
 use attestry_pipeline::worker::{Batching, Retry, Start};
-use attestry_script::Case;
+use attestry_script::{Case, Zone};
 use attestry_wire::{amqp, archive, attestry, file, gelf, nats, sql, sqs, stdout, stomp, syslog, webhook};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -158,6 +158,8 @@ impl Sink {
         Written {
             methods: self.methods.as_ref(),
             redact: None,
+            parser: None,
+            zone: Zone::Utc,
             transform: self.transform.as_deref(),
             condition: self.condition.as_deref(),
             tests: &self.tests,

@@ -6,7 +6,7 @@ use attestry_collect::{
     auth, built_in, command, container_logs, docker, endpoint, files, host, logins, packages, services, tailed as follow, users,
 };
 use attestry_event::Period;
-use attestry_script::Case;
+use attestry_script::{Case, Zone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,12 +48,15 @@ pub(crate) struct Source {
     pub(crate) methods: Option<MethodLists>,
     /// A VRL program that takes out what must not be kept. It sees everything first; where it fails, nothing of the text is kept.
     pub(crate) redact: Option<String>,
+    /// A parser for lines, by name: `apache`, `auditd`, `json`, `logfmt`, `mysql`, `nginx`, `postgresql` or `syslog`. Runs before `transform`; what
+    /// it cannot read is kept with `event_data.unparsed`.
+    pub(crate) parser: Option<String>,
     /// A VRL program that changes events before they are kept, or drops them by `abort`.
     pub(crate) transform: Option<String>,
     /// A VRL condition: only events for which it is true are kept.
     #[serde(rename = "where")]
     pub(crate) condition: Option<String>,
-    /// Cases that show what `transform` and `where` do; `attestry check --test` runs them.
+    /// Cases that show what `parser`, `transform` and `where` do; `attestry check --test` runs them.
     pub(crate) tests: Vec<Case>,
     /// How often something comes at least; a longer silence is an event. Default: for what is looked at regularly, that; the rest may be silent.
     pub(crate) expect: Option<Period>,
@@ -78,6 +81,7 @@ impl Default for Source {
             ledger: None,
             methods: None,
             redact: None,
+            parser: None,
             transform: None,
             condition: None,
             tests: Vec::new(),
@@ -136,6 +140,9 @@ impl Source {
         Written {
             methods: self.methods.as_ref(),
             redact: self.redact.as_deref(),
+            parser: self.parser.as_deref(),
+            // Programs of this host write in its zone.
+            zone: Zone::Host,
             transform: self.transform.as_deref(),
             condition: self.condition.as_deref(),
             tests: &self.tests,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use attestry_event::Clock;
 use attestry_pipeline::{Closed, Hook, Incoming, Inlet, Intake, IntakeOptions, Landing, Taken, Verdict};
-use attestry_script::{Applied, Condition, RunError, Transform};
+use attestry_script::{Applied, Condition, Parser, RunError, Transform};
 use attestry_server::ReceiverStatus;
 use attestry_wire::{amqp, gelf, nats, ndjson, otlp, queue, sqs, stomp, syslog};
 use parking_lot::Mutex;
@@ -81,7 +81,7 @@ impl Setting {
             unauthenticated,
             methods: filters.methods.clone(),
         };
-        let hooks = hooks(filters.transform.clone(), filters.condition.clone());
+        let hooks = hooks(filters.parser.clone(), filters.transform.clone(), filters.condition.clone());
         let clock = Arc::clone(&self.clock);
         let redactions = redactions(filters.redact.clone());
         let inlet = Intake::new(Arc::clone(&self.landing), options, redactions, hooks, Arc::clone(&clock));
@@ -190,10 +190,21 @@ pub(crate) fn redactions(redact: Option<Transform>) -> Vec<Hook> {
     })]
 }
 
-/// The transform, then the condition of what it left.
-pub(crate) fn hooks(transform: Option<Transform>, condition: Option<Condition>) -> Vec<Hook> {
+/// The parser, the transform, then the condition of what they left.
+pub(crate) fn hooks(
+    parser: Option<Parser>,
+    transform: Option<Transform>,
+    condition: Option<Condition>,
+) -> Vec<Hook> {
     let mut hooks: Vec<Hook> = Vec::new();
     let now = || attestry_event::SystemClock.now();
+    if let Some(parser) = parser {
+        hooks.push(Box::new(move |json| match parser.apply(json, now()) {
+            Applied::Changed(changed) => Verdict::Change(changed),
+            // A parser drops nothing.
+            Applied::Unchanged | Applied::Dropped => Verdict::Keep,
+        }));
+    }
     if let Some(transform) = transform {
         hooks.push(Box::new(move |json| match transform.apply(json, now()) {
             Ok(Applied::Unchanged) => Verdict::Keep,

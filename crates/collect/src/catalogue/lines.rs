@@ -202,6 +202,10 @@ pub const LINES: &[Entry] = &[
             VHOST,
             CLIENT,
             ("ident", "what identd said"),
+            (
+                "forwarded_for",
+                "nginx: the header X-Forwarded-For: what whoever sent it says of where it comes from",
+            ),
             ("more", "what the log has after all that"),
         ],
         example: r#"{"event_name":"http.request","username":"alice","source_ip_address":"203.0.113.9","read_only":true,"outcome":"success","severity":6,"message":"203.0.113.9 - alice [21/Nov/2026:03:00:00 +0000] \"GET /cart?item=7 HTTP/1.1\" 200 512 \"-\" \"curl/8.5.0\"","event_data":{"method":"GET","path":"/cart","query":"item=7","protocol":"HTTP/1.1","status":200,"bytes":512,"user_agent":"curl/8.5.0"}}"#,

@@ -39,7 +39,7 @@ const QUIET_NANOS: i64 = 600_000_000_000;
 const QUIET_LOOKS: u64 = 10;
 /// So many files that are being written to are held open: what is removed while it is open can still be read.
 const MAX_OPEN: usize = 256;
-/// A file must be away for so many looks before it is forgotten: a listing during a rename may miss it.
+/// A file must be away for so many looks, and seconds, before it is forgotten: a listing during a rename may miss it.
 const MISSING_LOOKS: u64 = 3;
 /// And for so many when its whole folder is away.
 const MISSING_FOLDER_LOOKS: u64 = 3_600;
@@ -496,6 +496,7 @@ impl Files {
             half: false,
             seen: self.looks,
             missing: 0,
+            missed: Nanos(0),
             open: None,
             lost: false,
         };
@@ -514,8 +515,7 @@ impl Files {
             return None;
         }
         if file.lost {
-            file.missing += 1;
-            if file.missing < MISSING_LOOKS {
+            if !file.is_missing(now, MISSING_LOOKS) {
                 return None;
             }
             if file.rank == Rank::Live {
@@ -525,7 +525,6 @@ impl Files {
             self.remove(key);
             return None;
         }
-        file.missing += 1;
         if let Some(open) = file.open.take() {
             let meta = open.metadata().ok()?;
             let modified = modified(&meta);
@@ -538,7 +537,7 @@ impl Files {
             }
         }
         let folder = file.path.parent().is_none_or(Path::is_dir);
-        if file.missing >= if folder { MISSING_LOOKS } else { MISSING_FOLDER_LOOKS } {
+        if file.is_missing(now, if folder { MISSING_LOOKS } else { MISSING_FOLDER_LOOKS }) {
             let unread = file.rank == Rank::Live && file.settled.is_none_or(|(size, _)| size > file.offset);
             let path = if file.path.as_os_str().is_empty() { Path::new(&*file.log) } else { &file.path };
             if unread && file.offset != u64::MAX {

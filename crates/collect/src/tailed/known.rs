@@ -76,6 +76,8 @@ pub(super) struct File {
     pub(super) seen: u64,
     /// How many looks it has been away.
     pub(super) missing: u64,
+    /// When it was first seen to be.
+    pub(super) missed: Nanos,
     pub(super) open: Option<fs::File>,
     /// Something else is in its place since: it was emptied, or its inode is another file's.
     pub(super) lost: bool,
@@ -90,6 +92,16 @@ impl File {
         let head = read_at(file, 0, self.head.len)?;
         let from = self.offset.saturating_sub(self.tail.len as u64);
         Ok(self.head.begins(&head) && self.tail.ends(&read_at(file, from, self.tail.len)?))
+    }
+
+    /// Counts a look at which it was away; whether that were `looks` by now, and as many seconds.
+    pub(super) fn is_missing(&mut self, now: Nanos, looks: u64) -> bool {
+        if self.missing == 0 {
+            self.missed = now;
+        }
+        self.missing += 1;
+        let away = now.0.saturating_sub(self.missed.0) / 1_000_000_000;
+        self.missing >= looks && u64::try_from(away).is_ok_and(|away| away + 1 >= looks)
     }
 
     /// Knows more of the start of a file that has grown.
@@ -129,6 +141,7 @@ impl File {
             half: value["half"].as_bool()?,
             seen: 0,
             missing: 0,
+            missed: Nanos(0),
             open: None,
             lost: false,
         })

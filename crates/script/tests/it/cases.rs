@@ -13,7 +13,7 @@ fn check(yaml: &str, expected: &[&str]) {
     let options = Options::default();
     let transform = Transform::compile(TRANSFORM, &options).unwrap();
     let condition = Condition::compile(".event_data.secret != null", &options).unwrap();
-    let scripts = Scripts { transform: Some(&transform), condition: Some(&condition) };
+    let scripts = Scripts { transform: Some(&transform), condition: Some(&condition), ..Scripts::default() };
     let case: Case = serde_saphyr::from_str(yaml).unwrap_or_else(|error| panic!("{yaml}\n{error}"));
     let [result] = &run_cases(&scripts, &[case])[..] else { panic!("{yaml}") };
     assert_eq!(result.failures, expected, "{yaml}");

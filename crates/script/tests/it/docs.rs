@@ -49,7 +49,8 @@ fn the_programs_of_the_manual_do_what_it_says() {
         let cases: Vec<Case> = serde_saphyr::from_str(text)
             .unwrap_or_else(|error| panic!("docs/scripts.md:{cases_line}: {error}"));
         assert!(!cases.is_empty(), "{line}");
-        let scripts = Scripts { transform: transform.as_ref(), condition: condition.as_ref() };
+        let scripts =
+            Scripts { transform: transform.as_ref(), condition: condition.as_ref(), ..Scripts::default() };
         for result in run_cases(&scripts, &cases) {
             assert!(result.passed(), "{line}: {result}");
         }
