@@ -22,6 +22,7 @@ mod pressure;
 mod prove;
 mod prune;
 mod refuse;
+mod queued;
 mod running;
 mod send;
 mod start;

@@ -154,6 +154,12 @@ impl Consuming {
         Consuming { kept, counters, stop, task }
     }
 
+    /// Ends it where it stands, as a crash would. What it was putting in is still put in.
+    pub(crate) fn kill(self) -> Arc<Kept> {
+        self.task.abort();
+        self.kept
+    }
+
     /// Stops it; it must do so at once. Then nothing may be left unacknowledged of what it took in.
     pub(crate) async fn stop(self) {
         // What was put in last is being acknowledged.

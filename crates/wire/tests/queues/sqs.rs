@@ -83,3 +83,27 @@ async fn a_fifo_queue_keeps_order_and_knows_ids_with_moto() {
     assert_eq!(consumer.counters.redelivered.load(Ordering::Relaxed), 0);
     consumer.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_stored_but_not_deleted_comes_again_with_moto() {
+    let mut server = Moto::new();
+    tokio::task::block_in_place(|| server.start());
+    let url = tokio::task::block_in_place(|| server.create_queue("audit"));
+    let all: Vec<_> = parcels(40).into_iter().filter(|one| one.bytes() < 100_000).collect();
+    assert_eq!(deliver(&mut sink(&url, ""), &all, async |_| {}).await, []);
+    // Killed after it received, and before what it received is durable, so nothing is deleted.
+    let first = consume(&url, ", visibility: 3s, batch: {events: 20}", Kept::slow(Duration::from_secs(1)));
+    while first.counters.messages.load(Ordering::Relaxed) < 20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let kept = first.kill();
+    kept.has(20).await;
+
+    let second = consume(&url, "", Kept::default());
+    second.kept.has_all(&all).await;
+    assert!(second.counters.redelivered.load(Ordering::Relaxed) >= 20);
+    second.stop().await;
+    // What a ledger knows it by is the same both times.
+    let again: HashSet<Vec<u8>> = all.iter().map(body).collect();
+    assert!(kept.bodies().iter().all(|body| again.contains(body)));
+}
