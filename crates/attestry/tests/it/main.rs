@@ -12,6 +12,7 @@ mod derived;
 mod export;
 mod filters;
 mod find;
+mod followed;
 mod full_disk;
 mod harness;
 mod install;
