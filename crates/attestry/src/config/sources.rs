@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use attestry_collect::{
-    auth, built_in, command, container_logs, docker, endpoint, files, host, logins, packages, services, tailed as follow, users,
+    auth, built_in, command, container_logs, docker, endpoint, files, host, logins, packages, services,
+    tailed as follow, users,
 };
 use attestry_event::Period;
 use attestry_script::{Case, Zone};
@@ -93,7 +94,20 @@ impl Default for Source {
 /// Calls `$with` with every kind of source, named as its field.
 macro_rules! kinds {
     ($with:ident) => {
-        $with!(packages, logins, auth, host, users, files, services, endpoint, follow, command, docker, container_logs)
+        $with!(
+            packages,
+            logins,
+            auth,
+            host,
+            users,
+            files,
+            services,
+            endpoint,
+            follow,
+            command,
+            docker,
+            container_logs
+        )
     };
 }
 
