@@ -136,7 +136,7 @@ impl Message {
             Some(row) => self.detail(&mut event, &subject, row.said),
             None => {
                 put(&mut event, "object", &*self.kind);
-                put(&mut event, "action", &*self.action);
+                put(&mut event, "action", &*redact::secrets(&self.action));
                 if !matches!(&*self.kind, "container" | "image" | "network" | "volume") {
                     Labels(&self.attributes).put_as(&mut event, "attributes");
                 }

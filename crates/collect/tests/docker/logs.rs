@@ -50,7 +50,7 @@ fn each_line_comes_once_and_as_it_was() {
         docker.run(&["--name", "early", "--log-driver", driver], "echo early; echo wrong >&2");
         let running = kept.start(config.clone());
         wait_for_line(&kept, "early", "early");
-        let script = r"printf 'caf\303\251 \033[31mred\033[0m\n\n'
+        let script = r"printf '\303\244\303\266\303\274 \033[31mred\033[0m\n\n'
             head -c 40000 /dev/zero | tr '\000' y; echo
             printf '  indented\n'; sleep 0.1; printf 'no end'";
         // Once it is removed, only its open file can still be read.
@@ -62,7 +62,7 @@ fn each_line_comes_once_and_as_it_was() {
             .iter()
             .map(|line| line.replace(&"y".repeat(40_000), "LONG"))
             .collect();
-        assert_eq!(written, ["café \u{1b}[31mred\u{1b}[0m", "", "LONG", "  indented", "no end"], "{what}");
+        assert_eq!(written, ["äöü \u{1b}[31mred\u{1b}[0m", "", "LONG", "  indented", "no end"], "{what}");
         assert_eq!(lines(&kept, "early", "stderr"), ["wrong"], "{what}");
         let event = &kept.of(|event| event.message.as_deref() == Some("  indented"))[0];
         assert_eq!(data(event, "labels"), &serde_json::json!({ "team": "a" }), "{what}");
@@ -90,6 +90,7 @@ fn each_line_comes_once_and_as_it_was() {
         running.stop();
         docker.docker(&["start", "-a", "twice"]);
         let all = kept.count();
+        let once = config.clone();
         let running = kept.start(config);
         docker.docker(&["start", "-a", "twice"]);
         kept.wait(3, |event| event.resource.as_deref() == Some("twice"));
@@ -101,9 +102,20 @@ fn each_line_comes_once_and_as_it_was() {
         if files {
             assert_eq!(kept.repeated(), 0, "{what}");
         }
+        // One pass alone, as cron makes it.
+        docker.run(&["--name", "alone", "--log-driver", driver], "echo alone; echo by itself >&2");
+        kept.once(&once);
+        let mut alone = kept.of(|event| event.resource.as_deref() == Some("alone"));
+        alone.sort_by_key(|event| event.event_time);
+        let alone: Vec<_> = alone.into_iter().filter_map(|event| event.message).collect();
+        assert_eq!(alone, ["alone", "by itself"], "{what}");
+        let all = kept.count();
+        kept.once(&once);
+        assert_eq!(kept.count(), all, "{what}");
+
         let gaps: Vec<_> = kept.of(|event| !is_line(event)).into_iter().map(|event| event.message).collect();
         assert!(gaps.is_empty(), "{what}: {gaps:?}");
-        for name in ["early", "silent", "none", "tty", "joined", "twice", "last"] {
+        for name in ["early", "silent", "none", "tty", "joined", "twice", "last", "alone"] {
             docker.docker(&["rm", name]);
         }
         docker.try_docker(&["rm", "kinds"]);

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use attestry_collect::{Names, Outlet, Paths, Running, Setup, Source, Stopped, catalogue, start};
+use attestry_collect::{Names, Outlet, Paths, Running, Setup, Source, Stopped, catalogue, once, start};
 use attestry_event::{Batch, Border, Event, Nanos, SystemClock};
 use attestry_testkit::wait_for;
 use serde_json::Value;
@@ -92,7 +92,18 @@ impl Kept {
 
     /// Starts a source where it last stood.
     pub(crate) fn start(self: &Arc<Self>, source: impl Source + 'static) -> Running {
-        let setup = Setup {
+        let setup = self.setup(&source);
+        start(Box::new(source), setup).unwrap()
+    }
+
+    /// Makes one pass of a source from where it last stood.
+    pub(crate) fn once(self: &Arc<Self>, source: &impl Source) {
+        let status = once(source, self.setup(source)).unwrap();
+        assert_eq!(status.problem(), None);
+    }
+
+    fn setup(self: &Arc<Self>, source: &impl Source) -> Setup {
+        Setup {
             name: source.kind().to_owned(),
             host: "web1".to_owned(),
             paths: Paths::default(),
@@ -100,8 +111,7 @@ impl Kept {
             names: Arc::new(Names::new([7; 32], "/etc/passwd")),
             outlet: Arc::<Kept>::clone(self),
             position: self.position.lock().unwrap().clone(),
-        };
-        start(Box::new(source), setup).unwrap()
+        }
     }
 }
 

@@ -13,7 +13,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 const SCRIPT: &str = r"printf 'hello\n'
 printf '\n'
 head -c 10000 /dev/zero | tr '\000' x; echo
-printf 'caf\303\251 \342\200\223 \346\227\245\346\234\254 \360\237\246\200\n'
+printf '\303\244\303\266\303\274 \342\200\223 \346\227\245\346\234\254 \360\237\246\200\n'
 printf 'tab\there \033[31mred\033[0m bell\007 one\001 back\rover\n'
 printf '  at com.example.Main(Main.java:3)\n'
 printf '<13>sshd[77]: Accepted password for root\n'
@@ -30,7 +30,7 @@ fn expected() -> Vec<String> {
     vec![
         "hello".to_owned(),
         "x".repeat(10_000),
-        "café – 日本 🦀".to_owned(),
+        "äöü – 日本 🦀".to_owned(),
         "tab\there \u{1b}[31mred\u{1b}[0m bell\u{7} one\u{1} back\rover".to_owned(),
         "  at com.example.Main(Main.java:3)".to_owned(),
         "<13>sshd[77]: Accepted password for root".to_owned(),

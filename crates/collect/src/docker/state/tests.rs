@@ -1,3 +1,4 @@
+use attestry_event::Event;
 use serde_json::json;
 
 use super::*;
