@@ -17,7 +17,7 @@ use crate::stored;
 const KILLS: u32 = 200;
 /// The longest that all of them are left alone before the next kill, in milliseconds: about as long as the slowest takes to start, so that some kills
 /// hit a start and others the work.
-const ROUND_MAX: u64 = 1_400;
+const ROUND_MAX: u64 = 1_000;
 /// A pause after each answer, which keeps the ledger small.
 const PAUSE: Duration = Duration::from_millis(15);
 

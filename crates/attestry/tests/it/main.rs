@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helper functions too")]
 
+mod a_day_offline;
 mod agents;
 mod backup;
 mod crash;
