@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::params::{BothParams, Params};
 use crate::problem::{Problem, ProblemDetails};
-use crate::search::{Which, run};
+use crate::search::{SearchAnswer, Which, run};
 use crate::times;
 
 /// How many buckets a histogram has when nothing is said.
@@ -26,11 +26,6 @@ const STACK: usize = 10;
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct CountAnswer {
     count: u64,
-    /// How many committed events searches do not find yet; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<u64>,
-    /// Milliseconds of the server.
-    took_ms: f64,
 }
 
 /// Count events.
@@ -39,17 +34,16 @@ pub(crate) struct CountAnswer {
     path = "/count",
     tag = "search",
     params(Which),
-    responses((status = 200, body = CountAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<CountAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
 )]
 pub(crate) async fn count(
     State(app): State<Arc<App>>,
     caller: Caller,
     Params(which): Params<Which>,
-) -> Result<Json<CountAnswer>, Problem> {
+) -> Result<Json<SearchAnswer<CountAnswer>>, Problem> {
     let work = |store: &attestry_store::Store, scope| store.count(&scope);
     let answer = run(&app, &caller, &which, "count", work, |count| count.count).await?;
-    let took_ms = answer.took_ms();
-    Ok(Json(CountAnswer { count: answer.result.count, behind: some(answer.result.behind), took_ms }))
+    Ok(answer.json(|found| found.behind, |count| CountAnswer { count: count.count }))
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -80,20 +74,10 @@ pub(crate) struct HistogramAnswer {
     #[serde(skip_serializing_if = "is_zero")]
     more_values: u64,
     count: u64,
-    /// How many committed events searches do not find yet; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<u64>,
-    /// Milliseconds of the server.
-    took_ms: f64,
 }
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
-}
-
-/// What is left out of an answer when it is zero.
-pub(crate) fn some(number: u64) -> Option<u64> {
-    (number > 0).then_some(number)
 }
 
 /// One bucket.
@@ -114,13 +98,13 @@ pub(crate) struct BucketAnswer {
     path = "/histogram",
     tag = "search",
     params(Which, HistogramQuery),
-    responses((status = 200, body = HistogramAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<HistogramAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
 )]
 pub(crate) async fn histogram(
     State(app): State<Arc<App>>,
     caller: Caller,
     BothParams(which, query): BothParams<Which, HistogramQuery>,
-) -> Result<Json<HistogramAnswer>, Problem> {
+) -> Result<Json<SearchAnswer<HistogramAnswer>>, Problem> {
     let interval = match query.interval.as_deref() {
         None | Some("" | "auto") => Interval::AtMost(query.buckets.unwrap_or(BUCKETS)),
         Some(width) => {
@@ -134,8 +118,11 @@ pub(crate) async fn histogram(
         store.histogram(&HistogramRequest { scope, interval, by, by_limit: STACK.min(MAX_STACK) })
     };
     let answer = run(&app, &caller, &which, "histogram", work, |histogram| histogram.count).await?;
-    let took_ms = answer.took_ms();
-    let Histogram { from, to, interval, buckets, by_values, more_values, count, behind } = answer.result;
+    Ok(answer.json(|found| found.behind, histogram_answer))
+}
+
+fn histogram_answer(histogram: Histogram) -> HistogramAnswer {
+    let Histogram { from, to, interval, buckets, by_values, more_values, count, .. } = histogram;
     let bucket = |bucket: attestry_store::Bucket| {
         let counts = by_values.iter().zip(&bucket.by).filter(|(_, count)| **count > 0);
         let by = counts.map(|(value, count)| (value.clone(), *count)).collect();
@@ -143,15 +130,5 @@ pub(crate) async fn histogram(
     };
     let buckets = buckets.into_iter().map(bucket).collect();
     let interval_s = interval as f64 / 1e9;
-    Ok(Json(HistogramAnswer {
-        from,
-        to,
-        interval_s,
-        buckets,
-        by_values,
-        more_values,
-        count,
-        behind: some(behind),
-        took_ms,
-    }))
+    HistogramAnswer { from, to, interval_s, buckets, by_values, more_values, count }
 }

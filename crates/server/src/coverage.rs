@@ -19,13 +19,12 @@ use serde::{Deserialize, Serialize};
 use self::gaps::Gap;
 use self::grid::{Grid, Hours};
 use crate::accounts::Silence;
-use crate::aggregate::some;
 use crate::app::{App, blocking};
 use crate::auth::Caller;
 use crate::params::Params;
 use crate::parts::AUDIT_LEDGER;
 use crate::problem::{Problem, ProblemDetails};
-use crate::search::{Which, run};
+use crate::search::{SearchAnswer, Which, run};
 use crate::silence::{Cadence, cadences};
 use crate::times;
 
@@ -70,11 +69,6 @@ pub(crate) struct CoverageAnswer {
     rows: Vec<RowAnswer>,
     /// Whether there are more pairs of host and source, or more gaps, than are given.
     cut: bool,
-    /// How many committed events are not counted yet; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<u64>,
-    /// Milliseconds of the server.
-    took_ms: f64,
 }
 
 /// A host's source, hour by hour.
@@ -127,7 +121,7 @@ pub(crate) struct GapAnswer {
     tag = "search",
     params(CoverageQuery),
     responses(
-        (status = 200, body = CoverageAnswer),
+        (status = 200, body = SearchAnswer<CoverageAnswer>),
         (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
         (status = 403, body = ProblemDetails, content_type = "application/problem+json", description = "A filtered key or user"),
     )
@@ -136,7 +130,7 @@ pub(crate) async fn coverage(
     State(app): State<Arc<App>>,
     caller: Caller,
     Params(query): Params<CoverageQuery>,
-) -> Result<Json<CoverageAnswer>, Problem> {
+) -> Result<Json<SearchAnswer<CoverageAnswer>>, Problem> {
     let all = caller.scope(&app, None)?;
     if all.filter.is_some() {
         return Err(Problem::forbidden("a filtered key or user does not see what is missing"));
@@ -168,17 +162,16 @@ pub(crate) async fn coverage(
     };
     let work = move |store: &Store, scope: Scope| look(store, &scope, &ask);
     let answer = run(&app, &caller, &which, "coverage", work, |found| found.grid.len() as u64).await?;
-    let took_ms = answer.took_ms();
-    let Found { grid, cut, behind } = answer.result;
-    Ok(Json(CoverageAnswer {
-        from: hours.from,
-        to: hours.to(),
-        hours: hours.number,
-        rows: grid.into_rows(),
-        cut,
-        behind: some(behind),
-        took_ms,
-    }))
+    Ok(answer.json(
+        |found| found.behind,
+        |found: Found| CoverageAnswer {
+            from: hours.from,
+            to: hours.to(),
+            hours: hours.number,
+            rows: found.grid.into_rows(),
+            cut: found.cut,
+        },
+    ))
 }
 
 fn hours(query: &CoverageQuery, now: Nanos) -> Result<Hours, Problem> {

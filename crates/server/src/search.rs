@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use attestry_event::{Event, Nanos, Outcome};
 use attestry_store::{Error, Query as Search, Scope, Stop, Store};
-use serde::Deserialize;
+use axum::Json;
+use serde::{Deserialize, Serialize};
 
 use crate::app::{App, blocking};
 use crate::auth::Caller;
@@ -87,7 +88,19 @@ impl Which {
     }
 }
 
-/// A search's answer, and how long it took.
+/// What was found, and what every search tells besides.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct SearchAnswer<T> {
+    #[serde(flatten)]
+    found: T,
+    /// How many committed events searches do not find yet; absent when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<u64>,
+    /// Milliseconds of the server.
+    took_ms: f64,
+}
+
+/// A search's result, and how long it took.
 pub(crate) struct Answered<T> {
     pub(crate) result: T,
     pub(crate) took: Duration,
@@ -97,6 +110,17 @@ impl<T> Answered<T> {
     /// Milliseconds with three decimals.
     pub(crate) fn took_ms(&self) -> f64 {
         (self.took.as_secs_f64() * 1e6).round() / 1e3
+    }
+
+    /// The answer that `found` makes of the result, which says how many committed events are not found yet.
+    pub(crate) fn json<U>(
+        self,
+        behind: impl FnOnce(&T) -> u64,
+        found: impl FnOnce(T) -> U,
+    ) -> Json<SearchAnswer<U>> {
+        let took_ms = self.took_ms();
+        let behind = Some(behind(&self.result)).filter(|behind| *behind > 0);
+        Json(SearchAnswer { found: found(self.result), behind, took_ms })
     }
 }
 

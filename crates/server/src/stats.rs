@@ -8,12 +8,11 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::aggregate::some;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::params::BothParams;
 use crate::problem::{Problem, ProblemDetails};
-use crate::search::{Which, failed, run};
+use crate::search::{SearchAnswer, Which, failed, run};
 
 /// How many groups are given when nothing is said.
 const LIMIT: usize = 1_000;
@@ -48,11 +47,6 @@ pub(crate) struct StatsAnswer {
     approximate: bool,
     /// How many events were found.
     count: u64,
-    /// How many committed events searches do not find yet; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<u64>,
-    /// Milliseconds of the server.
-    took_ms: f64,
 }
 
 /// Counts, sums, means, extremes and percentiles of numbers.
@@ -61,13 +55,13 @@ pub(crate) struct StatsAnswer {
     path = "/stats",
     tag = "search",
     params(Which, StatsQuery),
-    responses((status = 200, body = StatsAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<StatsAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
 )]
 pub(crate) async fn stats(
     State(app): State<Arc<App>>,
     caller: Caller,
     BothParams(which, query): BothParams<Which, StatsQuery>,
-) -> Result<Json<StatsAnswer>, Problem> {
+) -> Result<Json<SearchAnswer<StatsAnswer>>, Problem> {
     let list = |text: &str| -> Vec<String> {
         text.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
     };
@@ -84,23 +78,24 @@ pub(crate) async fn stats(
     let limit = query.limit.unwrap_or(LIMIT);
     let work = move |store: &Store, scope| store.stats(&StatsRequest { scope, by, calculations, limit });
     let answer = run(&app, &caller, &which, "stats", work, |stats| stats.count).await?;
-    let took_ms = answer.took_ms();
-    let stats = answer.result;
-    let rows = stats.rows.into_iter().map(|row| {
-        let by = row.by.into_iter().map(|value| value.map_or(Value::Null, Value::from));
-        let figures = row.figures.iter().zip(&whole).map(|(figure, whole)| number(*figure, *whole));
-        by.chain(figures).collect()
-    });
-    Ok(Json(StatsAnswer {
-        columns,
-        rows: rows.collect(),
-        cut: stats.cut,
-        groups: stats.groups,
-        approximate: stats.approximate,
-        count: stats.count,
-        behind: some(stats.behind),
-        took_ms,
-    }))
+    Ok(answer.json(
+        |found| found.behind,
+        |stats| {
+            let rows = stats.rows.into_iter().map(|row| {
+                let by = row.by.into_iter().map(|value| value.map_or(Value::Null, Value::from));
+                let figures = row.figures.iter().zip(&whole).map(|(figure, whole)| number(*figure, *whole));
+                by.chain(figures).collect()
+            });
+            StatsAnswer {
+                columns,
+                rows: rows.collect(),
+                cut: stats.cut,
+                groups: stats.groups,
+                approximate: stats.approximate,
+                count: stats.count,
+            }
+        },
+    ))
 }
 
 /// Counts are whole numbers and are written so; JSON has no infinity, which becomes null.

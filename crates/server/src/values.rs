@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use attestry_store::Store;
+use attestry_store::{Store, Top};
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::some;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::params::{BothParams, Params};
 use crate::problem::{Problem, ProblemDetails};
-use crate::search::{Which, run};
+use crate::search::{SearchAnswer, Which, run};
 
 /// How many values are given when nothing is said.
 const LIMIT: usize = 10;
@@ -66,11 +65,6 @@ pub(crate) struct TopAnswer {
     missing: u64,
     /// How many events were found.
     count: u64,
-    /// How many committed events searches do not find yet; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<u64>,
-    /// Milliseconds of the server.
-    took_ms: f64,
 }
 
 /// The most frequent values of a field among the events found. Exact.
@@ -79,28 +73,27 @@ pub(crate) struct TopAnswer {
     path = "/top",
     tag = "search",
     params(Which, FieldQuery),
-    responses((status = 200, body = TopAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<TopAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
 )]
 pub(crate) async fn top(
     State(app): State<Arc<App>>,
     caller: Caller,
     BothParams(which, query): BothParams<Which, FieldQuery>,
-) -> Result<Json<TopAnswer>, Problem> {
+) -> Result<Json<SearchAnswer<TopAnswer>>, Problem> {
     let limit = query.limit()?;
     let field = query.field.clone();
     let work = move |store: &Store, scope| store.top(&scope, &field, limit);
     let answer = run(&app, &caller, &which, "top", work, |top| top.count).await?;
-    let took_ms = answer.took_ms();
-    let top = answer.result;
-    Ok(Json(TopAnswer {
-        field: query.field,
-        values: top.values.into_iter().map(ValueCount::from).collect(),
-        distinct: top.distinct,
-        missing: top.missing,
-        count: top.count,
-        behind: some(top.behind),
-        took_ms,
-    }))
+    Ok(answer.json(
+        |found| found.behind,
+        |top| TopAnswer {
+            field: query.field,
+            values: top.values.into_iter().map(ValueCount::from).collect(),
+            distinct: top.distinct,
+            missing: top.missing,
+            count: top.count,
+        },
+    ))
 }
 
 /// How many different values a field has.
@@ -108,11 +101,6 @@ pub(crate) async fn top(
 pub(crate) struct DistinctAnswer {
     field: String,
     distinct: u64,
-    /// How many committed events searches do not find yet; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<u64>,
-    /// Milliseconds of the server.
-    took_ms: f64,
 }
 
 /// How many different values a field has among the events found. Exact.
@@ -121,19 +109,18 @@ pub(crate) struct DistinctAnswer {
     path = "/distinct",
     tag = "search",
     params(Which, ("field" = String, Query, description = "A field of the event, or a path such as `event_data.user.id`")),
-    responses((status = 200, body = DistinctAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<DistinctAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
 )]
 pub(crate) async fn distinct(
     State(app): State<Arc<App>>,
     caller: Caller,
     BothParams(which, query): BothParams<Which, FieldQuery>,
-) -> Result<Json<DistinctAnswer>, Problem> {
+) -> Result<Json<SearchAnswer<DistinctAnswer>>, Problem> {
     let field = query.field.clone();
     let work = move |store: &Store, scope| store.top(&scope, &field, 0);
     let answer = run(&app, &caller, &which, "distinct", work, |top| top.distinct).await?;
-    let took_ms = answer.took_ms();
-    let (distinct, behind) = (answer.result.distinct, some(answer.result.behind));
-    Ok(Json(DistinctAnswer { field: query.field, distinct, behind, took_ms }))
+    let found = |top: Top| DistinctAnswer { field: query.field, distinct: top.distinct };
+    Ok(answer.json(|found| found.behind, found))
 }
 
 /// Suggested values.
@@ -143,9 +130,6 @@ pub(crate) struct ValuesAnswer {
     values: Vec<ValueCount>,
     /// Whether more values than were looked at begin so: the counts may then be too low.
     cut: bool,
-    /// How many committed events searches do not find yet; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<u64>,
 }
 
 /// Suggest values of a field, for completing a query. Fast rather than exact: see `/top`.
@@ -154,18 +138,23 @@ pub(crate) struct ValuesAnswer {
     path = "/values",
     tag = "search",
     params(Which, FieldQuery),
-    responses((status = 200, body = ValuesAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<ValuesAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
 )]
 pub(crate) async fn values(
     State(app): State<Arc<App>>,
     caller: Caller,
     BothParams(which, query): BothParams<Which, FieldQuery>,
-) -> Result<Json<ValuesAnswer>, Problem> {
+) -> Result<Json<SearchAnswer<ValuesAnswer>>, Problem> {
     let limit = query.limit()?;
     let work = move |store: &Store, scope| store.values(&scope, &query.field, &query.prefix, limit);
     let answer = run(&app, &caller, &which, "values", work, |values| values.values.len() as u64).await?;
-    let values = answer.result.values.into_iter().map(ValueCount::from).collect();
-    Ok(Json(ValuesAnswer { values, cut: answer.result.cut, behind: some(answer.result.behind) }))
+    Ok(answer.json(
+        |found| found.behind,
+        |found| ValuesAnswer {
+            values: found.values.into_iter().map(ValueCount::from).collect(),
+            cut: found.cut,
+        },
+    ))
 }
 
 /// The fields there are.
@@ -174,9 +163,6 @@ pub(crate) struct FieldsAnswer {
     fields: Vec<FieldAnswer>,
     /// Whether there are more.
     cut: bool,
-    /// How many committed events searches do not find yet; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<u64>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -192,19 +178,18 @@ pub(crate) struct FieldAnswer {
     path = "/fields",
     tag = "search",
     params(Which),
-    responses((status = 200, body = FieldsAnswer), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<FieldsAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
 )]
 pub(crate) async fn fields(
     State(app): State<Arc<App>>,
     caller: Caller,
     Params(which): Params<Which>,
-) -> Result<Json<FieldsAnswer>, Problem> {
+) -> Result<Json<SearchAnswer<FieldsAnswer>>, Problem> {
     let work = |store: &Store, scope| store.fields(&scope);
     let answer = run(&app, &caller, &which, "fields", work, |fields| fields.fields.len() as u64).await?;
     let field = |(name, kind): (String, attestry_store::FieldKind)| FieldAnswer { name, kind: kind.name() };
-    Ok(Json(FieldsAnswer {
-        fields: answer.result.fields.into_iter().map(field).collect(),
-        cut: answer.result.cut,
-        behind: some(answer.result.behind),
-    }))
+    Ok(answer.json(
+        |found| found.behind,
+        |found| FieldsAnswer { fields: found.fields.into_iter().map(field).collect(), cut: found.cut },
+    ))
 }
