@@ -226,5 +226,12 @@ impl Drop for Docker {
             containerd.signal(Signal::TERM);
             ended(&mut containerd);
         }
+        // An engine mounts its folder onto itself, and one that was killed leaves that.
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let own = self.dir.path().display().to_string();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for point in points.filter(|point| point.starts_with(&own)).collect::<Vec<_>>().into_iter().rev() {
+            let _ = Command::new("umount").arg("-l").arg(point).status();
+        }
     }
 }

@@ -5,6 +5,7 @@
 mod a_day_offline;
 mod agents;
 mod backup;
+mod containers;
 mod crash;
 mod cron;
 mod crowd;
