@@ -49,12 +49,12 @@ fn what_containers_do_and_write_is_there_once_though_the_server_is_killed() {
     // Each once, and in the ledger for logs; what happened to the containers is in `audit`.
     let mut seen: HashMap<(String, String), usize> = HashMap::new();
     for name in names {
-        for number in [1, 2, LINES / 2, LINES - 1, LINES] {
+        for number in [1, 2, LINES / 2, LINES - 1, LINES].map(|number| number.to_string()) {
             let query = format!("event_name:container.log resource:{name} \"{number}\"");
             for event in client.search(&query) {
                 assert_eq!(event["ledger"], "logs", "{event}");
-                if event["event"]["message"] == number.to_string() {
-                    *seen.entry((name.to_owned(), number.to_string())).or_default() += 1;
+                if event["event"]["message"] == *number {
+                    *seen.entry((name.to_owned(), number.clone())).or_default() += 1;
                 }
             }
         }

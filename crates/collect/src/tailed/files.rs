@@ -5,11 +5,14 @@
 //! reached. Where an inode is new, or holds something else, its content decides: the copy of an emptied file, or what gzip made of a
 //! rotated one, goes on where that file was left; everything else is new, and read from its start.
 
+mod became;
+mod opened;
+mod reading;
+
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, Metadata},
-    io::{self, BufRead, Read},
-    os::unix::fs::{FileExt, MetadataExt},
+    fs, io,
+    os::unix::fs::MetadataExt,
     path::Path,
     sync::Arc,
     time::Duration,
@@ -21,14 +24,15 @@ use serde_json::{Value, json};
 use super::{
     Start,
     events::Events,
-    known::{File, Ids, Inode, Print, read_at},
-    lines::{Framing, Lines, Record},
+    known::{File, Ids, Inode},
+    lines::Framing,
     search::{MAX_FILES, Member, Search},
 };
 use crate::{
-    follow::{Gap, HEAD_BYTES, at_rest, content::Content, family::Rank, modified},
+    follow::{Gap, at_rest, family::Rank, modified},
     source::Stopped,
 };
+use opened::Input;
 
 /// So much is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -43,8 +47,6 @@ const MAX_OPEN: usize = 256;
 const MISSING_LOOKS: u64 = 3;
 /// And for so many when its whole folder is away.
 const MISSING_FOLDER_LOOKS: u64 = 3_600;
-/// So much of a compressed file is compared to tell which file it is of.
-const COMPARED_BYTES: usize = 64 * 1024;
 
 pub(super) struct Files {
     search: Search,
@@ -86,12 +88,6 @@ struct Log<'m> {
     /// To be looked at only when a file of the log went away: they may be what is left of it.
     copies: Vec<Work<'m>>,
     away: Vec<u64>,
-}
-
-/// An open file, at the place where reading goes on.
-enum Input {
-    Plain(fs::File),
-    Packed(Box<dyn BufRead + Send>),
 }
 
 /// What is to be read, in order.
@@ -316,320 +312,6 @@ impl Files {
         Turn { file: key, rank, input, size: work.size, modified: work.modified, complete }
     }
 
-    /// Opens a known file. `None`: it holds something else. `Some(None)`: there is nothing to read now.
-    #[allow(clippy::option_option, reason = "two different nothings")]
-    fn reopen(
-        &mut self,
-        key: u64,
-        work: &Work<'_>,
-        now: Nanos,
-        events: &mut Events<'_>,
-    ) -> Option<Option<Input>> {
-        let file = self.files.get_mut(&key)?;
-        let opened = match file.open.take() {
-            Some(open) => Ok(Opened::Plain(open)),
-            None => Opened::of(&work.member.path, work.inode),
-        };
-        let intact = opened.and_then(|opened| match opened {
-            Opened::Plain(open) => {
-                let intact = file.is_intact(&open, work.size)?;
-                if intact {
-                    file.learn(&open)?;
-                }
-                Ok(intact.then_some(Opened::Plain(open)))
-            }
-            Opened::Packed(content) => {
-                let intact = file.head.begins(&content.head);
-                Ok(intact.then_some(Opened::Packed(content)))
-            }
-        });
-        match intact {
-            Ok(Some(opened)) => {
-                file.path.clone_from(&work.member.path);
-                file.rank = work.member.rank.clone();
-                if file.offset == u64::MAX {
-                    file.settled = Some((work.size, work.modified));
-                    return Some(None);
-                }
-                Some(opened.at(file.offset, &file.tail).ok().flatten())
-            }
-            Ok(None) => {
-                // What became of it the next look tells, at once: the copy may be younger than this look.
-                file.lost = true;
-                self.by_inode.remove(&work.inode);
-                None
-            }
-            Err(error) => {
-                self.cannot(work, &error, now, events);
-                Some(None)
-            }
-        }
-    }
-
-    /// Finds out what a file is whose inode is not known.
-    fn identify(&mut self, work: &Work<'_>, now: Nanos, events: &mut Events<'_>) -> Option<(u64, Input)> {
-        // Met in this look under another name.
-        if self.by_inode.contains_key(&work.inode) {
-            return None;
-        }
-        if work.member.unsupported {
-            self.passed.insert(work.inode, (work.size, work.modified));
-            // Later it is what was made of a file that was read before.
-            if self.first && self.from == Start::Oldest {
-                let reason = "is compressed in a way that is not read (only gzip is)";
-                events.lose(gap(&work.member.path, reason));
-            }
-            return None;
-        }
-        let opened = match Opened::of(&work.member.path, work.inode) {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.cannot(work, &error, now, events);
-                return None;
-            }
-        };
-        match self.recognise(work, opened) {
-            Ok(Recognised::Continues(key, input)) => {
-                if let Some(file) = self.files.get_mut(&key) {
-                    let old = std::mem::replace(&mut file.inode, work.inode);
-                    (file.lost, file.seen, file.missing) = (false, self.looks, 0);
-                    (file.open, file.settled) = (None, None);
-                    file.path.clone_from(&work.member.path);
-                    file.rank = work.member.rank.clone();
-                    if self.by_inode.get(&old) == Some(&key) {
-                        self.by_inode.remove(&old);
-                    }
-                    self.by_inode.insert(work.inode, key);
-                }
-                self.passed.remove(&work.inode);
-                Some((key, input))
-            }
-            Ok(Recognised::Copy) => {
-                self.passed.insert(work.inode, (work.size, work.modified));
-                None
-            }
-            Ok(Recognised::New) if work.passed => None,
-            Ok(Recognised::New) => self.begin(work, now, events),
-            Err(error) => {
-                self.cannot(work, &error, now, events);
-                None
-            }
-        }
-    }
-
-    /// The known file that this is, or is a copy of.
-    fn recognise(&self, work: &Work<'_>, mut opened: Opened) -> io::Result<Recognised> {
-        let head = opened.head()?;
-        let live = work.member.rank == Rank::Live;
-        for (key, file) in &self.files {
-            // A copy that is being made may be shorter than what is known of the file.
-            let short = !file.lost && head.len() < file.head.len;
-            if file.log != work.member.log || file.head.len == 0 || !short && !file.head.begins(&head) {
-                continue;
-            }
-            if file.seen == self.looks && !file.lost {
-                if is_copy(file, work, &opened)? {
-                    return Ok(Recognised::Copy);
-                }
-            } else if short {
-                // It has less than what was read of a file that is away.
-            } else if live && self.looks > 1 {
-                // What begins like a file that went away is another one: most logs of a program do.
-            } else if file.offset == u64::MAX {
-                return Ok(Recognised::Copy);
-            } else if let Opened::Packed(_) = &opened {
-                // Read up to the place to know what stands before it.
-                let again = Opened::of(&work.member.path, work.inode)?;
-                if let Some(input) = again.at(file.offset, &file.tail)? {
-                    return Ok(Recognised::Continues(*key, input));
-                }
-            } else if let Opened::Plain(open) = &opened
-                && file.is_intact(open, work.size)?
-            {
-                return Ok(Recognised::Continues(*key, Input::Plain(open.try_clone()?)));
-            }
-        }
-        Ok(Recognised::New)
-    }
-
-    /// Follows a new file.
-    fn begin(&mut self, work: &Work<'_>, now: Nanos, events: &mut Events<'_>) -> Option<(u64, Input)> {
-        let begun = Opened::of(&work.member.path, work.inode).and_then(|mut opened| {
-            let head = opened.head()?;
-            // Its first line is part of what it is called by.
-            let live = work.member.rank == Rank::Live && !at_rest(work.modified, now);
-            if live && head.len() < HEAD_BYTES && !head.contains(&b'\n') {
-                return Ok(None);
-            }
-            let past = self.first
-                && match self.from {
-                    Start::Oldest => false,
-                    Start::Beginning => work.member.rank != Rank::Live,
-                    Start::End => true,
-                };
-            let (offset, tail) = match &opened {
-                _ if !past => (0, Print::default()),
-                Opened::Plain(open) => last_line_end(open, work.size)?,
-                Opened::Packed(_) => (u64::MAX, Print::default()),
-            };
-            Ok(Some((head, offset, tail, opened)))
-        });
-        let (head, offset, tail, opened) = match begun {
-            Ok(begun) => begun?,
-            Err(error) => {
-                self.cannot(work, &error, now, events);
-                return None;
-            }
-        };
-        let taken = |id: &[u8; 16]| self.files.values().any(|file| file.id == *id);
-        let id = self.ids.next(&work.member.log, &head, taken);
-        let file = File {
-            id,
-            log: Arc::clone(&work.member.log),
-            inode: work.inode,
-            offset,
-            head: Print::of(&head),
-            tail,
-            path: work.member.path.clone(),
-            rank: work.member.rank.clone(),
-            settled: (offset == u64::MAX).then_some((work.size, work.modified)),
-            half: false,
-            seen: self.looks,
-            missing: 0,
-            missed: Nanos(0),
-            open: None,
-            lost: false,
-        };
-        self.passed.remove(&work.inode);
-        let key = self.insert(file);
-        if offset == u64::MAX {
-            return None;
-        }
-        opened.at(offset, &tail).ok().flatten().map(|input| (key, input))
-    }
-
-    /// A file that is not where it was, nor anywhere else: the rest of it can be read while it is open.
-    fn away(&mut self, key: u64, now: Nanos, events: &mut Events<'_>) -> Option<Turn> {
-        let file = self.files.get_mut(&key)?;
-        if file.seen == self.looks {
-            return None;
-        }
-        if file.lost {
-            if !file.is_missing(now, MISSING_LOOKS) {
-                return None;
-            }
-            if file.rank == Rank::Live {
-                let reason = "was emptied or replaced without a copy: what came after the last look is lost";
-                events.lose(gap(&file.path, reason));
-            }
-            self.remove(key);
-            return None;
-        }
-        if let Some(open) = file.open.take() {
-            let meta = open.metadata().ok()?;
-            let modified = modified(&meta);
-            if !at_rest(modified, now) && file.is_intact(&open, meta.len()).unwrap_or(false) {
-                file.missing = 0;
-                return self.rest(key, open, &meta, false);
-            }
-            if meta.len() > file.offset && file.is_intact(&open, meta.len()).unwrap_or(false) {
-                return self.rest(key, open, &meta, true);
-            }
-        }
-        let folder = file.path.parent().is_none_or(Path::is_dir);
-        if file.is_missing(now, if folder { MISSING_LOOKS } else { MISSING_FOLDER_LOOKS }) {
-            let unread = file.rank == Rank::Live && file.settled.is_none_or(|(size, _)| size > file.offset);
-            let path = if file.path.as_os_str().is_empty() { Path::new(&*file.log) } else { &file.path };
-            if unread && file.offset != u64::MAX {
-                events.lose(gap(path, "was removed before it was read to its end"));
-            }
-            self.remove(key);
-        }
-        None
-    }
-
-    fn rest(&self, key: u64, open: fs::File, meta: &Metadata, complete: bool) -> Option<Turn> {
-        let rank = self.files.get(&key)?.rank.clone();
-        let (size, modified) = (meta.len(), modified(meta));
-        Some(Turn { file: key, rank, input: Input::Plain(open), size, modified, complete })
-    }
-
-    /// Reads a file to its end, or until its turn is over: then true.
-    fn read(&mut self, turn: Turn, now: Nanos, events: &mut Events<'_>) -> Result<bool, Stopped> {
-        let Turn { file: key, mut input, size, modified, complete, .. } = turn;
-        let Some(mut file) = self.files.remove(&key) else { return Ok(false) };
-        let (others, ids, first) = (&self.files, &self.ids, self.first);
-        let mut lines = Lines::new(&self.framing, file.offset);
-        let mut left = TURN_BYTES;
-        let ended = loop {
-            let base = lines.at();
-            let chunk = match fill(&mut input, &mut self.buffer, base) {
-                Ok(0) => break Ended::All,
-                Ok(filled) => self.buffer.get(..filled).unwrap_or_default(),
-                Err(error) => break Ended::Failed(error),
-            };
-            // It may have been emptied and filled again just now.
-            if let Input::Plain(open) = &input
-                && !read_at(open, 0, file.head.len).is_ok_and(|head| file.head.begins(&head))
-            {
-                break Ended::Elsewhere;
-            }
-            let mut out = |record: Record<'_>| -> Result<(), Stopped> {
-                let end = usize::try_from(record.end.saturating_sub(base)).unwrap_or(0);
-                (file.offset, file.tail) = (record.end, Print::default());
-                events.record(&file, &record, modified, now);
-                if events.is_full() {
-                    file.tail = Print::of_end(chunk.get(..end).unwrap_or_default());
-                    events.send(position(others, Some(&file), ids, first))?;
-                }
-                Ok(())
-            };
-            lines.take(chunk, &mut out)?;
-            let end = usize::try_from(file.offset.saturating_sub(base)).unwrap_or(0);
-            if file.offset > base {
-                file.tail = Print::of_end(chunk.get(..end).unwrap_or_default());
-            }
-            left = left.saturating_sub(chunk.len() as u64);
-            if left == 0 {
-                break Ended::Turn;
-            }
-        };
-        let waited =
-            now.0.saturating_sub(modified.0) >= i64::try_from(self.wait.as_nanos()).unwrap_or(i64::MAX);
-        if matches!(ended, Ended::All) && (complete || waited) {
-            let mut out = |record: Record<'_>| -> Result<(), Stopped> {
-                (file.offset, file.tail) = (record.end, Print::default());
-                events.record(&file, &record, modified, now);
-                Ok(())
-            };
-            lines.finish(complete, &mut out)?;
-        }
-        let half = lines.at() > file.offset;
-        file.half = half;
-        match &ended {
-            // Half a line at the end of a log comes with a change of it; all else has to be looked at again without one.
-            Ended::All if !half || !lines.is_waiting() && file.rank == Rank::Live => {
-                file.settled = Some((size, modified));
-            }
-            Ended::Failed(error) if at_rest(modified, now) => {
-                file.settled = Some((size, modified));
-                let reason = format!("is damaged from byte {} of its content on: {error}", lines.at());
-                events.lose(gap(&file.path, &reason));
-            }
-            _ => file.settled = None,
-        }
-        if let Input::Plain(open) = input
-            && file.rank == Rank::Live
-            && !at_rest(modified, now)
-            && self.open < MAX_OPEN
-        {
-            self.open += 1;
-            file.open = Some(open);
-        }
-        self.files.insert(key, file);
-        Ok(matches!(ended, Ended::Turn))
-    }
-
     /// A file that cannot be read is told once, until it changes.
     fn cannot(&mut self, work: &Work<'_>, error: &io::Error, now: Nanos, events: &mut Events<'_>) {
         let denied = error.kind() == io::ErrorKind::PermissionDenied;
@@ -648,22 +330,6 @@ impl Files {
 /// Where files go of which no member is left: no log is called so.
 const ORPHANS: &str = "";
 
-enum Ended {
-    All,
-    Turn,
-    /// The file is not the one any more that it was.
-    Elsewhere,
-    Failed(io::Error),
-}
-
-enum Recognised {
-    New,
-    /// Of a file that is still there.
-    Copy,
-    /// It is what has become of a file.
-    Continues(u64, Input),
-}
-
 fn position(files: &BTreeMap<u64, File>, reading: Option<&File>, ids: &Ids, first: bool) -> Value {
     let files: Vec<Value> = files.values().chain(reading).map(File::value).collect();
     json!({ "files": files, "starts": ids.value(), "first": first })
@@ -671,107 +337,4 @@ fn position(files: &BTreeMap<u64, File>, reading: Option<&File>, ids: &Ids, firs
 
 fn gap(path: &Path, reason: &str) -> Gap {
     Gap { file: path.display().to_string(), reason: reason.to_owned() }
-}
-
-fn fill(input: &mut Input, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-    loop {
-        let filled = match input {
-            Input::Plain(file) => file.read_at(buffer, at),
-            Input::Packed(reader) => reader.read(buffer),
-        };
-        match filled {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            filled => return filled,
-        }
-    }
-}
-
-/// An open file of which nothing was read but its start.
-enum Opened {
-    Plain(fs::File),
-    Packed(Box<Content>),
-}
-
-impl Opened {
-    /// Opens the file at `path` if it is the one that was looked at.
-    fn of(path: &Path, inode: Inode) -> io::Result<Opened> {
-        let file = fs::File::open(path)?;
-        let meta = file.metadata()?;
-        if (meta.dev(), meta.ino()) != inode {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        // By its first bytes: gzip's output is found under any name.
-        if read_at(&file, 0, 2)? == [0x1f, 0x8b] {
-            return Content::of(file).map(Box::new).map(Opened::Packed);
-        }
-        Ok(Opened::Plain(file))
-    }
-
-    fn head(&mut self) -> io::Result<Vec<u8>> {
-        match self {
-            Opened::Plain(file) => read_at(file, 0, HEAD_BYTES),
-            Opened::Packed(content) => Ok(content.head.clone()),
-        }
-    }
-
-    /// At `offset`, if the bytes before it are those that are expected there.
-    fn at(self, offset: u64, tail: &Print) -> io::Result<Option<Input>> {
-        match self {
-            Opened::Plain(file) => Ok(Some(Input::Plain(file))),
-            Opened::Packed(content) => {
-                let from = offset.saturating_sub(tail.len as u64);
-                let (mut reader, at) = content.read_from(from)?;
-                let mut before = Vec::new();
-                reader.by_ref().take(tail.len as u64).read_to_end(&mut before)?;
-                Ok((at == from && tail.ends(&before)).then_some(Input::Packed(reader)))
-            }
-        }
-    }
-}
-
-/// Whether a file is a copy of one that is still there: one that is about to be emptied, or that is being compressed.
-fn is_copy(of: &File, work: &Work<'_>, opened: &Opened) -> io::Result<bool> {
-    let live = of.rank == Rank::Live;
-    if matches!(opened, Opened::Plain(_)) && (!live || work.member.rank == Rank::Live) {
-        return Ok(false);
-    }
-    let Opened::Plain(original) = Opened::of(&of.path, of.inode)? else { return Ok(false) };
-    let size = original.metadata()?.len();
-    if !of.is_intact(&original, size)? {
-        // Since this look began.
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    match opened {
-        Opened::Plain(_) if work.size > size => Ok(false),
-        Opened::Plain(copy) => {
-            let from = work.size.saturating_sub(COMPARED_BYTES as u64);
-            let end = read_at(copy, from, COMPARED_BYTES)?;
-            Ok(end == read_at(&original, from, end.len())?)
-        }
-        Opened::Packed(_) => {
-            let Opened::Packed(content) = Opened::of(&work.member.path, work.inode)? else {
-                return Ok(false);
-            };
-            let (mut reader, _) = content.read_from(0)?;
-            let mut start = Vec::new();
-            // What is still being written ends early.
-            let _ = reader.by_ref().take(COMPARED_BYTES as u64).read_to_end(&mut start);
-            // A short log may begin as the one before did.
-            let enough = if live { HEAD_BYTES } else { 1 };
-            Ok(start.len() >= enough && start == read_at(&original, 0, start.len())?)
-        }
-    }
-}
-
-/// The end of the last whole line, and what stands before it.
-fn last_line_end(file: &fs::File, size: u64) -> io::Result<(u64, Print)> {
-    let from = size.saturating_sub(COMPARED_BYTES as u64);
-    let end = read_at(file, from, COMPARED_BYTES)?;
-    let lines = match memchr::memrchr(b'\n', &end) {
-        Some(newline) => newline + 1,
-        None if from == 0 => 0,
-        None => end.len(),
-    };
-    let before = end.get(..lines).unwrap_or_default();
-    Ok((from + lines as u64, Print::of_end(before)))
 }

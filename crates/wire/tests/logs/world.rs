@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use attestry_event::{Batch, Border, Event, Nanos};
 use attestry_pipeline::{Closed, Incoming, Inlet, Parcel, Taken};
+use attestry_testkit::Authority;
 use bytes::Bytes;
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -118,35 +118,20 @@ impl Receiving {
     }
 }
 
-/// Certificates for 127.0.0.1 and localhost, signed by an authority of their own.
-pub(crate) struct Certificates {
-    pub(crate) dir: TempDir,
-}
+/// Certificates for a server on this host and for a client, of an authority of their own.
+pub(crate) struct Certificates(Authority);
 
 impl Certificates {
     pub(crate) fn new() -> Certificates {
-        let dir = TempDir::new().unwrap();
-        let authority_key = rcgen::KeyPair::generate().unwrap();
-        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        params.distinguished_name.push(rcgen::DnType::CommonName, "test authority");
-        let authority = params.self_signed(&authority_key).unwrap();
-        let issuer = rcgen::Issuer::new(params, authority_key);
-        std::fs::write(dir.path().join("ca.pem"), authority.pem()).unwrap();
-        for name in ["server", "client"] {
-            let key = rcgen::KeyPair::generate().unwrap();
-            let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-            let mut params = rcgen::CertificateParams::new(names).unwrap();
-            params.distinguished_name.push(rcgen::DnType::CommonName, name);
-            let certificate = params.signed_by(&key, &issuer).unwrap();
-            std::fs::write(dir.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
-            std::fs::write(dir.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
-        }
-        Certificates { dir }
+        let authority = Authority::new();
+        authority.server();
+        authority.issue("client", &[]);
+        Certificates(authority)
     }
 
+    /// `ca.pem`, `server.pem`, `client.key` …
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.0.ca().with_file_name(name)
     }
 
     /// For a receiver's `tls:`.

@@ -7,7 +7,7 @@ use attestry_testkit::{Authority, RabbitMq};
 use attestry_wire::amqp::{AmqpSink, ConsumerConfig, SinkConfig, run};
 
 use crate::both_ways::{Arrived, Consuming, Kept, again, deliver, parcels};
-use crate::strangers::{PASSWORD, WRONG_PASSWORD, refused, strangers_are_refused, tls};
+use crate::strangers::only_friends_are_let_in;
 
 fn sink(yaml: &str) -> AmqpSink {
     let config: SinkConfig = serde_saphyr::from_str(yaml).unwrap();
@@ -81,21 +81,7 @@ async fn tls_with_certificates_and_a_password() {
     let authority = Authority::new();
     let mut server = RabbitMq::with_tls(&authority);
     tokio::task::block_in_place(|| server.start());
-    let url = server.url();
-    let place = url.strip_prefix("amqps://").unwrap();
-    let broker = |tls: &str, password: &str| {
-        format!("broker: {{url: '{url}', user: keeper, password: {password}, tls: {tls}}}")
-    };
-    let sink = |tls: &str, password: &str| {
-        sink(&format!("{{{}, routing_key: far, declare: {{queue: far}}}}", broker(tls, password)))
-    };
-    strangers_are_refused(place, &authority, |tls| sink(tls, PASSWORD)).await;
-    let known = tls(&authority, Some(&authority.issue("known", &[])));
-    refused(&mut sink(&known, WRONG_PASSWORD), &[place, "access_refused"]).await;
-
-    let all = parcels(200);
-    assert_eq!(deliver(&mut sink(&known, PASSWORD), &all, async |_| {}).await, []);
-    let consumer = consume(&format!("{{{}, queue: far}}", broker(&known, PASSWORD)), Kept::default());
-    consumer.kept.has_all(&all).await;
-    consumer.stop().await;
+    let sink = |broker: &str| sink(&format!("{{{broker}, routing_key: far, declare: {{queue: far}}}}"));
+    let consume = |broker: &str| consume(&format!("{{{broker}, queue: far}}"), Kept::default());
+    only_friends_are_let_in(&server.url(), &authority, "access_refused", sink, consume).await;
 }

@@ -3,7 +3,7 @@
 use attestry_pipeline::Sink;
 use attestry_testkit::{Authority, Issued};
 
-use crate::both_ways::{again, parcels};
+use crate::both_ways::{Consuming, again, deliver, parcels};
 
 /// The password that lets in, and the one that does not.
 pub(crate) const PASSWORD: &str = "swordfish";
@@ -33,24 +33,41 @@ pub(crate) async fn refused(sink: &mut dyn Sink, words: &[&str]) {
     }
 }
 
-/// A broker that has a certificate of this authority for 127.0.0.1 and lets in only clients with one: `sink` makes a sink of a `tls:`. What it
-/// does with the right one is for others to test.
-pub(crate) async fn strangers_are_refused<S: Sink>(
-    place: &str,
+/// A broker that has a certificate of this authority for 127.0.0.1, lets in only clients with one, and the user `keeper` with the password.
+/// `sink` and `consume` make theirs of a `broker:`; `refusal` is what the broker says to a wrong password.
+pub(crate) async fn only_friends_are_let_in<S: Sink>(
+    url: &str,
     authority: &Authority,
+    refusal: &str,
     sink: impl Fn(&str) -> S,
+    consume: impl Fn(&str) -> Consuming,
 ) {
-    let client = authority.issue("client", &[]);
+    let (_, place) = url.split_once("://").unwrap();
+    let broker = |tls: &str, password: &str| {
+        format!("broker: {{url: '{url}', user: keeper, password: {password}, tls: {tls}}}")
+    };
+    let known = authority.issue("known", &[]);
     let other = Authority::new();
-    let named = |name: &str| tls(authority, Some(&client)).replace('}', &format!(", server_name: {name}}}"));
+    let own = tls(authority, Some(&known));
+    let named = |name: &str| own.replace('}', &format!(", server_name: {name}}}"));
     for (tls, word) in [
-        (tls(&other, Some(&client)), "certificate"),
+        (tls(&other, Some(&known)), "certificate"),
         (tls(authority, None), "certificate"),
         (tls(authority, Some(&other.issue("stranger", &[]))), "alert"),
         (named("elsewhere.example"), "not valid for name"),
         ("{ca: /no/such/ca.pem}".to_owned(), "/no/such/ca.pem"),
     ] {
-        refused(&mut sink(&tls), &[place, word]).await;
+        refused(&mut sink(&broker(&tls, PASSWORD)), &[place, word]).await;
     }
-    assert_eq!(sink(&named("localhost")).deliver(&parcels(1)).await, Ok(Vec::new()));
+    refused(&mut sink(&broker(&own, WRONG_PASSWORD)), &[place, refusal]).await;
+
+    let all = parcels(200);
+    assert_eq!(
+        deliver(&mut sink(&broker(&named("localhost"), PASSWORD)), &all[..100], async |_| {}).await,
+        []
+    );
+    assert_eq!(deliver(&mut sink(&broker(&own, PASSWORD)), &all[100..], async |_| {}).await, []);
+    let consumer = consume(&broker(&own, PASSWORD));
+    consumer.kept.has_all(&all).await;
+    consumer.stop().await;
 }
