@@ -105,9 +105,10 @@ fn each_line_comes_once_and_as_it_was() {
         // One pass alone, as cron makes it.
         docker.run(&["--name", "alone", "--log-driver", driver], "echo alone; echo by itself >&2");
         kept.once(&once);
-        let mut alone = kept.of(|event| event.resource.as_deref() == Some("alone"));
-        alone.sort_by_key(|event| event.event_time);
-        let alone: Vec<_> = alone.into_iter().filter_map(|event| event.message).collect();
+        let alone = kept.of(|event| event.resource.as_deref() == Some("alone"));
+        let mut alone: Vec<_> = alone.into_iter().filter_map(|event| event.message).collect();
+        // The engine reads the two streams apart: which line is the first by its clock is chance.
+        alone.sort();
         assert_eq!(alone, ["alone", "by itself"], "{what}");
         let all = kept.count();
         kept.once(&once);
