@@ -115,7 +115,8 @@ fn a_slow_reader_is_told_how_many_events_it_missed() {
 #[test]
 fn a_search_ends_when_its_client_leaves() {
     let world = World::new();
-    (0..4).for_each(|batch| post_many(&world, batch));
+    // So many that reading them takes far longer than the client stays.
+    (0..16).for_each(|batch| post_many(&world, batch));
     let stopped = || {
         let answer = send(world.address, &["GET /metrics HTTP/1.1".to_owned()], b"").text();
         let line = answer
@@ -132,7 +133,7 @@ fn a_search_ends_when_its_client_leaves() {
         world.address, world.names["reader"]
     );
     stream.write_all(head.as_bytes()).unwrap();
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(Duration::from_millis(20));
     drop(stream);
     let started = Instant::now();
     while stopped() == 0 {
