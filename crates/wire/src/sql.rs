@@ -7,6 +7,7 @@
 //! A batch goes in by a few statements. A row that the database does not take (too long, a character it has no place for) is found by
 //! halving the batch, and refused; the rest goes in.
 
+mod login;
 mod mysql;
 mod postgres;
 mod postgres_tls;
@@ -25,6 +26,8 @@ use crate::tls::ClientTls;
 use attestry_event::Period;
 
 use row::Row;
+
+pub use login::{Login, LoginError, MysqlLogin, PostgresLogin, told};
 
 /// A table of a database.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -87,12 +90,13 @@ impl SinkConfig {
         wrong
     }
 
-    /// TLS as it is to be used with a database that is, or is not, on this host.
-    fn tls_to(&self, own_host: bool) -> Option<ClientTls> {
-        match (&self.tls, own_host || self.plaintext) {
-            (Some(tls), _) => Some(tls.clone()),
-            (None, true) => None,
-            (None, false) => Some(ClientTls::default()),
+    fn login(&self) -> Login<'_> {
+        Login {
+            url: &self.url,
+            password: self.password.as_ref(),
+            tls: self.tls.as_ref(),
+            plaintext: self.plaintext,
+            timeout: self.timeout.0,
         }
     }
 }

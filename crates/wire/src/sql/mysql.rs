@@ -1,13 +1,12 @@
 //! MySQL and MariaDB: one statement with many rows. The session is strict, so that nothing is cut or adjusted in silence.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{ClientIdentity, Conn, Opts, OptsBuilder, Params, SslOpts, Value};
+use mysql_async::{Conn, Params, Value};
 
+use super::login::MysqlLogin;
 use super::row::{COLUMN_COUNT, Row};
 use super::schema::{COLUMNS, Dialect, Holds, VERSION, column_names, migration, too_new};
 use super::{ConfigError, Fault, SinkConfig};
-use crate::queue::reason;
-use crate::tls::ClientTls;
 
 /// A prepared statement has at most 65,535 parameters.
 pub(super) const STATEMENT_ROWS: usize = 1_000;
@@ -21,28 +20,14 @@ const ROW_ERRORS: [u16; 12] = [1048, 1105, 1153, 1264, 1265, 1292, 1366, 1406, 3
 
 #[derive(Debug)]
 pub(super) struct Mysql {
-    options: Opts,
-    settings: SinkConfig,
-    tls: Option<ClientTls>,
+    login: MysqlLogin,
+    table: String,
     connection: Option<Conn>,
 }
 
 impl Mysql {
     pub(super) fn new(settings: &SinkConfig) -> Result<Mysql, ConfigError> {
-        let wrong = |reason: String| ConfigError { field: "url", reason };
-        let url = match settings.url.strip_prefix("mariadb://") {
-            Some(rest) => format!("mysql://{rest}"),
-            None => settings.url.clone(),
-        };
-        let options = Opts::from_url(&url).map_err(|error| wrong(format!("no address of MySQL: {error}")))?;
-        if options.pass().is_some_and(|password| !password.is_empty()) {
-            return Err(wrong("found a password in the address, expected it in `password`".to_owned()));
-        }
-        if options.db_name().is_none_or(str::is_empty) {
-            return Err(wrong("expected a database, as in mysql://user@host/database".to_owned()));
-        }
-        let tls = settings.tls_to(is_own_host(options.ip_or_hostname()));
-        Ok(Mysql { options, settings: settings.clone(), tls, connection: None })
+        Ok(Mysql { login: settings.login().mysql()?, table: settings.table.clone(), connection: None })
     }
 
     pub(super) async fn insert(&mut self, rows: &[Row]) -> Result<(), Fault> {
@@ -54,7 +39,7 @@ impl Mysql {
         let placeholders = format!("({})", ["?"; COLUMN_COUNT].join(", "));
         let statement = format!(
             "INSERT INTO {} ({}) VALUES {} ON DUPLICATE KEY UPDATE event_id = event_id",
-            self.settings.table,
+            self.table,
             column_names(),
             vec![placeholders.as_str(); rows.len()].join(", ")
         );
@@ -89,45 +74,14 @@ impl Mysql {
     }
 
     async fn connect(&self) -> Result<Conn, Fault> {
-        let place = format!("{}:{}", self.options.ip_or_hostname(), self.options.tcp_port());
-        self.log_in().await.map_err(|fault| fault.at(&place))
-    }
-
-    async fn log_in(&self) -> Result<Conn, Fault> {
-        let away = |error: mysql_async::Error| Fault::Away(error.to_string());
-        let mut options =
-            OptsBuilder::from_opts(self.options.clone()).prefer_socket(false).stmt_cache_size(4).init(vec![
-                "SET NAMES utf8mb4",
-                "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
-            ]);
-        if let Some(password) = &self.settings.password {
-            options = options.pass(Some(password.read().map_err(|error| Fault::Away(reason(&error)))?));
-        }
-        if let Some(tls) = &self.tls {
-            // Says what is wrong with the files in words that people understand.
-            tls.client().map_err(|error| Fault::Away(reason(&error)))?;
-            options = options.ssl_opts(ssl(tls));
-        }
-        let connecting = tokio::time::timeout(self.settings.timeout.0, Conn::new(options));
-        let connected = connecting.await.map_err(|_| Fault::Away("the server does not answer".to_owned()))?;
-        let mut connection = connected.map_err(away)?;
-        migrate(&mut connection, &self.settings.table).await?;
+        let connected = self.login.connect(vec![
+            "SET NAMES utf8mb4",
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00'",
+        ]);
+        let mut connection = connected.await.map_err(|error| Fault::Away(error.to_string()))?;
+        migrate(&mut connection, &self.table).await.map_err(|fault| fault.at(&self.login.place()))?;
         Ok(connection)
     }
-}
-
-fn ssl(tls: &ClientTls) -> SslOpts {
-    let mut ssl = SslOpts::default();
-    if let Some(ca) = &tls.ca {
-        ssl = ssl.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
-    }
-    if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
-        ssl = ssl.with_client_identity(Some(ClientIdentity::new(cert.clone().into(), key.clone().into())));
-    }
-    if let Some(name) = &tls.server_name {
-        ssl = ssl.with_danger_tls_hostname_override(Some(name.clone()));
-    }
-    ssl
 }
 
 /// Brings the table to the version that is written to. Two sinks at once do it one after the other; the server cannot take back
@@ -178,10 +132,4 @@ async fn migrate(connection: &mut Conn, table: &str) -> Result<(), Fault> {
 /// `2026-11-21T03:04:05.123456789Z` as `2026-11-21 03:04:05.123456`: cut, since the server would round a time into the next second.
 fn date_time(time: &str) -> String {
     time.get(..26).unwrap_or(time).replacen('T', " ", 1)
-}
-
-/// Whether a name or address is this host's own.
-pub(super) fn is_own_host(name: &str) -> bool {
-    let name = name.trim_matches(['[', ']']);
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

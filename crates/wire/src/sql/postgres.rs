@@ -1,23 +1,17 @@
 //! PostgreSQL: a statement takes an array a column, and casts it to what the column holds.
 
-use std::sync::Arc;
-
-use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 
-use super::postgres_tls::Tls;
+use super::login::{PostgresLogin, told};
 use super::row::{COLUMN_COUNT, Row};
 use super::schema::{COLUMNS, Dialect, Holds, VERSION, column_names, migration, too_new};
 use super::{ConfigError, Fault, SinkConfig};
-use crate::queue::reason;
-use crate::tls::ClientTls;
 
 #[derive(Debug)]
 pub(super) struct Postgres {
-    config: Config,
-    settings: SinkConfig,
-    tls: Option<ClientTls>,
+    login: PostgresLogin,
+    table: String,
     connection: Option<Connection>,
 }
 
@@ -34,26 +28,8 @@ impl std::fmt::Debug for Connection {
 
 impl Postgres {
     pub(super) fn new(settings: &SinkConfig) -> Result<Postgres, ConfigError> {
-        let wrong = |reason: String| ConfigError { field: "url", reason };
-        let mut config: Config = settings.url.parse().map_err(|error: tokio_postgres::Error| {
-            let reason =
-                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            wrong(format!("no address of PostgreSQL: {reason}"))
-        })?;
-        if config.get_password().is_some() {
-            return Err(wrong("found a password in the address, expected it in `password`".to_owned()));
-        }
-        if config.get_hosts().is_empty() {
-            return Err(wrong("expected a host, as in postgres://user@host/database".to_owned()));
-        }
-        let own = config.get_hosts().iter().all(|host| match host {
-            Host::Tcp(name) => super::mysql::is_own_host(name),
-            Host::Unix(_) => true,
-        });
-        let tls = settings.tls_to(own);
-        config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
-        config.application_name("attestry").connect_timeout(settings.timeout.0);
-        Ok(Postgres { config, settings: settings.clone(), tls, connection: None })
+        let login = settings.login().postgres()?;
+        Ok(Postgres { login, table: settings.table.clone(), connection: None })
     }
 
     pub(super) async fn insert(&mut self, rows: &[Row]) -> Result<(), Fault> {
@@ -82,42 +58,14 @@ impl Postgres {
     }
 
     async fn connect(&self) -> Result<Connection, Fault> {
-        self.log_in().await.map_err(|fault| fault.at(&self.place()))
+        let client = self.login.connect("").await.map_err(|error| Fault::Away(error.to_string()))?;
+        let prepared = self.prepared(client).await;
+        prepared.map_err(|fault| fault.at(&self.login.place()))
     }
 
-    /// The hosts, of which one is connected to.
-    fn place(&self) -> String {
-        let hosts = self.config.get_hosts().iter().map(|host| match host {
-            Host::Tcp(name) => name.clone(),
-            Host::Unix(path) => path.display().to_string(),
-        });
-        // One port is for all hosts; none is the usual one.
-        let ports = self.config.get_ports();
-        let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5_432);
-        hosts.enumerate().map(|(at, host)| format!("{host}:{}", port(at))).collect::<Vec<_>>().join(",")
-    }
-
-    async fn log_in(&self) -> Result<Connection, Fault> {
-        let mut config = self.config.clone();
-        if let Some(password) = &self.settings.password {
-            config.password(password.read().map_err(|error| Fault::Away(reason(&error)))?);
-        }
+    async fn prepared(&self, client: Client) -> Result<Connection, Fault> {
         let away = |error: tokio_postgres::Error| Fault::Away(told(&error));
-        let client = match &self.tls {
-            None => {
-                let (client, connection) = config.connect(NoTls).await.map_err(away)?;
-                tokio::spawn(connection);
-                client
-            }
-            Some(tls) => {
-                let made = tls.client().map_err(|error| Fault::Away(reason(&error)))?;
-                let tls = Tls::new(Arc::clone(&made), tls.server_name.clone());
-                let (client, connection) = config.connect(tls).await.map_err(away)?;
-                tokio::spawn(connection);
-                client
-            }
-        };
-        migrate(&client, &self.settings.table).await?;
+        migrate(&client, &self.table).await?;
         let casts = COLUMNS.map(|(name, holds, _)| match holds {
             Holds::Key(_) | Holds::Text | Holds::LongText => name.to_owned(),
             Holds::Time => format!("{name}::timestamptz"),
@@ -129,7 +77,7 @@ impl Postgres {
         let arrays: Vec<String> = (1..=COLUMN_COUNT).map(|number| format!("${number}::text[]")).collect();
         let statement = format!(
             "INSERT INTO {table} ({names}) SELECT {casts} FROM unnest({arrays}) AS given ({names}) ON CONFLICT (ledger, event_source, event_id) DO NOTHING",
-            table = self.settings.table,
+            table = self.table,
             names = column_names(),
             casts = casts.join(", "),
             arrays = arrays.join(", "),
@@ -178,14 +126,5 @@ fn fault(error: &tokio_postgres::Error) -> Fault {
     match error.code().map(|code| code.code().get(..2).unwrap_or_default()) {
         Some("22" | "23" | "54") => Fault::Row(told(error)),
         _ => Fault::Away(told(error)),
-    }
-}
-
-/// The library's errors say what happened in their source.
-fn told(error: &tokio_postgres::Error) -> String {
-    match (error.as_db_error(), std::error::Error::source(error)) {
-        (Some(database), _) => format!("{} ({})", database.message(), database.code().code()),
-        (None, Some(source)) => format!("{error}: {source}"),
-        (None, None) => error.to_string(),
     }
 }

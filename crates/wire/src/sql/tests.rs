@@ -189,6 +189,6 @@ fn tls_unless_on_this_host_or_told_otherwise() {
         (json!({"plaintext": true}), false, false),
         (json!({"tls": {}}), true, true),
     ] {
-        assert_eq!(with(more.clone()).tls_to(own_host).is_some(), expected, "{more} {own_host}");
+        assert_eq!(with(more.clone()).login().tls_to(own_host).is_some(), expected, "{more} {own_host}");
     }
 }
