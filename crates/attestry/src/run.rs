@@ -142,6 +142,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
         data_dir: data.path().to_owned(),
         clock: Arc::clone(&clock),
         operations: house.operations(),
+        databases: Arc::new(attestry_server::databases::NoDatabases),
         owner_key: Some(owner_key),
     };
     let ended: Result<()> = runtime.block_on(async {

@@ -17,6 +17,7 @@ use crate::agents::{Authority, Seen};
 use crate::audit::Audit;
 use crate::body::Budget;
 use crate::config::Names;
+use crate::databases::Databases;
 use crate::metrics::Metrics;
 use crate::parts::{LedgerPart, Operations};
 use crate::problem::{Kind, Problem};
@@ -46,6 +47,7 @@ pub(crate) struct App {
     pub(crate) data_dir: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) operations: Arc<dyn Operations>,
+    pub(crate) databases: Arc<dyn Databases>,
     pub(crate) owner_key: Option<String>,
     /// Signs agents' certificates; there where the server speaks TLS.
     pub(crate) authority: Option<Arc<Authority>>,
@@ -108,6 +110,7 @@ impl App {
             watch: Watch::new(parts.clock.now()),
             clock: parts.clock,
             operations: parts.operations,
+            databases: parts.databases,
             owner_key: parts.owner_key,
             authority,
             fingerprint,

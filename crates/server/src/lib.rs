@@ -22,6 +22,7 @@ mod commit;
 mod config;
 mod coverage;
 mod csv;
+pub mod databases;
 mod entries;
 mod evidence;
 mod find;

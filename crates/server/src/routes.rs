@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::openapi::{self, Description, Texts};
 use crate::problem::{Kind, Problem};
 use crate::{
-    agents, aggregate, coverage, entries, evidence, find, flow, gate, health, ingest, keys, ledgers, log,
-    page, people, prune, query, stats, tail, values,
+    agents, aggregate, coverage, databases, entries, evidence, find, flow, gate, health, ingest, keys,
+    ledgers, log, page, people, prune, query, stats, tail, values,
 };
 
 /// The routes with their descriptions.
@@ -46,6 +46,10 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(ledgers::sources))
         .routes(routes!(flow::flow))
         .routes(routes!(coverage::coverage))
+        .routes(routes!(databases::list))
+        .routes(routes!(databases::violations))
+        .routes(routes!(databases::history))
+        .routes(routes!(databases::sign_off))
         .routes(routes!(people::setup_state, people::set_up))
         .routes(routes!(people::show_session, people::start_session, people::end_session))
         .routes(routes!(keys::list, keys::create))

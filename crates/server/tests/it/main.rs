@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod bank;
 mod bodies;
 mod client;
 mod script;
@@ -27,6 +28,7 @@ macro_rules! scripts {
 scripts! {
     accounts
     coverage
+    databases
     filters
     gate
     ingest

@@ -150,6 +150,7 @@ impl World {
             data_dir: dir.path().to_owned(),
             clock: clock.clone(),
             operations: Arc::new(Nothing),
+            databases: Arc::new(crate::bank::Bank::new()),
             owner_key,
         };
         let runtime = Runtime::new().unwrap();

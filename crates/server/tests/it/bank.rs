@@ -1,0 +1,141 @@
+//! A watched database with two violations, one of them signed off.
+
+use attestry_event::Nanos;
+use attestry_server::databases::{
+    Databases, Field, RowVersion, SignOff, SignedOff, States, TableStatus, Violation, Wanted, WatchError,
+    WatchStatus,
+};
+use parking_lot::Mutex;
+
+pub(crate) struct Bank {
+    violations: Mutex<Vec<Violation>>,
+}
+
+fn time(second: u8) -> Nanos {
+    Nanos::parse(&format!("2026-11-21T10:00:{second:02}Z")).unwrap()
+}
+
+fn field(column: &str, value: &str) -> Field {
+    Field { column: column.to_owned(), value: Some(value.to_owned()), masked: false }
+}
+
+fn row(balance: &str) -> Vec<Field> {
+    let password = Field { column: "password".to_owned(), value: None, masked: true };
+    vec![field("id", "7"), field("balance", balance), password]
+}
+
+impl Bank {
+    pub(crate) fn new() -> Bank {
+        let violation = |fingerprint: &str, second| Violation {
+            fingerprint: fingerprint.to_owned(),
+            watch: "bank".to_owned(),
+            table: "accounts".to_owned(),
+            field: Some("balance".to_owned()),
+            key: vec![field("id", "7")],
+            rule: "default".to_owned(),
+            description: "Field balance is different (5.00 -- 500.00)".to_owned(),
+            opened: time(second),
+            last_seen: time(second),
+            count: 1,
+            event_id: None,
+            account: None,
+            old: Some(row("5.00")),
+            new: Some(row("500.00")),
+            signed_off: None,
+        };
+        let done = SignedOff { by: "ann".to_owned(), at: time(9), reason: "seen".to_owned() };
+        let violations = vec![
+            violation("b2", 2),
+            violation("a1", 1),
+            Violation { signed_off: Some(done), ..violation("c0", 0) },
+        ];
+        Bank { violations: Mutex::new(violations) }
+    }
+}
+
+impl Databases for Bank {
+    fn watches(&self) -> Vec<WatchStatus> {
+        vec![WatchStatus {
+            name: "bank".to_owned(),
+            engine: "mysql".to_owned(),
+            place: "127.0.0.1:3306/bank".to_owned(),
+            state: "following".to_owned(),
+            why: None,
+            position: Some("bin.000001:4711".to_owned()),
+            lag_ms: Some(12),
+            last_change: Some(time(2)),
+            compared_at: None,
+            pass_s: None,
+            pending: 2,
+            tables: vec![TableStatus {
+                name: "accounts".to_owned(),
+                state: "watched".to_owned(),
+                why: None,
+                fingerprint: None,
+                rows: 100,
+                inserts: 3,
+                updates: 2,
+                deletes: 0,
+                pending: 2,
+            }],
+        }]
+    }
+
+    fn violations(&self, wanted: &Wanted) -> Result<Vec<Violation>, WatchError> {
+        if wanted.watch.as_deref().is_some_and(|watch| watch != "bank") {
+            return Err(WatchError::Unknown("there is no such watch".to_owned()));
+        }
+        let violations = self.violations.lock();
+        let fits = |violation: &&Violation| {
+            let state = match wanted.state {
+                States::Pending => violation.signed_off.is_none(),
+                States::SignedOff => violation.signed_off.is_some(),
+                States::All => true,
+            };
+            state
+                && wanted.before.is_none_or(|before| violation.opened < before)
+                && wanted.fingerprint.as_ref().is_none_or(|one| *one == violation.fingerprint)
+        };
+        Ok(violations.iter().filter(fits).take(wanted.limit + 1).cloned().collect())
+    }
+
+    fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
+        let known = self.violations.lock().iter().any(|violation| violation.fingerprint == fingerprint);
+        if !known {
+            return Err(WatchError::Unknown(format!("there is no violation {fingerprint:?}")));
+        }
+        let version = |version, operation: &str, row| RowVersion {
+            version,
+            at: time(0),
+            operation: operation.to_owned(),
+            transaction: Some("0-1-42".to_owned()),
+            account: None,
+            unexplained: false,
+            row,
+        };
+        Ok(vec![version(2, "delete", None), version(1, "insert", Some(row("5.00")))])
+    }
+
+    fn sign_off(&self, sign_off: &SignOff) -> Result<(), WatchError> {
+        let mut violations = self.violations.lock();
+        for fingerprint in &sign_off.fingerprints {
+            let found = violations.iter().find(|violation| violation.fingerprint == *fingerprint);
+            match found.map(|violation| &violation.signed_off) {
+                None => return Err(WatchError::Unknown(format!("there is no violation {fingerprint:?}"))),
+                Some(Some(by)) => {
+                    return Err(WatchError::Done(format!(
+                        "{fingerprint} is signed off already, by {}",
+                        by.by
+                    )));
+                }
+                Some(None) => {}
+            }
+        }
+        for violation in violations.iter_mut().filter(|one| sign_off.fingerprints.contains(&one.fingerprint))
+        {
+            violation.signed_off =
+                Some(SignedOff { by: sign_off.by.clone(), at: time(10), reason: sign_off.reason.clone() });
+        }
+        Ok(())
+    }
+}
