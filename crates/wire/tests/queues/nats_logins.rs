@@ -8,7 +8,7 @@ use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use crate::both_ways::{Consuming, Kept, deliver, parcels};
-use crate::strangers::{BY_SERVER, PASSWORD, WRONG_PASSWORD, refused, tls};
+use crate::strangers::{PASSWORD, WRONG_PASSWORD, refused, tls};
 
 fn sink(url: &str, more: &str) -> NatsSink {
     let yaml = format!("{{url: '{url}', stream: audit, create: {{}}, {more}}}");
@@ -59,8 +59,8 @@ async fn tls_with_certificates() {
     let known = tls(&authority, Some(&client));
     for (tls, word) in [
         (tls(&other, Some(&client)), "certificate"),
-        (tls(&authority, None), BY_SERVER),
-        (tls(&authority, Some(&other.issue("stranger", &[]))), BY_SERVER),
+        (tls(&authority, None), "certificate"),
+        (tls(&authority, Some(&other.issue("stranger", &[]))), "alert"),
         ("{ca: /no/such/ca.pem}".to_owned(), "/no/such/ca.pem"),
     ] {
         refused(&mut sink(&url, &format!("tls: {tls}")), &[place, word]).await;

@@ -9,8 +9,9 @@ use crate::both_ways::{Consuming, again, deliver, parcels};
 pub(crate) const PASSWORD: &str = "swordfish";
 pub(crate) const WRONG_PASSWORD: &str = "red-herring";
 
-/// The server ends the handshake. Its alert comes first, but a connection that is reset takes with it what was not read yet.
-pub(crate) const BY_SERVER: &str = "by the server";
+/// How often a sink is asked for its reason. A server that ends a handshake sends its alert first, but a connection that is reset at the wrong
+/// moment takes the alert with it.
+const TRIES_MAX: usize = 10;
 
 /// A client's `tls:`.
 pub(crate) fn tls(authority: &Authority, client: Option<&Issued>) -> String {
@@ -23,23 +24,22 @@ pub(crate) fn tls(authority: &Authority, client: Option<&Issued>) -> String {
     }
 }
 
-/// Fails unless the sink delivers nothing for a reason with all of these words and without any secret.
+/// Fails unless the sink delivers nothing for a reason with all of these words, and shows no secret however often it is asked.
 pub(crate) async fn refused(sink: &mut dyn Sink, words: &[&str]) {
-    let (delivered, reason) = again(sink, &parcels(1)).await;
-    assert_eq!(delivered, 0, "{reason}");
-    let text = reason.to_lowercase();
-    for word in words {
-        let told = match *word {
-            BY_SERVER => {
-                ["alert", "certificate", "reset by peer", "broken pipe"].iter().any(|of| text.contains(of))
-            }
-            word => text.contains(word),
-        };
-        assert!(told, "{word:?} is not in: {reason}");
+    let mut reasons = Vec::new();
+    while reasons.len() < TRIES_MAX {
+        let (delivered, reason) = again(sink, &parcels(1)).await;
+        assert_eq!(delivered, 0, "{reason}");
+        for secret in [PASSWORD, WRONG_PASSWORD, "BEGIN", "SUA"] {
+            assert!(!reason.contains(secret), "a secret is shown: {reason}");
+        }
+        let text = reason.to_lowercase();
+        if words.iter().all(|word| text.contains(word)) {
+            return;
+        }
+        reasons.push(reason);
     }
-    for secret in [PASSWORD, WRONG_PASSWORD, "BEGIN", "SUA"] {
-        assert!(!reason.contains(secret), "a secret is shown: {reason}");
-    }
+    panic!("{words:?} are not in any of {reasons:#?}");
 }
 
 /// A broker that has a certificate of this authority for 127.0.0.1, lets in only clients with one, and the user `keeper` with the password.
@@ -61,8 +61,8 @@ pub(crate) async fn only_friends_are_let_in<S: Sink>(
     let named = |name: &str| own.replace('}', &format!(", server_name: {name}}}"));
     for (tls, word) in [
         (tls(&other, Some(&known)), "certificate"),
-        (tls(authority, None), BY_SERVER),
-        (tls(authority, Some(&other.issue("stranger", &[]))), BY_SERVER),
+        (tls(authority, None), "certificate"),
+        (tls(authority, Some(&other.issue("stranger", &[]))), "alert"),
         (named("elsewhere.example"), "not valid for name"),
         ("{ca: /no/such/ca.pem}".to_owned(), "/no/such/ca.pem"),
     ] {
