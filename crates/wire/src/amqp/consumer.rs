@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Acker, Connection, Consumer};
+use lapin::{Channel, Connection, Consumer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -77,16 +77,19 @@ async fn session(config: &ConsumerConfig, consuming: &Consuming) -> Result<(), F
     let Some(connected) = consuming.unless_stopped(timeout(ANSWER_MAX, connect(config))).await else {
         return Ok(());
     };
-    let (connection, consumer) =
+    let (connection, channel, consumer) =
         connected.unwrap_or_else(|_| Err(Failed("the broker does not answer".to_owned())))?;
+    let channel = &channel;
     consuming.counters.connected();
     let mut messages = consumer.map(|delivery| {
-        let Delivery { data: body, redelivered, acker: tag, .. } = delivery?;
+        let Delivery { data: body, redelivered, delivery_tag: tag, .. } = delivery?;
         Ok(Fetched { body, redelivered, tag })
     });
-    let acknowledge = |last: Acker| async move {
-        last.ack(BasicAckOptions { multiple: true }).await?;
-        Ok(())
+    // By the channel and not by the delivery's own `acker`: when the connection ends at that moment, lapin 4.12 keeps what the acker asked for in the
+    // queue of a task that has ended, and the acker waits for ever.
+    let acknowledge = |last| async move {
+        let sent = timeout(ANSWER_MAX, channel.basic_ack(last, BasicAckOptions { multiple: true })).await;
+        Ok(sent.map_err(|_| Failed("the broker takes no acknowledgement".to_owned()))??)
     };
     consuming.take_in(&mut messages, &config.batch, acknowledge).await?;
     // What was sent ahead goes back into the queue at once.
@@ -94,7 +97,7 @@ async fn session(config: &ConsumerConfig, consuming: &Consuming) -> Result<(), F
     Ok(())
 }
 
-async fn connect(config: &ConsumerConfig) -> Result<(Connection, Consumer), Failed> {
+async fn connect(config: &ConsumerConfig) -> Result<(Connection, Channel, Consumer), Failed> {
     let connection = config.broker.connect().await?;
     let channel = connection.create_channel().await?;
     if let Some(declare) = &config.declare {
@@ -104,7 +107,7 @@ async fn connect(config: &ConsumerConfig) -> Result<(Connection, Consumer), Fail
     let options = BasicConsumeOptions::default();
     let queue = config.queue.as_str().into();
     let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await?;
-    Ok((connection, consumer))
+    Ok((connection, channel, consumer))
 }
 
 #[cfg(test)]

@@ -113,9 +113,12 @@ impl AmqpSink {
                     continue;
                 }
                 let id = message.id.clone();
-                match publish(&connected.channel, &self.config.exchange, &key, message).await {
-                    Ok(confirm) => sent.push((at, confirm)),
-                    Err(error) => return Err(again(at, &refused, reason(&error))),
+                let published = publish(&connected.channel, &self.config.exchange, &key, message);
+                match timeout(ANSWER_MAX, published).await {
+                    Ok(Ok(confirm)) => sent.push((at, confirm)),
+                    Ok(Err(error)) => return Err(again(at, &refused, reason(&error))),
+                    // A broker that is short of memory or disk reads no further.
+                    Err(_) => return Err(again(at, &refused, "the broker takes no message".to_owned())),
                 }
                 numbers.insert(id, at);
             }

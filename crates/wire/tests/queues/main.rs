@@ -4,6 +4,7 @@
 
 mod activemq;
 mod both_ways;
+mod cut;
 mod nats;
 mod nats_logins;
 mod rabbitmq;

@@ -7,7 +7,11 @@ use attestry_testkit::{Authority, RabbitMq};
 use attestry_wire::amqp::{AmqpSink, ConsumerConfig, SinkConfig, run};
 
 use crate::both_ways::{Arrived, Consuming, Kept, again, deliver, parcels};
+use crate::cut::Way;
 use crate::strangers::only_friends_are_let_in;
+
+/// How often a consumer loses its connection.
+const CUTS: usize = 30;
 
 fn sink(yaml: &str) -> AmqpSink {
     let config: SinkConfig = serde_saphyr::from_str(yaml).unwrap();
@@ -57,6 +61,21 @@ async fn what_goes_in_comes_out_whatever_happens() {
     assert_eq!(consumer.counters.redelivered.load(Ordering::Relaxed), 0);
     assert!(consumer.counters.problem().is_none());
     consumer.stop().await;
+
+    // The way to the broker breaks while messages are acknowledged one by one.
+    let mut cut = sink(&format!(
+        "{{broker: {{url: '{url}'}}, routing_key: cut, declare: {{queue: cut, queue_type: classic}}}}"
+    ));
+    let way = Way::to(url.rsplit_once(':').unwrap().1.parse().unwrap()).await;
+    let yaml = format!("{{broker: {{url: '{}'}}, queue: cut, batch: {{events: 1}}}}", way.url(&url));
+    let consumer = consume(&yaml, Kept::default());
+    for _ in 0..CUTS {
+        let before = consumer.kept.bodies().len();
+        assert_eq!(deliver(&mut cut, &all[1_000..1_100], async |_| {}).await, []);
+        consumer.kept.has(before + 20).await;
+        way.cut();
+    }
+    consumer.kill();
 
     let slow = Kept::slow(Duration::from_millis(20));
     let yaml = format!("{{broker: {{url: '{url}'}}, queue: far, prefetch: 100, batch: {{events: 50}}}}");
