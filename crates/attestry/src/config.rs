@@ -153,6 +153,10 @@ ledgers:
 sources:
   auth:
     ledger: nowhere
+audit:
+  bank:
+    url: oracle://db/bank
+    reconcile: {chunk_rows: 0}
 log:
   level: loud
 ";
@@ -160,7 +164,16 @@ log:
         let lines: Vec<&str> = mistakes.iter().map(|mistake| mistake.split(": ").next().unwrap()).collect();
         assert_eq!(
             lines,
-            ["a.yaml:3", "a.yaml:4", "a.yaml:8", "a.yaml:7", "a.yaml:11", "a.yaml:13"],
+            [
+                "a.yaml:3",
+                "a.yaml:4",
+                "a.yaml:8",
+                "a.yaml:7",
+                "a.yaml:11",
+                "a.yaml:14",
+                "a.yaml:15",
+                "a.yaml:17"
+            ],
             "{mistakes:#?}"
         );
         assert!(mistakes[0].contains("listn") && mistakes[0].contains("listen"), "{}", mistakes[0]);

@@ -25,8 +25,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    agent, backup, check, collect, coverage, explain, export, find, install as install_command, key, ledger,
-    send, sources as sources_command, spool, tap, user, verify,
+    agent, backup, check, collect, coverage, db, explain, export, find, install as install_command, key,
+    ledger, send, sources as sources_command, spool, tap, user, verify,
 };
 
 /// The allocator of a server that makes and drops many buffers from several threads.
@@ -74,6 +74,8 @@ enum Command {
     Coverage(coverage::Coverage),
     /// Every source of this host: on or off and why, what it needs, its last event, what it lost.
     Sources(sources_command::Sources),
+    /// Databases that are watched row by row: their tables, what broke a rule, signing off.
+    Db(db::Db),
     /// What waits for the sinks, and what they refused.
     Spool(spool::Spools),
     /// Events as they become durable on this host, from the running program.
@@ -121,6 +123,7 @@ fn main() -> ExitCode {
         Command::User(of) => done(user::user(of)),
         Command::Coverage(of) => done(coverage::coverage(of)),
         Command::Sources(of) => done(sources_command::sources(of)),
+        Command::Db(of) => done(db::db(of)),
         Command::Spool(of) => done(spool::spool(of)),
         Command::Tap(of) => done(tap::tap(of)),
         Command::Explain(of) => done(explain::explain(of)),

@@ -107,6 +107,7 @@ impl Reloader {
         let differs = [
             ("data_dir", old.data_dir != new.data_dir),
             ("server", old.server != new.server),
+            ("audit", old.audit != new.audit),
             ("ledgers", old.ledgers != new.ledgers),
             ("spool", old.spool != new.spool),
             ("log.format", old.log.format != new.log.format),

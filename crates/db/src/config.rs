@@ -15,6 +15,8 @@
 //!       'log_*': { versions: false }
 //! ```
 
+mod check;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -23,6 +25,8 @@ use attestry_outbound::Secret;
 use attestry_wire::tls::ClientTls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use check::{Engine, Mistake};
 
 /// One database that is watched.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

@@ -19,6 +19,8 @@ mod table;
 pub use cell::{Cell, CellError, MaskKey, RowHash, chunk_digest, decode_row, encode_row, row_hash};
 pub use change::{Change, Op, Position, PositionError, Sent, Step, Transaction};
 pub use choice::fits;
-pub use config::{Allow, Budget, Defaults, FieldRules, Identify, Rules, TableConfig, WatchConfig};
+pub use config::{
+    Allow, Budget, Defaults, Engine, FieldRules, Identify, Mistake, Rules, TableConfig, WatchConfig,
+};
 pub use database::{Changes, DbError, Digest, Finding, Level, Reader, Scan};
 pub use table::{Column, Key, Kind, Name, Table};

@@ -5,6 +5,7 @@ pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod collect;
 pub(crate) mod coverage;
+pub(crate) mod db;
 mod drain;
 pub(crate) mod explain;
 pub(crate) mod export;

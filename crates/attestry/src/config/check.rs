@@ -68,6 +68,16 @@ impl Written {
             named(&["sources", name], name, &source.checked(), &mut wrong);
             checked.push((["sources", name], source.filters(), Input::Event));
         }
+        for (name, watch) in &self.audit {
+            if let Some(what) = self.no_ledger(serves, watch.ledger.as_deref().unwrap_or("audit")) {
+                wrong(&["audit", name, "ledger"], what);
+            }
+            is_name(&["audit", name], name, &mut wrong);
+            for (item, what) in watch.check(name) {
+                let place: Vec<&str> = ["audit", name].into_iter().chain(item.iter().copied()).collect();
+                wrong(&place, format!("{}: {what}", item.join(".")));
+            }
+        }
         for (name, receiver) in &self.receivers {
             if let Some(what) = self.no_ledger(serves, receiver.ledger()) {
                 wrong(&["receivers", name, "ledger"], what);
@@ -158,6 +168,14 @@ impl Written {
     }
 }
 
+/// Checks what is a name in the configuration and often one of a file, too.
+fn is_name(path: &[&str; 2], name: &str, wrong: &mut dyn FnMut(&[&str], String)) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || name.starts_with('.') {
+        wrong(path, format!("{name:?} is no name, expected 1 to 64 of A-Z, a-z, 0-9, -, _ and ."));
+    }
+}
+
 /// Checks the name of a source, receiver or sink, and that it has exactly one kind or protocol, whose settings are right.
 fn named(
     path: &[&str; 2],
@@ -165,10 +183,7 @@ fn named(
     given: &[(&'static str, Vec<(&'static str, String)>)],
     wrong: &mut dyn FnMut(&[&str], String),
 ) {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || name.starts_with('.') {
-        wrong(path, format!("{name:?} is no name, expected 1 to 64 of A-Z, a-z, 0-9, -, _ and ."));
-    }
+    is_name(path, name, wrong);
     let (what, such_as) = match path[0] {
         "sources" => ("kind", "follow or command"),
         _ => ("protocol", "syslog or nats"),

@@ -66,22 +66,64 @@ fn blank(lines: &mut [&str], first: usize) -> bool {
 
 /// The line, from 1, in which an item stands in block style; the nearest enclosing one when it is not to be found.
 pub(super) fn line_of(text: &str, path: &[&str]) -> Option<usize> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let says = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let lines: Vec<&str> = text.lines().collect();
     let mut found = None;
-    let mut lines = text.lines().enumerate();
-    let mut depth: i64 = -1;
+    let mut first = 0;
     for name in path {
-        let at = lines.find(|(_, line)| {
-            let key = line.trim_start();
-            let indent = (line.len() - key.len()) as i64;
-            indent > depth
-                && key
-                    .trim_start_matches(['"', '\''])
-                    .strip_prefix(name)
-                    .is_some_and(|rest| rest.trim_start_matches(['"', '\'']).starts_with(':'))
-        });
-        let Some((number, line)) = at else { return found };
-        depth = (line.len() - line.trim_start().len()) as i64;
-        found = Some(number + 1);
+        let deeper_than = found.and_then(|at: usize| lines.get(at - 1)).map(|line| indent(line));
+        let within = |line: &&str| deeper_than.is_none_or(|depth| indent(line) > depth);
+        let rest = lines.get(first..).unwrap_or_default();
+        // Members of one mapping are equally deep; what is deeper belongs to one of them.
+        let depth = rest.iter().copied().find(|line| says(line)).map_or(0, indent);
+        let is_it = |line: &str| {
+            let key = line.trim_start().trim_start_matches(['"', '\'']);
+            let rest = key.strip_prefix(name).map(|rest| rest.trim_start_matches(['"', '\'']));
+            indent(line) == depth && rest.is_some_and(|rest| rest.starts_with(':'))
+        };
+        let at = rest.iter().take_while(|line| !says(line) || within(line)).position(|line| is_it(line));
+        let Some(at) = at else { return found };
+        first += at + 1;
+        found = Some(first);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_found_among_its_own_kind() {
+        let text = "\
+# audit: not here
+ledgers:
+  audit: {retention: 1d}
+
+  logs:
+    public: true
+audit:
+  bank:
+    # url: nor here
+    tables:
+      url: {}
+    url: mysql://a@b/c
+  'shop':
+    url: x
+";
+        for (path, expected) in [
+            (&["ledgers", "audit"][..], Some(3)),
+            (&["ledgers", "logs", "public"], Some(6)),
+            (&["audit"], Some(7)),
+            (&["audit", "bank", "url"], Some(12)),
+            (&["audit", "shop", "url"], Some(14)),
+            // The nearest there is.
+            (&["audit", "bank", "sleep"], Some(8)),
+            (&["ledgers", "audit", "retention"], Some(3)),
+            (&["server", "listen"], None),
+        ] {
+            assert_eq!(line_of(text, path), expected, "{path:?}");
+        }
+    }
 }

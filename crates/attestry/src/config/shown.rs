@@ -56,6 +56,8 @@ sources:
 receivers:
   a: {nats: {url: 'nats://127.0.0.1', stream: S, durable: d, login: {user: u, password: swordfish1}}}
   b: {amqp: {broker: {url: 'amqp://127.0.0.1', password: swordfish2}, queue: q}}
+audit:
+  bank: {url: 'mysql://a@127.0.0.1/bank', password: swordfish9}
 sinks:
   c: {webhook: {url: 'https://h.example', secret: swordfish3, headers: {X-Token: swordfish4}}}
   d: {attestry: {url: 'https://a.example', key: {file: /run/a-key}}}
@@ -65,7 +67,7 @@ sinks:
         let shown = written.shown().unwrap();
         let text = shown.to_string();
         assert!(!text.contains("swordfish"), "{text}");
-        assert_eq!(text.matches(HIDDEN).count(), 8, "{text}");
+        assert_eq!(text.matches(HIDDEN).count(), 9, "{text}");
         assert_eq!(shown["sinks"]["d"]["attestry"]["key"]["file"], "/run/a-key");
         assert_eq!(shown["sources"]["f"]["endpoint"]["headers"]["X-Other"]["env"], "TOKEN");
         assert_eq!(shown["sinks"]["c"]["webhook"]["url"], "https://h.example");

@@ -20,6 +20,8 @@ pub(crate) struct Written {
     pub(crate) ledgers: BTreeMap<String, Ledger>,
     /// What is collected on this host, by name. The built-in ones run where they can without being named.
     pub(crate) sources: BTreeMap<String, Source>,
+    /// Databases that are watched row by row, by name.
+    pub(crate) audit: BTreeMap<String, attestry_db::WatchConfig>,
     /// Where events come in from others, by name.
     pub(crate) receivers: BTreeMap<String, Receiver>,
     /// Where events go besides the ledgers, by name. On a node without ledgers: all there is.
@@ -108,6 +110,7 @@ impl Default for Written {
                 sources::complete(&mut built_in);
                 built_in
             },
+            audit: BTreeMap::new(),
             receivers: BTreeMap::new(),
             sinks: BTreeMap::new(),
             spool: Spool::default(),

@@ -1,0 +1,145 @@
+//! What is wrong with a watch, as far as it can be told without the database.
+
+use std::time::Duration;
+
+use attestry_wire::sql::Login;
+
+use super::WatchConfig;
+
+/// Which of the two a database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// MySQL or MariaDB.
+    Mysql,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl Engine {
+    /// Its name, as answers have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Mysql => "mysql",
+            Engine::Postgres => "postgresql",
+        }
+    }
+}
+
+/// A mistake: the item, by its path within the watch, and what was found and expected.
+pub type Mistake = (Vec<&'static str>, String);
+
+/// The longest name of a slot or a publication, in bytes (PostgreSQL's NAMEDATALEN less one).
+const SLOT_BYTES_MAX: usize = 63;
+
+impl WatchConfig {
+    /// Which database it is, by the address.
+    pub fn engine(&self) -> Option<Engine> {
+        match self.url.split_once("://")?.0 {
+            "mysql" | "mariadb" => Some(Engine::Mysql),
+            "postgres" | "postgresql" => Some(Engine::Postgres),
+            _ => None,
+        }
+    }
+
+    /// How to come in.
+    pub fn login(&self) -> Login<'_> {
+        Login {
+            url: &self.url,
+            password: self.password.as_ref(),
+            tls: self.tls.as_ref(),
+            plaintext: self.plaintext,
+            timeout: self.timeout.0,
+        }
+    }
+
+    /// The name of PostgreSQL's slot and publication.
+    pub fn slot_name(&self, watch: &str) -> String {
+        self.slot.clone().unwrap_or_else(|| format!("attestry_{}", watch.replace('-', "_")))
+    }
+
+    /// All that is wrong.
+    pub fn check(&self, watch: &str) -> Vec<Mistake> {
+        let mut wrong: Vec<Mistake> = Vec::new();
+        let mut say = |path: &[&'static str], what: String| wrong.push((path.to_vec(), what));
+        let login = match self.engine() {
+            Some(Engine::Mysql) => self.login().mysql().err(),
+            Some(Engine::Postgres) => self.login().postgres().err(),
+            None => {
+                let what = "expected an address that begins with mysql:// or postgres://";
+                say(&["url"], what.to_owned());
+                None
+            }
+        };
+        if let Some(error) = login {
+            say(&["url"], error.reason);
+        }
+        if self.tls.is_some() && self.plaintext {
+            say(&["plaintext"], "found true and tls, expected one of them".to_owned());
+        }
+        if self.copy.is_some() && self.copy_schema.is_some() {
+            let what = "found copy and copy_schema, expected one of them: the copy is kept here or there";
+            say(&["copy_schema"], what.to_owned());
+        }
+        for (item, period) in [("timeout", self.timeout), ("sleep", self.sleep)] {
+            if period.0 == Duration::ZERO {
+                say(&[item], "found 0s, expected a time".to_owned());
+            }
+        }
+        for (item, rows) in
+            [("rows_per_second", self.reconcile.rows_per_second), ("chunk_rows", self.reconcile.chunk_rows)]
+        {
+            if rows == 0 {
+                say(&["reconcile", item], "found 0, expected at least 1".to_owned());
+            }
+        }
+        let slot = self.slot_name(watch);
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if slot.len() > SLOT_BYTES_MAX || slot.is_empty() || !slot.bytes().all(fits) {
+            let what =
+                format!("found {slot:?}, expected a name such as attestry_bank: up to 63 of a-z, 0-9 and _");
+            say(&["slot"], what);
+        }
+        wrong
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_told_by_their_place() {
+        for (yaml, expected) in [
+            ("{url: 'mysql://a@db/bank'}", vec![]),
+            ("{url: 'postgres://a@db/bank', slot: mine}", vec![]),
+            ("{url: 'oracle://a@db/bank'}", vec!["url"]),
+            ("{url: 'mysql://a@db'}", vec!["url"]),
+            ("{url: 'mysql://a:swordfish@db/bank'}", vec!["url"]),
+            ("{url: 'postgres://a@db/bank', slot: 'My Slot', sleep: 0s}", vec!["sleep", "slot"]),
+            (
+                "{url: 'mysql://a@db/bank', reconcile: {chunk_rows: 0}, copy: /c, copy_schema: c}",
+                vec!["copy_schema", "reconcile.chunk_rows"],
+            ),
+        ] {
+            let config: WatchConfig = match serde_saphyr::from_str(yaml) {
+                Ok(config) => config,
+                Err(error) => {
+                    assert!(yaml.contains("0s") && error.to_string().contains("0s"), "{error}");
+                    continue;
+                }
+            };
+            let wrong = config.check("bank");
+            let places: Vec<String> = wrong.iter().map(|(path, _)| path.join(".")).collect();
+            assert_eq!(places, expected, "{yaml}: {wrong:?}");
+            assert!(wrong.iter().all(|(_, what)| !what.contains("swordfish")), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_slot_is_named_after_its_watch() {
+        let config: WatchConfig = serde_saphyr::from_str("url: postgres://a@db/bank").unwrap();
+        assert_eq!(config.slot_name("my-bank"), "attestry_my_bank");
+        assert_eq!(config.check("My Bank").len(), 1);
+        assert_eq!(config.engine().map(Engine::name), Some("postgresql"));
+    }
+}
