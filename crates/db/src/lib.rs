@@ -13,9 +13,11 @@ mod cell;
 mod change;
 mod choice;
 mod config;
+pub mod copy;
 mod database;
 mod table;
 
+pub(crate) use cell::hex;
 pub use cell::{Cell, CellError, MaskKey, RowHash, chunk_digest, decode_row, encode_row, row_hash};
 pub use change::{Change, Op, Position, PositionError, Sent, Step, Transaction};
 pub use choice::fits;

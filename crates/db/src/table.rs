@@ -128,8 +128,10 @@ impl Table {
     pub fn is_ordered(&self) -> bool {
         !self.key.is_empty()
             && self.key.iter().filter_map(|place| self.columns.get(*place)).all(|column| match column.kind {
-                Kind::Int | Kind::Unsigned | Kind::Uuid | Kind::Bytes => !column.masked,
-                Kind::Text | Kind::TextIn(_) => column.binary_order && !column.masked,
+                // NULLs, which only columns that somebody named can have, sort differently in different databases.
+                _ if column.masked || column.nullable => false,
+                Kind::Int | Kind::Unsigned | Kind::Uuid | Kind::Bytes => true,
+                Kind::Text | Kind::TextIn(_) => column.binary_order,
                 _ => false,
             })
     }
