@@ -82,6 +82,11 @@ pub struct Digest {
 /// A connection that reads tables. Whatever it gives is in the form of [`Cell`]; masked columns come masked and never leave the database
 /// otherwise.
 pub trait Reader: Send {
+    /// What tells this server from every other, if it says. Kept with a position of its stream: elsewhere the position means nothing.
+    fn server(&mut self) -> impl Future<Output = Result<Option<String>, DbError>> + Send {
+        async { Ok(None) }
+    }
+
     /// The tables that the configuration names, with all their columns; those that cannot be watched, too.
     fn tables(&mut self, config: &WatchConfig) -> impl Future<Output = Result<Vec<Table>, DbError>> + Send;
 

@@ -15,6 +15,7 @@ mod choice;
 mod config;
 pub mod copy;
 mod database;
+pub mod mysql;
 mod table;
 
 pub(crate) use cell::hex;

@@ -40,6 +40,20 @@ impl MariaDb {
         MariaDb::started_with(options)
     }
 
+    /// A server that runs and writes a binary log, as watching it needs. `options` go after that.
+    #[track_caller]
+    pub fn started_with_log(options: &[&str]) -> MariaDb {
+        let needed = [
+            "--log-bin=mariadb-bin",
+            "--binlog-format=ROW",
+            "--binlog-row-image=FULL",
+            "--binlog-row-metadata=FULL",
+            "--server-id=1",
+            "--sync-binlog=1",
+        ];
+        MariaDb::started_with(needed.iter().chain(options).map(|option| (*option).to_owned()).collect())
+    }
+
     #[track_caller]
     fn started_with(options: Vec<String>) -> MariaDb {
         let dir = TempDir::with_prefix("attestry-mariadb-").expect("a temporary folder can be made");
@@ -61,6 +75,11 @@ impl MariaDb {
     /// Its address, with the database and the user.
     pub fn url(&self) -> String {
         format!("mysql://test@127.0.0.1:{}/test", self.port)
+    }
+
+    /// Its address for another user.
+    pub fn url_for(&self, user: &str) -> String {
+        format!("mysql://{user}@127.0.0.1:{}/test", self.port)
     }
 
     /// Starts it, on what it stored before.

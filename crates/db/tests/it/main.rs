@@ -1,0 +1,3 @@
+//! Against the real servers.
+
+mod mysql;
