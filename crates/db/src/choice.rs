@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn a_name_goes_before_patterns() {
         let config = |tables: &str| -> WatchConfig {
-            serde_saphyr::from_str(&format!("{{url: x, defaults: {{mask: [pin]}}, tables: {tables}}}")).unwrap()
+            serde_saphyr::from_str(&format!("{{url: x, defaults: {{mask: [pin]}}, tables: {tables}}}"))
+                .unwrap()
         };
         for (tables, table, expected) in [
             ("{}", "any", true),

@@ -16,6 +16,7 @@ mod config;
 pub mod copy;
 mod database;
 pub mod mysql;
+mod rules;
 mod table;
 
 pub(crate) use cell::hex;
@@ -26,4 +27,5 @@ pub use config::{
     Allow, Budget, Defaults, Engine, FieldRules, Identify, Mistake, Rules, TableConfig, WatchConfig,
 };
 pub use database::{Changes, DbError, Digest, Finding, Level, Reader, Scan};
+pub use rules::{Breach, DELETED, DIFFERENT, RuleError, TableRules, fingerprint};
 pub use table::{Column, Key, Kind, Name, Table};

@@ -52,6 +52,18 @@ impl CompileError {
         parts.join("\n")
     }
 
+    /// Of what was found, at least one.
+    pub(crate) fn of(findings: Vec<Finding>) -> CompileError {
+        CompileError { findings }
+    }
+
+    /// Several as one, in the order of the text.
+    pub(crate) fn all(errors: Vec<CompileError>) -> Option<CompileError> {
+        let mut findings: Vec<Finding> = errors.into_iter().flat_map(|error| error.findings).collect();
+        findings.sort_by_key(|finding| (finding.line, finding.column));
+        (!findings.is_empty()).then_some(CompileError { findings })
+    }
+
     pub(crate) fn one(source: &str, span: Span, message: &str, note: &str) -> CompileError {
         let diagnostic = Diagnostic::new(Severity::Error, CODE, message, vec![], vec![]);
         CompileError { findings: findings(source, diagnostic.with_primary(note, span).into()) }
@@ -138,7 +150,7 @@ fn environment(input: Input) -> ExternalEnv {
     ExternalEnv::new_with_kind(target, metadata)
 }
 
-fn object<'n>(members: impl IntoIterator<Item = (&'n str, Kind)>) -> Kind {
+pub(crate) fn object<'n>(members: impl IntoIterator<Item = (&'n str, Kind)>) -> Kind {
     let known: BTreeMap<_, _> = members.into_iter().map(|(name, kind)| (name.into(), kind)).collect();
     Kind::object(Collection::from_parts(known, Kind::undefined()))
 }
@@ -277,7 +289,7 @@ pub(crate) fn last_line(source: &str) -> Span {
 }
 
 /// What VRL says, one by one. The links below each message, that lead to the language's web pages, are left out.
-fn findings(source: &str, diagnostics: DiagnosticList) -> Vec<Finding> {
+pub(crate) fn findings(source: &str, diagnostics: DiagnosticList) -> Vec<Finding> {
     let each = diagnostics.into_iter().map(|diagnostic| {
         let labels = &diagnostic.labels;
         let label = labels.iter().find(|label| label.primary).or_else(|| labels.first());

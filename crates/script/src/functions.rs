@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use vrl::compiler::prelude::*;
 use vrl::diagnostic::Label;
 
-use crate::Profile;
 use crate::syslog::Syslog;
+use crate::{Profile, exact};
 
 /// The functions of a profile.
 pub(crate) fn of(profile: Profile) -> &'static [Box<dyn Function>] {
@@ -37,7 +37,8 @@ fn choose(profile: Profile) -> Vec<Box<dyn Function>> {
             None => None,
         }
     });
-    chosen.collect()
+    let exact = (profile == Profile::Rules).then(exact::functions);
+    chosen.chain(exact.into_iter().flatten()).collect()
 }
 
 fn reason(name: &str) -> Option<&'static str> {

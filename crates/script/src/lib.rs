@@ -10,13 +10,18 @@
 //! what it gives is at most 16 MiB. Whatever fails leaves the event as it was and says so in a [`RunError`]; what becomes of that event is
 //! the caller's to decide. After a redaction that failed it must not be passed on as it is.
 //!
+//! A [`Rule`] says what is wrong with a row of a table, or with the change of one; its columns have types, and exact numbers stay exact.
+//!
 //! A [`Parser`] is a transform that is there by name, for the lines of well-known programs.
 //!
 //! This crate knows no disk, no network and no pipeline.
 
 mod cases;
+mod columns;
 mod compile;
 mod condition;
+mod decimal;
+mod exact;
 mod functions;
 mod json;
 mod load;
@@ -24,6 +29,7 @@ mod number;
 mod parsers;
 mod program;
 mod rewrite;
+mod rule;
 mod run;
 mod syslog;
 mod transform;
@@ -32,9 +38,12 @@ mod wanted;
 use std::time::Duration;
 
 pub use cases::{Case, CaseResult, Expect, Scripts, run_cases};
+pub use columns::nearest;
 pub use compile::{CompileError, Finding};
 pub use condition::Condition;
+pub use decimal::{Decimal, DecimalError, MAX_DIGITS};
 pub use parsers::Parser;
+pub use rule::{Given, Rule, RuleColumn, Seen};
 pub use run::RunError;
 pub use transform::{Applied, Transform};
 
@@ -74,7 +83,7 @@ pub enum Profile {
     /// For conditions and transforms.
     Filter,
     /// For rules that are replayed: without those functions whose cost depends on the text so much that a run could end in time on
-    /// one machine and not on another.
+    /// one machine and not on another; with those for exact decimals.
     Rules,
 }
 

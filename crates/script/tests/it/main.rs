@@ -6,4 +6,5 @@ mod cases;
 mod compile;
 mod docs;
 mod hostile;
+mod rule;
 mod transform;
