@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: run build deb ui check test bench fuzz clean
+.PHONY: run build deb ui check test demo-db bench fuzz clean
 
 ## run: build everything and start Attestry on this host, without any configuration
 run: build
@@ -47,6 +47,10 @@ test: ui
 	cargo test --workspace --locked
 	cd ui && npm test --silent
 	scripts/e2e
+
+## demo-db: two databases in temporary folders, a small bank in each, and somebody who cheats; Attestry tells
+demo-db: build
+	scripts/demo-db $(RELEASE)/attestry
 
 ## bench: builds for release, measures, prints figures (ONLY=store or ONLY=flows: half of it)
 bench: build

@@ -4,6 +4,7 @@
 //! what it receives is thrown away.
 
 mod agent;
+mod idle;
 mod lines;
 mod node;
 mod queue;
@@ -43,6 +44,7 @@ pub(crate) fn run(setting: &Setting<'_>, out: &mut dyn Write) -> Result<()> {
     receive::run(setting, out)?;
     send::run(setting, out)?;
     queue::run(setting, out)?;
+    idle::run(setting, out)?;
     writeln!(out, "\nload {} after", load()).map_err(Into::into)
 }
 

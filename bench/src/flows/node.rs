@@ -52,9 +52,18 @@ impl Node {
     }
 
     pub(super) fn start(&mut self) -> Result<()> {
+        self.start_as(quiet)
+    }
+
+    /// With the sources of this host, as they run by default.
+    pub(super) fn start_with_sources(&mut self) -> Result<()> {
+        self.start_as(|command| command.env("ATTESTRY_LOG_LEVEL", "error"))
+    }
+
+    fn start_as(&mut self, prepare: impl FnOnce(&mut Command) -> &mut Command) -> Result<()> {
         let mut command = Command::new(&self.binary);
         command.arg("run").arg("-c").arg(self.config()).current_dir(self.dir.path()).stdout(Stdio::null());
-        let process = self.process.insert(Process::start(quiet(&mut command))?);
+        let process = self.process.insert(Process::start(prepare(&mut command))?);
         let begin = Instant::now();
         let socket = self.dir.path().join("data/control.sock");
         while UnixStream::connect(&socket).is_err() {

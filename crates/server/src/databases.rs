@@ -4,7 +4,6 @@ mod answers;
 
 use std::sync::Arc;
 
-use attestry_event::Nanos;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -34,7 +33,7 @@ pub trait Databases: Send + Sync {
     /// What broke a rule, the newest first, at most `limit` (and one more, to tell that there are more).
     ///
     /// # Errors
-    /// When there is no such watch, or its copy cannot be read.
+    /// When there is no such watch, or no violation `after`, or a copy cannot be read.
     fn violations(&self, wanted: &Wanted) -> Result<Vec<Violation>, WatchError>;
 
     /// Every known version of the row that a violation is about, the newest first.
@@ -112,8 +111,8 @@ pub struct Wanted {
     pub state: States,
     /// One, by its fingerprint.
     pub fingerprint: Option<String>,
-    /// Only those opened before this one in the list.
-    pub before: Option<Nanos>,
+    /// Only those that come after this one in the list, by its fingerprint.
+    pub after: Option<String>,
     /// How many.
     pub limit: usize,
 }
@@ -176,8 +175,8 @@ pub(crate) struct ViolationsQuery {
     state: States,
     /// Only the one with this fingerprint.
     fingerprint: Option<String>,
-    /// Only those opened before this time (RFC 3339): the next page.
-    before: Option<String>,
+    /// Only those that come after the one with this fingerprint, the last one of the page before.
+    after: Option<String>,
     /// How many, at most 1000. Default: 100.
     limit: Option<usize>,
 }
@@ -239,17 +238,12 @@ pub(crate) async fn violations(
         let detail = format!("limit: found {limit}, expected 1 to {VIOLATIONS_MAX}");
         return Err(Problem::bad_request(detail).with("field", "limit"));
     }
-    let before = query.before.map(|text| {
-        Nanos::parse(&text).map_err(|error| {
-            Problem::bad_request(format!("before: found {text:?}, {error}")).with("field", "before")
-        })
-    });
     let wanted = Wanted {
         watch: query.watch,
         table: query.table,
         state: query.state,
         fingerprint: query.fingerprint,
-        before: before.transpose()?,
+        after: query.after,
         limit,
     };
     let mut violations = blocking(move || Ok(app.databases.violations(&wanted)?)).await?;

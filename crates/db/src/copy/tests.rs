@@ -273,7 +273,7 @@ fn violations_are_filtered_and_paged() {
         (Filter { field: Some("id".to_owned()), ..all.clone() }, vec![]),
         (Filter { table: Some(name), since: Some(2), until: Some(4), ..all.clone() }, vec![3, 2]),
         (Filter { table: Some(other), ..all.clone() }, vec![]),
-        (Filter { after: Some(opened[2].fingerprint.clone()), ..all.clone() }, vec![1, 0]),
+        (Filter { after: Some((2, opened[2].fingerprint.clone())), ..all.clone() }, vec![1, 0]),
     ] {
         let found = bench.copy.violations(&filter, 10).unwrap();
         let found: Vec<_> = found.iter().map(|one| one.opened).collect();

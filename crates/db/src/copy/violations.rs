@@ -113,8 +113,8 @@ pub struct Filter {
     pub since: Option<i64>,
     /// Only opened before this time.
     pub until: Option<i64>,
-    /// Only those after this one, in the order that they come in.
-    pub after: Option<String>,
+    /// Only those that come after the one with this time of opening and this fingerprint.
+    pub after: Option<(i64, String)>,
 }
 
 /// A change of the schema that was found.
@@ -258,10 +258,10 @@ impl Copy {
                 condition(sql, vec![Value::Integer(time)]);
             }
         }
-        if let Some(after) = &filter.after {
+        if let Some((opened, fingerprint)) = &filter.after {
             condition(
-                "(opened, fingerprint) < (SELECT opened, fingerprint FROM violation WHERE fingerprint = ?)",
-                vec![Value::Text(after.clone())],
+                "(opened, fingerprint) < (?, ?)",
+                vec![Value::Integer(*opened), Value::Text(fingerprint.clone())],
             );
         }
         let sql = format!(

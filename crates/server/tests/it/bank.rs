@@ -92,11 +92,13 @@ impl Databases for Bank {
                 States::SignedOff => violation.signed_off.is_some(),
                 States::All => true,
             };
-            state
-                && wanted.before.is_none_or(|before| violation.opened < before)
-                && wanted.fingerprint.as_ref().is_none_or(|one| *one == violation.fingerprint)
+            state && wanted.fingerprint.as_ref().is_none_or(|one| *one == violation.fingerprint)
         };
-        Ok(violations.iter().filter(fits).take(wanted.limit + 1).cloned().collect())
+        let first = match &wanted.after {
+            None => 0,
+            Some(after) => violations.iter().position(|one| one.fingerprint == *after).map_or(0, |at| at + 1),
+        };
+        Ok(violations.iter().skip(first).filter(fits).take(wanted.limit + 1).cloned().collect())
     }
 
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
