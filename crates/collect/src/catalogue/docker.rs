@@ -2,191 +2,93 @@
 
 use super::Entry;
 
-const CONTAINER: &[(&str, &str)] = &[
-    ("container_id", "its id"),
-    ("container_name", "its name"),
-    ("image_name", "the image it was made of, as it was asked for"),
-    ("compose_project", "the project, of a container of Docker Compose"),
-    ("compose_service", "its service there"),
-    ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
-    ("labels_left_out", "how many more it has"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
+const INFERRED: (&str, &str) =
+    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before");
+const TIME_UNKNOWN: (&str, &str) =
+    ("time_unknown", "true when that does not tell when, either; the time is that of the look");
+const CONTAINER_ID: (&str, &str) = ("container_id", "of which container");
+const EXIT_CODE: (&str, &str) = ("exit_code", "of the program; 137 for one that was killed");
+const EXEC_ID: (&str, &str) = ("exec_id", "the command's id, the same until it ends");
+const LABELS_LEFT_OUT: (&str, &str) = ("labels_left_out", "how many more it has");
+const IMAGE_ID: (&str, &str) = ("image_id", "its id");
+const NETWORK_ID: (&str, &str) = ("network_id", "its id");
+const NETWORK_NAME: (&str, &str) = ("network_name", "its name");
+const NETWORK_TYPE: (&str, &str) = ("network_type", "bridge, overlay, macvlan, …");
+const VOLUME_NAME: (&str, &str) = ("volume_name", "its name");
+const DRIVER: (&str, &str) = ("driver", "local, or what else keeps it");
 
-const CONTAINER_DIE: &[(&str, &str)] = &[
-    ("container_id", "its id"),
-    ("container_name", "its name"),
-    ("image_name", "the image it was made of, as it was asked for"),
-    ("compose_project", "the project, of a container of Docker Compose"),
-    ("compose_service", "its service there"),
-    ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
-    ("labels_left_out", "how many more it has"),
-    ("exit_code", "of the program; 137 for one that was killed"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
+/// What tells which container it is, and then these.
+macro_rules! container_and {
+    ($($more:expr),* $(,)?) => {
+        &[
+            ("container_id", "its id"),
+            ("container_name", "its name"),
+            ("image_name", "the image it was made of, as it was asked for"),
+            ("compose_project", "the project, of a container of Docker Compose"),
+            ("compose_service", "its service there"),
+            ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
+            LABELS_LEFT_OUT,
+            $($more),*
+        ]
+    };
+}
 
-const CONTAINER_EXEC_CREATE: &[(&str, &str)] = &[
-    ("container_id", "its id"),
-    ("container_name", "its name"),
-    ("image_name", "the image it was made of, as it was asked for"),
-    ("compose_project", "the project, of a container of Docker Compose"),
-    ("compose_service", "its service there"),
-    ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
-    ("labels_left_out", "how many more it has"),
-    ("exec_id", "the command's id, the same until it ends"),
-    ("command_line", "what, secrets taken out"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
+/// What tells which image it is, and then these.
+macro_rules! image_and {
+    ($($more:expr),*) => {
+        &[
+            ("image_name", "its name, or its id"),
+            IMAGE_ID,
+            ("compose_project", "the project it was built for"),
+            ("compose_service", "the service it was built for"),
+            ("labels", "its labels; at most 64"),
+            LABELS_LEFT_OUT,
+            $($more),*
+        ]
+    };
+}
 
-const CONTAINER_EXEC_DIE: &[(&str, &str)] = &[
-    ("container_id", "its id"),
-    ("container_name", "its name"),
-    ("image_name", "the image it was made of, as it was asked for"),
-    ("compose_project", "the project, of a container of Docker Compose"),
-    ("compose_service", "its service there"),
-    ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
-    ("labels_left_out", "how many more it has"),
-    ("exec_id", "the command's id, the same until it ends"),
-    ("exit_code", "of the program; 137 for one that was killed"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
+type Fields = &'static [(&'static str, &'static str)];
 
-const CONTAINER_HEALTH: &[(&str, &str)] = &[
-    ("container_id", "its id"),
-    ("container_name", "its name"),
-    ("image_name", "the image it was made of, as it was asked for"),
-    ("compose_project", "the project, of a container of Docker Compose"),
-    ("compose_service", "its service there"),
-    ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
-    ("labels_left_out", "how many more it has"),
-    ("health", "healthy or unhealthy"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
-
-const CONTAINER_KILL: &[(&str, &str)] = &[
-    ("container_id", "its id"),
-    ("container_name", "its name"),
-    ("image_name", "the image it was made of, as it was asked for"),
-    ("compose_project", "the project, of a container of Docker Compose"),
-    ("compose_service", "its service there"),
-    ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
-    ("labels_left_out", "how many more it has"),
-    ("signal", "its number or name"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
-
-const LOG: &[(&str, &str)] = &[
-    ("container_id", "its id"),
-    ("container_name", "its name"),
-    ("image_name", "the image it was made of, as it was asked for"),
-    ("compose_project", "the project, of a container of Docker Compose"),
-    ("compose_service", "its service there"),
-    ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
-    ("labels_left_out", "how many more it has"),
+const CONTAINER: Fields = container_and![INFERRED, TIME_UNKNOWN];
+const CONTAINER_DIE: Fields = container_and![EXIT_CODE, INFERRED, TIME_UNKNOWN];
+const CONTAINER_EXEC_CREATE: Fields =
+    container_and![EXEC_ID, ("command_line", "what, secrets taken out"), INFERRED, TIME_UNKNOWN];
+const CONTAINER_EXEC_DIE: Fields = container_and![EXEC_ID, EXIT_CODE, INFERRED, TIME_UNKNOWN];
+const CONTAINER_HEALTH: Fields = container_and![("health", "healthy or unhealthy"), INFERRED, TIME_UNKNOWN];
+const CONTAINER_KILL: Fields = container_and![("signal", "its number or name"), INFERRED, TIME_UNKNOWN];
+const CONTAINER_RENAME: Fields = container_and![("old_name", "the name before"), INFERRED, TIME_UNKNOWN];
+const LOG: Fields = container_and![
     ("stream", "stdout or stderr"),
     ("lines", "how many lines were joined, when more than one"),
     ("cut_bytes", "how many bytes of a line over 1 MiB were left out"),
 ];
-
-const CONTAINER_RENAME: &[(&str, &str)] = &[
-    ("container_id", "its id"),
-    ("container_name", "its name"),
-    ("image_name", "the image it was made of, as it was asked for"),
-    ("compose_project", "the project, of a container of Docker Compose"),
-    ("compose_service", "its service there"),
-    ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
-    ("labels_left_out", "how many more it has"),
-    ("old_name", "the name before"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
-
-const OTHER: &[(&str, &str)] = &[
-    ("container_id", "its id"),
-    ("container_name", "its name"),
-    ("image_name", "the image it was made of, as it was asked for"),
-    ("compose_project", "the project, of a container of Docker Compose"),
-    ("compose_service", "its service there"),
-    ("labels", "its labels, those of Compose left out; at most 64, each of at most 512 characters"),
-    ("labels_left_out", "how many more it has"),
-    ("image_id", "its id"),
-    ("network_id", "its id"),
-    ("network_name", "its name"),
-    ("network_type", "bridge, overlay, macvlan, …"),
-    ("volume_name", "its name"),
-    ("driver", "local, or what else keeps it"),
+const OTHER: Fields = container_and![
+    IMAGE_ID,
+    NETWORK_ID,
+    NETWORK_NAME,
+    NETWORK_TYPE,
+    VOLUME_NAME,
+    DRIVER,
     ("object", "what it is: plugin, service, node, container, …"),
     ("action", "the engine's word for what happened"),
     ("attributes", "what it says about it"),
 ];
-
-const IMAGE: &[(&str, &str)] = &[
-    ("image_name", "its name, or its id"),
-    ("image_id", "its id"),
-    ("compose_project", "the project it was built for"),
-    ("compose_service", "the service it was built for"),
-    ("labels", "its labels; at most 64"),
-    ("labels_left_out", "how many more it has"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
-
-const IMAGE_PULL: &[(&str, &str)] = &[
-    ("image_name", "its name, or its id"),
-    ("image_id", "its id"),
-    ("compose_project", "the project it was built for"),
-    ("compose_service", "the service it was built for"),
-    ("labels", "its labels; at most 64"),
-    ("labels_left_out", "how many more it has"),
-];
-
-const NETWORK: &[(&str, &str)] = &[
-    ("network_id", "its id"),
-    ("network_name", "its name"),
-    ("network_type", "bridge, overlay, macvlan, …"),
-    ("container_id", "of which container"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
-
-const NETWORK_CREATE: &[(&str, &str)] = &[
-    ("network_id", "its id"),
-    ("network_name", "its name"),
-    ("network_type", "bridge, overlay, macvlan, …"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
-
-const VOLUME: &[(&str, &str)] = &[
-    ("volume_name", "its name"),
-    ("driver", "local, or what else keeps it"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
-
-const VOLUME_MOUNT: &[(&str, &str)] = &[
-    ("volume_name", "its name"),
-    ("driver", "local, or what else keeps it"),
-    ("container_id", "of which container"),
+const IMAGE: Fields = image_and![INFERRED, TIME_UNKNOWN];
+const IMAGE_PULL: Fields = image_and![];
+const NETWORK: Fields = &[NETWORK_ID, NETWORK_NAME, NETWORK_TYPE, CONTAINER_ID, INFERRED, TIME_UNKNOWN];
+const NETWORK_CREATE: Fields = &[NETWORK_ID, NETWORK_NAME, NETWORK_TYPE, INFERRED, TIME_UNKNOWN];
+const VOLUME: Fields = &[VOLUME_NAME, DRIVER, INFERRED, TIME_UNKNOWN];
+const VOLUME_MOUNT: Fields = &[
+    VOLUME_NAME,
+    DRIVER,
+    CONTAINER_ID,
     ("destination", "where in the container"),
     ("writable", "whether it may write there"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
+    INFERRED,
+    TIME_UNKNOWN,
 ];
-
-const VOLUME_UNMOUNT: &[(&str, &str)] = &[
-    ("volume_name", "its name"),
-    ("driver", "local, or what else keeps it"),
-    ("container_id", "of which container"),
-    ("inferred", "true when the engine did not tell: it follows from what there is now and was not before"),
-    ("time_unknown", "true when that does not tell when, either; the time is that of the look"),
-];
+const VOLUME_UNMOUNT: Fields = &[VOLUME_NAME, DRIVER, CONTAINER_ID, INFERRED, TIME_UNKNOWN];
 
 /// All of them, by name.
 pub(super) const DOCKER: &[Entry] = &[

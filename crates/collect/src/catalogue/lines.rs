@@ -17,6 +17,21 @@ const CODE: (&str, &str) = ("code", "mysql: MY-…");
 const SQLSTATE: (&str, &str) = ("sqlstate", "postgresql, csvlog and jsonlog: the code of the SQL standard");
 const DETAIL: (&str, &str) = ("detail", "postgresql, csvlog and jsonlog: the line after");
 
+/// What a line of a database's own log tells.
+const DATABASE_SAYS: &[(&str, &str)] = &[
+    LEVEL,
+    PID,
+    DATABASE,
+    SQLSTATE,
+    DETAIL,
+    STATEMENT,
+    APPLICATION,
+    SOURCE_PORT,
+    THREAD,
+    CODE,
+    ("part", "mysql: Server, InnoDB, Repl"),
+];
+
 /// By name.
 pub const LINES: &[Entry] = &[
     Entry {
@@ -84,19 +99,7 @@ pub const LINES: &[Entry] = &[
         sources: "parser postgresql, mysql",
         meaning: "a statement failed, or the server did",
         who: "",
-        fields: &[
-            LEVEL,
-            PID,
-            DATABASE,
-            SQLSTATE,
-            DETAIL,
-            STATEMENT,
-            APPLICATION,
-            SOURCE_PORT,
-            THREAD,
-            CODE,
-            ("part", "mysql: Server, InnoDB, Repl"),
-        ],
+        fields: DATABASE_SAYS,
         example: r#"{"event_name":"db.error","username":"alice","outcome":"failure","severity":3,"message":"2026-11-21 03:00:00.000 UTC [4711] alice@shop ERROR:  relation \"x\" does not exist at character 15","event_data":{"level":"ERROR","pid":4711,"database":"shop"}}"#,
     },
     Entry {
@@ -124,19 +127,7 @@ pub const LINES: &[Entry] = &[
         sources: "parser postgresql, mysql",
         meaning: "what a database server says of itself",
         who: "",
-        fields: &[
-            LEVEL,
-            PID,
-            DATABASE,
-            SQLSTATE,
-            DETAIL,
-            STATEMENT,
-            APPLICATION,
-            SOURCE_PORT,
-            THREAD,
-            CODE,
-            ("part", "mysql: Server, InnoDB, Repl"),
-        ],
+        fields: DATABASE_SAYS,
         example: r#"{"event_name":"db.message","username":"-","severity":6,"message":"2026-11-21 03:00:00.000 UTC [1] LOG:  database system is ready to accept connections","event_data":{"level":"LOG","pid":1}}"#,
     },
     Entry {

@@ -37,6 +37,16 @@ fn full() -> Parcel {
     )
 }
 
+/// Three events, one of them offered twice at once and all of them twice after one another.
+async fn three_are_written_twice(url: &str) {
+    let mut sink = sink(url);
+    for _ in 0..2 {
+        let events =
+            [full(), parcel(1, &json!({})), parcel(1, &json!({})), parcel(2, &json!({"event_id": "E1"}))];
+        assert_eq!(sink.deliver(&events).await, Ok(vec![]));
+    }
+}
+
 fn ids(refused: &[attestry_pipeline::Refused]) -> Vec<usize> {
     refused.iter().map(|refused| refused.at).collect()
 }
@@ -44,12 +54,7 @@ fn ids(refused: &[attestry_pipeline::Refused]) -> Vec<usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_holds_every_field() {
     let server = Postgres::started();
-    let mut sink = sink(&server.url());
-    for _ in 0..2 {
-        let events =
-            [full(), parcel(1, &json!({})), parcel(1, &json!({})), parcel(2, &json!({"event_id": "E1"}))];
-        assert_eq!(sink.deliver(&events).await, Ok(vec![]));
-    }
+    three_are_written_twice(&server.url()).await;
     for (query, expected) in [
         ("count(*) FROM attestry_events", "3"),
         ("max(version) FROM attestry_events_schema", "2"),
@@ -90,12 +95,7 @@ async fn postgres_refuses_a_bad_row_and_takes_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mariadb_holds_every_field() {
     let server = MariaDb::started();
-    let mut sink = sink(&server.url());
-    for _ in 0..2 {
-        let events =
-            [full(), parcel(1, &json!({})), parcel(1, &json!({})), parcel(2, &json!({"event_id": "E1"}))];
-        assert_eq!(sink.deliver(&events).await, Ok(vec![]));
-    }
+    three_are_written_twice(&server.url()).await;
     for (query, expected) in [
         ("count(*) FROM attestry_events", "3"),
         ("max(version) FROM attestry_events_schema", "2"),
