@@ -194,9 +194,7 @@ impl<'a> Draft<'a> {
                 refuse(
                     Field::EventName,
                     &name,
-                    &format!(
-                        "a name that is none of Attestry's own: those that begin with {list}, and those of its sources"
-                    ),
+                    &format!("a name that is none of Attestry's own, which begin with {list}"),
                 );
             }
         }

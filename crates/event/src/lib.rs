@@ -39,7 +39,7 @@ pub use methods::{Decided, Methods, MethodsError};
 pub use outward::write_event;
 pub use period::{NoPeriod, Period};
 pub use problem::Problem;
-pub use reserved::{RESERVED_NAMES, RESERVED_PREFIXES, RESERVED_SOURCE, is_reserved};
+pub use reserved::{RESERVED_PREFIXES, RESERVED_SOURCE, is_reserved};
 pub use same::same_content;
 pub use time::{Nanos, TIME_LEN, TimeError};
 pub use walk::{Scalar, Walker, walk};
