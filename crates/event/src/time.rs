@@ -4,6 +4,7 @@
 //! arithmetic on the proleptic Gregorian calendar. The tests compare it with `jiff`.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -40,6 +41,16 @@ pub enum TimeError {
 }
 
 impl Nanos {
+    /// So much later, or the latest time there is.
+    pub fn saturating_add(self, by: Duration) -> Nanos {
+        Nanos(self.0.saturating_add(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
+    /// So much earlier, or the earliest time there is.
+    pub fn saturating_sub(self, by: Duration) -> Nanos {
+        Nanos(self.0.saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
     /// Reads an RFC 3339 time with any offset and up to nine fractional digits.
     ///
     /// As RFC 3339 allows, `t`, `z` and a space instead of `T` are taken too. A leap second (`:60`) is read as the
@@ -264,6 +275,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_thousand_years_end_where_time_does() {
+        let (now, long) = (Nanos(1_800_000_000_000_000_000), Duration::from_secs(1_000 * 365 * 86_400));
+        assert_eq!(
+            (now.saturating_sub(long), now.saturating_add(long)),
+            (Nanos(i64::MIN + 1 + now.0), Nanos(i64::MAX))
+        );
+        assert_eq!(now.saturating_sub(Duration::from_secs(1)), Nanos(1_799_999_999_000_000_000));
+    }
 
     fn check(text: &str, expected: Result<i64, TimeError>) {
         assert_eq!(Nanos::parse(text), expected.map(Nanos), "{text}");

@@ -11,7 +11,7 @@ use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey};
 use clap::{Args, Subcommand};
 
 use crate::client::Connection;
-use crate::config::parse_duration;
+use crate::config::some_time;
 use crate::run::ACCOUNTS_FILE;
 use crate::terminal::{Look, Table};
 
@@ -163,14 +163,11 @@ impl Create {
         if let Some(filter) = &self.filter {
             attestry_store::Query::parse(filter).map_err(|error| anyhow::anyhow!("the filter: {error}"))?;
         }
-        let time = |text: &Option<String>, such_as| match text {
+        let time = |text: &Option<String>, option| match text {
             None => Ok(None),
-            Some(text) => parse_duration(text)
-                .with_context(|| format!("{text:?} is no time, expected one such as {such_as}"))
-                .map(Some),
+            Some(text) => some_time(text).map(Some).map_err(anyhow::Error::msg).context(option),
         };
-        let expires_at = time(&self.expires, "90d")?
-            .map(|time: Duration| Nanos(SystemClock.now().0.saturating_add(time.as_nanos() as i64)));
+        let expires_at = time(&self.expires, "--expires")?.map(|time| SystemClock.now().saturating_add(time));
         Ok(NewKey {
             name: self.name.clone(),
             kind,
@@ -178,7 +175,7 @@ impl Create {
             filter: self.filter.clone(),
             lenient: self.lenient,
             expires_at,
-            expect: time(&self.expect, "1h")?,
+            expect: time(&self.expect, "--expect")?,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use attestry_event::{Clock, Nanos, SystemClock};
+use attestry_event::{Clock, SystemClock};
 use attestry_ledger::{DataDir, DataDirError, Options, Prunable};
 use attestry_server::accounts::Actor;
 use clap::{Args, Subcommand};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::key::{data_dir, person};
 use crate::client::Connection;
-use crate::config::parse_duration;
+use crate::config::some_time;
 use crate::terminal::{Look, Table};
 
 #[derive(Args, Debug)]
@@ -154,12 +154,11 @@ impl PruneBy<'_> {
             bail!("there is no ledger {name:?}")
         };
         let age = match self.older_than {
-            Some(text) => parse_duration(text)
-                .with_context(|| format!("{text:?} is no time, expected one such as 365d"))?,
+            Some(text) => some_time(text).map_err(anyhow::Error::msg).context("--older-than")?,
             None => ledger.retention.context("the ledger keeps its entries for ever; give --older-than")?,
         };
         let clock = SystemClock;
-        let cutoff = Nanos(clock.now().0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX)));
+        let cutoff = clock.now().saturating_sub(age);
         let pruned = match self.dry_run {
             true => attestry_ledger::prunable_on_disk(&data.path().join("ledgers").join(name), cutoff)?,
             false => {

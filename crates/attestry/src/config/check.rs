@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::lines::Lines;
 use super::mistakes::Mistake;
 use super::written::{Server, Written};
-use super::{Config, LedgerConfig, Sink, filters, parse_duration};
+use super::{Config, LedgerConfig, Sink, filters, some_time};
 use crate::enrolment::{Enrolment, Folder};
 
 /// The sink of an agent that is told nothing else.
@@ -44,21 +44,11 @@ impl Written {
                     format!("{name:?} is no ledger's name, expected 1 to 32 of a-z, 0-9, - and _"),
                 );
             }
-            let retention = ledger.retention.as_deref().map(parse_duration);
-            if let Some(None) = retention {
-                wrong(
-                    &["ledgers", name, "retention"],
-                    format!(
-                        "{:?} is no duration, expected one such as 365d, 12h or 2w",
-                        ledger.retention.as_deref().unwrap_or("")
-                    ),
-                );
-            }
-            ledgers.push(LedgerConfig {
-                name: name.clone(),
-                public: ledger.public,
-                retention: retention.flatten(),
+            let retention = ledger.retention.as_deref().map(some_time).transpose().unwrap_or_else(|what| {
+                wrong(&["ledgers", name, "retention"], what);
+                None
             });
+            ledgers.push(LedgerConfig { name: name.clone(), public: ledger.public, retention });
         }
         let mut checked: Vec<([&str; 2], filters::Written<'_>, Input)> = Vec::new();
         for (name, source) in &self.sources {
