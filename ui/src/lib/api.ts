@@ -145,6 +145,8 @@ export interface Source {
   on: boolean;
   why?: string;
   last_event: string | null;
+  /** How often it lost something since it started. An agent of an older version does not say. */
+  losses?: number;
 }
 
 export interface Agent {
@@ -163,7 +165,7 @@ export interface Agent {
     /** How often it says this, in seconds. */
     every_s?: number;
     spool: { events: number; bytes: number; oldest_s: number | null; stalled?: string };
-    sources: (Source & { losses?: number })[];
+    sources: Source[];
     sinks: { name: string; state: string; lag: number; dead: number; why?: string }[];
   } | null;
 }
