@@ -280,7 +280,10 @@ fn our_own_names_are_not_for_everybody() {
         refuse(&json, &border(), &["event_name | "]);
         assert!(accept(&json, &Border { reserved_names: true, ..border() }).is_ok(), "{name}");
     }
-    assert!(accept(r#"{"event_name":"login","username":"u"}"#, &border()).is_ok());
+    for name in ["login", "user.add", "file.delete", "sudo.run"] {
+        let json = format!(r#"{{"event_name":"{name}","username":"u","event_id":"1"}}"#);
+        assert!(accept(&json, &border()).is_ok(), "{name}");
+    }
     refuse(
         &event(""),
         &Border { event_source: "attestry", ..border() },
