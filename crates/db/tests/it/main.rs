@@ -1,3 +1,5 @@
 //! Against the real servers.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
 mod mysql;
