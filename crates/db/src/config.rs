@@ -26,6 +26,8 @@ use attestry_wire::tls::ClientTls;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules::CheckConfig;
+
 pub use check::{Engine, Mistake};
 
 /// One database that is watched.
@@ -53,6 +55,9 @@ pub struct WatchConfig {
     /// Default: every table, with the default rules.
     #[serde(default)]
     pub tables: BTreeMap<String, TableConfig>,
+    /// Checks of whole tables, by name: statements that must give nothing.
+    #[serde(default)]
+    pub checks: BTreeMap<String, CheckConfig>,
     /// Whether the change stream is followed. Without it the tables are only compared, every `sleep`: what came and went in between is not seen.
     /// Default: true.
     #[serde(default = "yes")]

@@ -27,5 +27,7 @@ pub use config::{
     Allow, Budget, Defaults, Engine, FieldRules, Identify, Mistake, Rules, TableConfig, WatchConfig,
 };
 pub use database::{Changes, DbError, Digest, Finding, Level, Reader, Scan};
-pub use rules::{Breach, DELETED, DIFFERENT, RuleError, TableRules, fingerprint};
+pub use rules::{
+    Breach, CHECK_ROWS, Check, CheckConfig, DELETED, DIFFERENT, RuleError, TableRules, fingerprint,
+};
 pub use table::{Column, Key, Kind, Name, Table};

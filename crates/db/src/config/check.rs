@@ -5,6 +5,7 @@ use std::time::Duration;
 use attestry_wire::sql::Login;
 
 use super::WatchConfig;
+use crate::rules::Check;
 
 /// Which of the two a database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,11 @@ impl WatchConfig {
                 say(&["reconcile", item], "found 0, expected at least 1".to_owned());
             }
         }
+        for (name, written) in &self.checks {
+            if let Err(what) = Check::new(name, written) {
+                say(&["checks"], format!("{name}: {what}"));
+            }
+        }
         let slot = self.slot_name(watch);
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         if slot.len() > SLOT_BYTES_MAX || slot.is_empty() || !slot.bytes().all(fits) {
@@ -112,6 +118,11 @@ mod tests {
         for (yaml, expected) in [
             ("{url: 'mysql://a@db/bank'}", vec![]),
             ("{url: 'postgres://a@db/bank', slot: mine}", vec![]),
+            (
+                "{url: 'mysql://a@db/bank', checks: {sum: {sql: SELECT 0, every: '0 3 * * *', tolerance: '0.01'}}}",
+                vec![],
+            ),
+            ("{url: 'mysql://a@db/bank', checks: {sum: {sql: SELECT 0, every: now}}}", vec!["checks"]),
             ("{url: 'oracle://a@db/bank'}", vec!["url"]),
             ("{url: 'mysql://a@db'}", vec!["url"]),
             ("{url: 'mysql://a:swordfish@db/bank'}", vec!["url"]),

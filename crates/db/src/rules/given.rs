@@ -81,6 +81,14 @@ pub(super) fn decoded<'c>(set: &str, bytes: &'c [u8]) -> Cow<'c, [u8]> {
     Cow::Owned(chars.collect::<String>().into_bytes())
 }
 
+/// The byte of a character in MySQL's `latin1`.
+pub(crate) fn windows_1252(char: char) -> Option<u8> {
+    if let Some(place) = WINDOWS.iter().position(|known| *known == char) {
+        return u8::try_from(0x80 + place).ok();
+    }
+    u8::try_from(u32::from(char)).ok().filter(|byte| !(0x80..=0x9f).contains(byte))
+}
+
 /// What Windows-1252 has for 0x80 to 0x9f.
 const WINDOWS: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}',

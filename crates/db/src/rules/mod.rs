@@ -14,13 +14,16 @@
 //! A table's rule for updates does not switch the columns' default off; `allow: all_updates` does. Of several rules with one name, the one
 //! under the table's own name holds, so that a pattern's rule can be replaced for one table.
 
+mod check;
 mod compile;
 mod fingerprint;
 mod given;
 mod shown;
 
+pub use check::{CHECK_ROWS, Check, CheckConfig};
 pub use compile::RuleError;
 pub use fingerprint::fingerprint;
+pub(crate) use given::windows_1252;
 
 use attestry_script::{Rule, RunError};
 
