@@ -57,6 +57,7 @@ export async function look(folder: string): Promise<void> {
       await page.keyboard.press('n');
       await page.keyboard.press('Enter');
       await shot('coverage-cell');
+      if (!process.env.ATTESTRY_URL) await lookAtDatabases(page, server.url, shot);
       await page.goto(`${server.url}/agents`);
       await shot('agents');
       if (!process.env.ATTESTRY_URL) {
@@ -96,6 +97,9 @@ export async function look(folder: string): Promise<void> {
     await page.getByText('No events yet').waitFor();
     await page.waitForTimeout(400);
     await page.screenshot({ path: join(folder, 'first-desktop-light.png') });
+    await page.goto(`${fresh.url}/databases`);
+    await page.getByText('No database is watched').waitFor();
+    await page.screenshot({ path: join(folder, 'first-databases-desktop-light.png') });
     await browser.stop();
   }
   await server.stop();
@@ -105,4 +109,33 @@ export async function look(folder: string): Promise<void> {
 async function openDetail(page: Page): Promise<void> {
   await page.locator('tr[aria-rowindex]').nth(3).click();
   await page.getByRole('complementary', { name: 'Event' }).waitFor();
+}
+
+export async function lookAtDatabases(
+  page: Page,
+  url: string,
+  shot: (name: string) => Promise<void>,
+): Promise<void> {
+  await page.goto(`${url}/databases`);
+  await page.getByRole('grid', { name: 'Violations' }).waitFor();
+  await page.keyboard.press('j');
+  await page.keyboard.press('x');
+  await shot('databases');
+  await page.keyboard.press('s');
+  await page.getByRole('dialog').waitFor();
+  await shot('databases-sign-off');
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.keyboard.press('Enter');
+  await page.getByRole('complementary', { name: 'Violation' }).waitFor();
+  await shot('databases-violation');
+  for (const name of ['history', 'deleted']) {
+    if (name === 'deleted') await page.keyboard.press('j');
+    await page.getByText(/the newest first/).scrollIntoViewIfNeeded();
+    await shot(`databases-${name}`);
+  }
+  await page.goto(`${url}/databases?watch=bank&state=all`);
+  await shot('databases-all');
+  await page.goto(`${url}/databases?watch=shop&table=orders`);
+  await shot('databases-none');
 }

@@ -15,6 +15,10 @@ const base: Address = {
   searches: false,
   cell: '',
   gaps: false,
+  watch: '',
+  table: '',
+  state: 'pending',
+  violation: '',
 };
 
 const cases: [what: string, view: Partial<Address>, address: string][] = [
@@ -64,6 +68,12 @@ const cases: [what: string, view: Partial<Address>, address: string][] = [
     },
     '/coverage?from=-7d&to=now&ledger=logs&gaps=1&cell=%5B%22web1%22,%22a+b%22,%222026-11-21T10:00:00.000Z%22%5D',
   ],
+  ['watched databases', { page: 'databases' }, '/databases'],
+  [
+    'a violation among those of a table',
+    { page: 'databases', watch: 'bank', table: 'a&b', state: 'all', violation: 'b2/x' },
+    '/databases?watch=bank&table=a%26b&violation=b2/x&state=all',
+  ],
 ];
 test.each(cases)('%s goes into the address and comes back', (_, change, address) => {
   const view = { ...base, ...change };
@@ -74,7 +84,11 @@ test.each(cases)('%s goes into the address and comes back', (_, change, address)
 
 test('what makes no sense falls back', () => {
   const fallback = { from: '-1h', to: 'now' };
-  const view = readAddress('/nowhere', '?from=lunch&to=now&col=x:1&order=up&event=17&col=y', fallback);
+  const view = readAddress(
+    '/nowhere',
+    '?from=lunch&to=now&col=x:1&order=up&event=17&col=y&state=open',
+    fallback,
+  );
   expect(view).toEqual({
     ...base,
     range: fallback,

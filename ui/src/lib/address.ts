@@ -1,11 +1,14 @@
 /** The view as it stands in the address bar, so that every view can be sent as a link. */
 import { isBound, type Range } from './time';
+import { STATES, type States } from './watch-api';
 
-export type PageName = 'search' | 'coverage' | 'agents' | 'flow' | 'ledgers' | 'settings' | 'setup';
+export type PageName =
+  'search' | 'coverage' | 'databases' | 'agents' | 'flow' | 'ledgers' | 'settings' | 'setup';
 
 export const TITLES: Record<PageName, string> = {
   search: 'Search',
   coverage: 'Coverage',
+  databases: 'Databases',
   agents: 'Agents',
   flow: 'Flow',
   ledgers: 'Ledgers',
@@ -37,6 +40,13 @@ export interface Address {
   cell: string;
   /** Of the coverage, only what has gaps. */
   gaps: boolean;
+  /** Only violations of this watch; empty: of all. */
+  watch: string;
+  /** Only violations of this table. */
+  table: string;
+  state: States;
+  /** The violation that is open in the drawer, by its fingerprint. */
+  violation: string;
 }
 
 export const DEFAULT_COLUMNS: Column[] = [
@@ -46,7 +56,6 @@ export const DEFAULT_COLUMNS: Column[] = [
   { field: 'message', width: 0 },
 ];
 
-const PAGES: PageName[] = ['search', 'coverage', 'agents', 'flow', 'ledgers', 'settings', 'setup'];
 const WIDTH_MIN = 48;
 const WIDTH_MAX = 2000;
 
@@ -61,7 +70,7 @@ export function readAddress(pathname: string, search: string, fallback: Range): 
   const given = params.has('from') || params.has('to');
   const columns = params.getAll('col').map(readColumn);
   return {
-    page: PAGES.find((page) => page === name) ?? 'search',
+    page: Object.hasOwn(TITLES, name) ? (name as PageName) : 'search',
     q: params.get('q') ?? '',
     range: given && from !== null && to !== null ? { from, to } : fallback,
     ledgers: (params.get('ledger') ?? '').split(',').filter((l) => l !== ''),
@@ -73,12 +82,22 @@ export function readAddress(pathname: string, search: string, fallback: Range): 
     searches: params.get('searches') === '1',
     cell: params.get('cell') ?? '',
     gaps: params.get('gaps') === '1',
+    watch: params.get('watch') ?? '',
+    table: params.get('table') ?? '',
+    state: STATES.find((state) => state === params.get('state')) ?? 'pending',
+    violation: params.get('violation') ?? '',
   };
 }
 
 export function writeAddress(view: Address): string {
-  if (view.page !== 'search' && view.page !== 'coverage') return `/${view.page}`;
   const params = new URLSearchParams();
+  if (view.page === 'databases') {
+    for (const name of ['watch', 'table', 'violation'] as const)
+      if (view[name] !== '') params.set(name, view[name]);
+    if (view.state !== 'pending') params.set('state', view.state);
+    return written(view.page, params);
+  }
+  if (view.page !== 'search' && view.page !== 'coverage') return `/${view.page}`;
   if (view.q !== '' && view.page === 'search') params.set('q', view.q);
   params.set('from', view.range.from === '' ? 'all' : view.range.from);
   if (view.range.to !== '') params.set('to', view.range.to);
@@ -100,8 +119,10 @@ export function writeAddress(view: Address): string {
 }
 
 /** Times and lists stay readable; none of these needs escaping in a query string. */
-const written = (page: PageName, params: URLSearchParams) =>
-  `/${page}?${params.toString().replaceAll('%3A', ':').replaceAll('%2C', ',').replaceAll('%2F', '/')}`;
+function written(page: PageName, params: URLSearchParams): string {
+  const text = params.toString().replaceAll('%3A', ':').replaceAll('%2C', ',').replaceAll('%2F', '/');
+  return text === '' ? `/${page}` : `/${page}?${text}`;
+}
 
 function readColumn(text: string): Column {
   const match = /^(.+):(\d{1,4})$/.exec(text);

@@ -1,4 +1,4 @@
-/** The server's HTTP API, as far as the page uses it. The only module that knows addresses and response shapes. */
+/** The server's HTTP API, as far as the page uses it. Only this and watch-api.ts know addresses and response shapes. */
 import { ExactNumber, parseJson, type Json, type JsonObject } from './json';
 
 const BASE = '/api/v1';
@@ -294,11 +294,11 @@ async function problem(response: Response): Promise<ApiError> {
   }
 }
 
-async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await (await request(path, signal ? { signal } : {})).json()) as T;
 }
 
-async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+export async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
   const init: RequestInit = { method };
   if (body !== undefined) {
     init.headers = { 'Content-Type': 'application/json' };

@@ -38,7 +38,12 @@ class View {
   }
 
   go(page: PageName): void {
-    if (page !== this.#now.page) this.set({ page, event: '', live: false, cell: '' });
+    if (page !== this.#now.page) this.set({ page, event: '', live: false, cell: '', violation: '' });
+  }
+
+  /** From another page to everything that a query finds, at any time, in all ledgers. */
+  search(q: string): void {
+    this.set({ page: 'search', q, range: ALL_TIME, ledgers: [], event: '', violation: '', live: false });
   }
 
   /** A range that a person chose: it is also where the next visit starts. */

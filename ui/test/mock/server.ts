@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
 import { makeCoverage, makeFlow } from './coverage.ts';
 import { makeEvent, makeEvents } from './data.ts';
+import { makeDatabases, type Databases } from './databases.ts';
 import { Log } from './merkle.ts';
 import { parseQuery, SyntaxProblem, values, type Row } from './search.ts';
 
@@ -11,6 +12,7 @@ export interface Mock {
   handle(req: IncomingMessage, res: ServerResponse, next: () => void): void;
   /** Adds an event as if it had just been collected. */
   append(): void;
+  databases: Databases;
   setupToken: string;
 }
 
@@ -22,6 +24,8 @@ export interface MockOptions {
   delay?: number;
   /** A new event so often; 0 for never. */
   liveMs?: number;
+  /** Of who signs in. */
+  role?: 'admin' | 'auditor';
 }
 
 export const CSP = "default-src 'self'";
@@ -50,7 +54,7 @@ class Refusal extends Error {
 }
 
 export function createMock(options: MockOptions = {}): Mock {
-  const { events = 6000, fresh = false, delay = 0, liveMs = 700 } = options;
+  const { events = 6000, fresh = false, delay = 0, liveMs = 700, role = 'admin' } = options;
   const origin = '6f0d1f0b7c7a4f1b9a3f0f6b2d6e4c11.attestry';
   const logs = new Map(['audit', 'logs'].map((name) => [name, new Log(`${origin}/${name}`)]));
   const rows: Row[] = [];
@@ -148,6 +152,8 @@ export function createMock(options: MockOptions = {}): Mock {
   }
   for (const made of makeEvents(events, Date.now())) add(made);
   const append = () => add(makeEvent(Date.now()));
+  const opening = rows.findLast((row) => row.event.event_name === 'violation.open');
+  const databases = makeDatabases(Date.now(), String(opening?.event.event_id ?? ''));
 
   function found(url: URL): Row[] {
     const p = url.searchParams;
@@ -329,7 +335,7 @@ export function createMock(options: MockOptions = {}): Mock {
     const signedIn = () => {
       session = { csrf: 'c5f0' };
       return {
-        body: { user: { name: account.name, role: 'admin' }, csrf: session.csrf },
+        body: { user: { name: account.name, role }, csrf: session.csrf },
         headers: { 'set-cookie': 'attestry_session=mock; HttpOnly; SameSite=Strict; Path=/' },
       };
     };
@@ -362,7 +368,7 @@ export function createMock(options: MockOptions = {}): Mock {
     if (path === '/session')
       return {
         body: {
-          user: { name: account.name, role: 'admin' },
+          user: { name: account.name, role },
           csrf: session?.csrf,
           expires: new Date(Date.now() + 8 * 3_600_000).toISOString(),
         },
@@ -396,9 +402,15 @@ export function createMock(options: MockOptions = {}): Mock {
       return {
         body: {
           sources: [
-            { name: 'dpkg', on: true, events: 812, last_event: rows.at(-1)?.event.event_time ?? null },
+            {
+              name: 'dpkg',
+              on: true,
+              events: 812,
+              last_event: rows.at(-1)?.event.event_time ?? null,
+              losses: 0,
+            },
             { name: 'host', on: true, events: 94, last_event: rows.at(-1)?.event.event_time ?? null },
-            { name: 'auth-log', on: true, events: 0, last_event: null },
+            { name: 'auth-log', on: true, events: 0, last_event: null, losses: 2 },
             { name: 'logins', on: false, why: '/var/log/wtmp does not exist', events: 0, last_event: null },
           ],
         },
@@ -418,6 +430,20 @@ export function createMock(options: MockOptions = {}): Mock {
       return { status: 204, body: '' };
     }
     if (path === '/flow') return { body: fresh ? { receivers: [], sinks: [] } : makeFlow(Date.now()) };
+    if (path === '/databases') return { body: { watches: fresh ? [] : databases.watches() } };
+    if (path === '/violations') return { body: databases.violations(p) };
+    if (path === '/violations/sign-off') {
+      if (role !== 'admin') throw new Refusal(403, 'Not allowed', 'for administrators');
+      const { fingerprints, reason } = input as unknown as { fingerprints: string[]; reason: string };
+      const refused = databases.signOff(fingerprints, reason, account.name);
+      if (refused) throw new Refusal(refused.status, 'Not signed off', refused.detail);
+      return { body: { signed_off: fingerprints.length } };
+    }
+    if (path.startsWith('/violations/')) {
+      const versions = databases.history(decodeURIComponent(path.split('/')[2] ?? ''));
+      if (!versions) throw new Refusal(404, 'There is no such thing', 'no such violation');
+      return { body: { versions } };
+    }
     if (path === '/coverage') return { body: makeCoverage(rows, url, Date.now()) };
     if (path === '/ledgers') return { body: ledgers() };
     if (path.endsWith('/verify')) {
@@ -529,7 +555,7 @@ export function createMock(options: MockOptions = {}): Mock {
     }, refuse);
   }
 
-  return { handle, append, setupToken };
+  return { handle, append, databases, setupToken };
 }
 
 async function read(req: IncomingMessage): Promise<string> {
