@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 pub(crate) struct Process(Child);
 
 /// Sources of this host, which would add events that nobody counted.
-const SOURCES: [&str; 7] = ["PACKAGES", "LOGINS", "AUTH", "HOST", "USERS", "FILES", "SERVICES"];
+const SOURCES: [&str; 9] =
+    ["PACKAGES", "LOGINS", "AUTH", "HOST", "USERS", "FILES", "SERVICES", "DOCKER", "CONTAINER_LOGS"];
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Result<Process> {

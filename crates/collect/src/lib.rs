@@ -46,6 +46,8 @@ pub fn built_in() -> Vec<Box<dyn Source>> {
         Box::new(users::Config::default()),
         Box::new(services::Config::default()),
         Box::new(files::Config::default()),
+        Box::new(docker::Config::default()),
+        Box::new(container_logs::Config::default()),
     ]
 }
 

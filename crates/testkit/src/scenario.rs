@@ -17,6 +17,10 @@ use crate::{port, wait_for};
 const START_MAX: Duration = Duration::from_secs(60);
 /// How long the slowest verifier may take, for millions of entries.
 const VERIFY_MAX: Duration = Duration::from_secs(600);
+/// The sources that run by themselves where they can.
+const HOST_SOURCES: [&str; 9] =
+    ["PACKAGES", "LOGINS", "AUTH", "HOST", "USERS", "FILES", "SERVICES", "DOCKER", "CONTAINER_LOGS"];
+
 /// How long a clean shutdown may take.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -50,7 +54,7 @@ impl Scenario {
             dir,
             port: port::free(),
             arguments: Vec::new(),
-            environment: ["PACKAGES", "LOGINS", "AUTH", "HOST", "USERS", "FILES", "SERVICES"].map(off).into(),
+            environment: HOST_SOURCES.map(off).into(),
             serving: None,
             pins: Vec::new(),
             runs: AtomicU32::new(0),

@@ -37,7 +37,10 @@ fn a_newcomer_sees_events_of_this_host() {
     let sources = answer["sources"].as_array().unwrap();
     let mut names = texts(sources, "/name");
     names.sort_unstable();
-    assert_eq!(names, ["auth", "files", "host", "logins", "packages", "services", "users"]);
+    assert_eq!(
+        names,
+        ["auth", "container_logs", "docker", "files", "host", "logins", "packages", "services", "users"]
+    );
     for source in sources {
         // What is not there on this host is said, not passed over.
         assert!(!source["why"].as_str().unwrap().is_empty(), "{source}");
