@@ -16,6 +16,7 @@ mod config;
 pub mod copy;
 mod database;
 pub mod mysql;
+pub mod postgres;
 mod rules;
 mod table;
 

@@ -38,6 +38,17 @@ impl Postgres {
         server
     }
 
+    /// A server that runs with these settings (`name=value`) and writes a log that can be decoded.
+    #[track_caller]
+    pub fn started_logical(settings: &[&str]) -> Postgres {
+        let mut server = Postgres::made();
+        server.settings = ["wal_level=logical", "max_slot_wal_keep_size=4GB"].map(str::to_owned).to_vec();
+        server.settings.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        server.start();
+        server.sql("template1", "CREATE DATABASE test");
+        server
+    }
+
     /// A server that runs, with a certificate of this authority. Besides `test`, who is let in as ever, only those are let in who come by
     /// TLS: `known` with a certificate of this authority and that name, others with a password. The roles are the test's to make.
     #[track_caller]
@@ -81,7 +92,17 @@ impl Postgres {
 
     /// Its address, with the database and the user.
     pub fn url(&self) -> String {
-        format!("postgres://test@127.0.0.1:{}/test", self.port)
+        self.url_of("test")
+    }
+
+    /// Its address for another role, with the database.
+    pub fn url_of(&self, role: &str) -> String {
+        format!("postgres://{role}@127.0.0.1:{}/test", self.port)
+    }
+
+    /// The folder of its data, of which a test may change what it likes while it does not run.
+    pub fn data(&self) -> PathBuf {
+        self.file("data")
     }
 
     /// Starts it, on what it stored before.

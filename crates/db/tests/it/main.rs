@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod mysql;
+mod postgres;

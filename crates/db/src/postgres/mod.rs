@@ -1,0 +1,21 @@
+//! PostgreSQL, from version 13 on.
+//!
+//! Reading and following both go through ordinary connections. The stream is logical decoding by `pgoutput`, polled with
+//! `pg_logical_slot_peek_binary_changes` and advanced once what was read is durable: so passwords and TLS work as in queries. Both kinds of
+//! session have the same settings, since the decoder writes values with the settings of the session that asks.
+//!
+//! What of PostgreSQL is watched: ordinary tables, partitions each as a table of its own (not their parent, which holds no rows: a row that moves is
+//! deleted here and inserted there, and a truncated or attached partition is seen). Not views, foreign tables, and temporary ones. Unlogged
+//! tables are in no stream, they are only compared. Generated columns are in no stream either, and left out where one is followed.
+//!
+//! Who made a change is not in the stream, and a backend that is connected now says nothing about a transaction that has ended: nobody guesses.
+
+mod catalog;
+mod check;
+mod expression;
+mod publication;
+mod reader;
+mod session;
+mod snapshot;
+
+pub use reader::PostgresReader;
