@@ -125,6 +125,9 @@ test('a violation is opened by keyboard, with its row before and after and its h
   ).toContain('U+202E');
   await press('j');
   expect(await diff.getByRole('row', { name: /^note differs / }).innerText()).toMatch(/empty text\s+NULL/);
+  expect(await diff.getByRole('row', { name: /^password differs / }).innerText()).toMatch(
+    /masked\s+masked\s*it was changed/,
+  );
   await press('Escape');
   expect(await drawer().count()).toBe(0);
   expect(param('violation')).toBe(null);

@@ -25,6 +25,9 @@ class Violations {
   cursor = $state('');
   #wanted: Wanted = { watch: '', table: '', state: 'pending' };
   #abort = new AbortController();
+  #asking = false;
+  /** The list is of what is wanted now, not of what was wanted before. */
+  #current = false;
   /** Where the cursor was last, for when its violation leaves the list. */
   #place = -1;
 
@@ -35,6 +38,7 @@ class Violations {
   /** Another choice; what was shown stays until its successor is here. */
   async ask(wanted: Wanted): Promise<void> {
     this.#wanted = wanted;
+    this.#current = false;
     this.chosen = new Set();
     this.waiting = [];
     this.#place = -1;
@@ -46,8 +50,12 @@ class Violations {
 
   /** The same again: what is new, what was signed off. */
   async refresh(): Promise<void> {
-    if (this.loadingMore) return;
-    const known = this.list;
+    // A slow answer is waited for: asking again would only begin it anew.
+    if (!this.#asking) await this.#again();
+  }
+
+  async #again(): Promise<void> {
+    const known = this.#current ? this.list : [];
     const limit = Math.min(VIOLATIONS_MAX, Math.max(PAGE, known.length));
     await this.#fetch(limit, undefined, (page) => {
       const reached = known.length <= page.violations.length;
@@ -58,7 +66,7 @@ class Violations {
   /** What is older than the last one shown. */
   async next(): Promise<void> {
     const last = this.list.at(-1);
-    if (!this.more || this.loadingMore || !last || this.failure) return;
+    if (!this.#current || !this.more || this.loadingMore || !last || this.failure) return;
     this.loadingMore = true;
     await this.#fetch(PAGE, last.fingerprint, (page) => {
       const known = new Set(this.list.map(({ fingerprint }) => fingerprint));
@@ -108,7 +116,7 @@ class Violations {
     this.chosen = new Set([...this.chosen].filter((one) => !done.has(one)));
     if (this.#wanted.state === 'pending')
       this.list = this.list.filter(({ fingerprint }) => !done.has(fingerprint));
-    await this.refresh();
+    await this.#again();
   }
 
   stop(): void {
@@ -119,6 +127,7 @@ class Violations {
   async #fetch(limit: number, after: string | undefined, use: (page: ViolationPage) => void): Promise<void> {
     this.#abort.abort();
     const mine = (this.#abort = new AbortController());
+    this.#asking = true;
     try {
       const page = await watchApi.violations(this.#wanted, limit, after, mine.signal);
       if (mine.signal.aborted) return;
@@ -126,6 +135,8 @@ class Violations {
       this.failure = null;
     } catch (error) {
       if (!isAbort(error)) this.failure = asApiError(error);
+    } finally {
+      if (this.#abort === mine) this.#asking = false;
     }
   }
 
@@ -134,6 +145,7 @@ class Violations {
     this.waiting = waiting;
     this.more = more;
     this.loaded = true;
+    this.#current = true;
     const here = new Set(list.map(({ fingerprint }) => fingerprint));
     this.chosen = new Set([...this.chosen].filter((one) => here.has(one)));
   }

@@ -152,9 +152,9 @@ export function makeDatabases(now: number, eventId: string): Databases {
     name,
     state: 'watched',
     rows,
-    inserts: int(100, 90_000),
-    updates: int(100, 9000),
-    deletes: int(0, 300),
+    inserts: rows + 812,
+    updates: 3 * name.length ** 3,
+    deletes: 812,
     pending: pending(watch, name),
     ...more,
   });
