@@ -7,6 +7,8 @@
 //! What all of it rests on is one form in which a value is compared, wherever it comes from (the stream, a query, a dump, an
 //! expression that the database computes itself): the [`Cell`]. Two cells are the same exactly when their bytes are.
 //!
+//! Rules say what may happen to a row ([`TableRules`]); the same rules hold for the difference between two [dumps](dump).
+//!
 //! The parts: [`Reader`] and [`Changes`] are what is asked of a database, `mysql` and `postgres` the two that answer.
 
 mod cell;
@@ -15,6 +17,7 @@ mod choice;
 mod config;
 pub mod copy;
 mod database;
+pub mod dump;
 pub mod mysql;
 pub mod postgres;
 mod rules;

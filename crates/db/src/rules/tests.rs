@@ -238,8 +238,7 @@ fn cell() -> impl Strategy<Value = Cell> {
         Just(Cell::Masked([3; 32])),
         prop::collection::vec(any::<u8>(), 0..30).prop_map(Cell::Value),
         "-?[0-9]{1,25}([.][0-9]{1,5})?".prop_map(Cell::of),
-        "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?"
-            .prop_map(Cell::of),
+        "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?".prop_map(Cell::of),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! MariaDB.
 
-mod hostile;
+pub(crate) mod hostile;
 mod reading;
 
 use std::sync::Arc;
