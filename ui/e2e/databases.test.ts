@@ -181,7 +181,7 @@ test('several are signed off with a reason', async () => {
   await press('j', 'j', 'x', 'j', 'x', 's');
   await dialog().getByLabel('Why this is all right').fill('checked with the treasurer');
   await press('Control+Enter');
-  await dialog().waitFor({ state: 'detached' });
+  await page.locator('dialog').waitFor({ state: 'detached' });
   await expect.poll(() => heading().innerText()).toBe(`${before - 3} pending`);
   // The keys go on where the signed-off ones were.
   await press('j', 'o');
@@ -212,7 +212,7 @@ test('a paused table goes on after its change is signed off', async () => {
   await page.getByRole('button', { name: 'Resume bank.customers' }).click();
   await dialog().getByLabel('Why this change is all right').fill('release 4.2');
   await dialog().getByRole('button', { name: 'Sign off and resume' }).click();
-  await dialog().waitFor({ state: 'detached' });
+  await page.locator('dialog').waitFor({ state: 'detached' });
   await expect.poll(() => page.getByText('ALTER TABLE customers').count()).toBe(0);
 });
 

@@ -125,7 +125,8 @@ export async function lookAtDatabases(
   await page.getByRole('dialog').waitFor();
   await shot('databases-sign-off');
   await page.keyboard.press('Escape');
-  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  // By role it is gone while it still has the focus.
+  await page.locator('dialog').waitFor({ state: 'detached' });
   await page.keyboard.press('Enter');
   await page.getByRole('complementary', { name: 'Violation' }).waitFor();
   await shot('databases-violation');
