@@ -11,11 +11,16 @@
 //! Who made a change is not in the stream, and a backend that is connected now says nothing about a transaction that has ended: nobody guesses.
 
 mod catalog;
+mod changes;
 mod check;
 mod expression;
+pub mod pgoutput;
 mod publication;
 mod reader;
+mod relation;
 mod session;
+mod slot;
 mod snapshot;
 
+pub use changes::PostgresChanges;
 pub use reader::PostgresReader;

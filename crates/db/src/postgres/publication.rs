@@ -49,6 +49,25 @@ impl Publication {
         Ok(publication)
     }
 
+    /// Makes it publish all of these tables, as far as this role may.
+    ///
+    /// # Errors
+    /// When it may not, or somebody made it otherwise.
+    pub(super) async fn complete(
+        &self,
+        session: &Session,
+        name: &str,
+        known: &[Known],
+    ) -> Result<(), DbError> {
+        match self.statement(name, known) {
+            Some(statement) => session.run(&statement).await,
+            None if self.complete => Ok(()),
+            None => Err(DbError::Refused(format!(
+                "the publication {name} leaves out changes, and was made by somebody else"
+            ))),
+        }
+    }
+
     /// The statement that makes it publish these tables, unless it does.
     fn statement(&self, name: &str, known: &[Known]) -> Option<String> {
         let missing: Vec<String> = known

@@ -6,7 +6,7 @@ use std::time::Duration;
 use attestry_wire::sql::{Login, LoginError, PostgresLogin, told};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Row, RowStream, Statement};
 
 use crate::config::WatchConfig;
 use crate::database::DbError;
@@ -86,6 +86,16 @@ impl Session {
     pub(super) async fn row(&mut self, sql: &str, parameters: Parameters<'_>) -> Result<Row, DbError> {
         let statement = self.prepared(sql).await?;
         self.in_time(self.client.query_one(&statement, parameters)).await
+    }
+
+    /// The rows of a statement, one after the other.
+    pub(super) async fn stream(
+        &mut self,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<RowStream, DbError> {
+        let statement = self.prepared(sql).await?;
+        self.in_time(self.client.query_raw(&statement, parameters.iter().copied())).await
     }
 
     /// Runs one statement, which is not kept; of several it runs none.

@@ -1,5 +1,6 @@
 //! PostgreSQL.
 
+mod following;
 mod reading;
 mod values;
 

@@ -1,0 +1,129 @@
+//! The slot: the server's note of what of the log must be kept for us.
+
+use std::time::Duration;
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::PgLsn;
+
+use super::session::{Session, value};
+use super::snapshot::all_seen;
+use crate::change::Position;
+use crate::database::DbError;
+
+/// How long the server may take to make a slot, which waits for transactions, or to decode a large one.
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
+
+const LOOK: &str = "
+    SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn(), s.slot_name IS NOT NULL, s.plugin::text, s.database = current_database(),
+           s.restart_lsn, s.confirmed_flush_lsn, s.wal_status, s.active_pid IS NOT NULL AND s.active_pid <> pg_backend_pid()
+    FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = $1";
+
+/// What there is of a slot, and where the log is.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Where the next record will be: the end of one.
+    pub(super) inserted: u64,
+    /// Up to where the log is on disk; perhaps in the middle of a record.
+    pub(super) flushed: u64,
+    exists: bool,
+    ours: bool,
+    /// From where on the log is kept; none when it is not any more.
+    restart: Option<u64>,
+    confirmed: u64,
+    lost: bool,
+    /// Whether somebody else reads from it.
+    taken: bool,
+}
+
+impl Slot {
+    pub(super) async fn read(session: &mut Session, name: &str) -> Result<Slot, DbError> {
+        let row = session.row(LOOK, &[&name]).await?;
+        let lsn = |at| Ok::<_, DbError>(value::<Option<PgLsn>>(&row, at)?.map(u64::from));
+        Ok(Slot {
+            inserted: lsn(0)?.unwrap_or(0),
+            flushed: lsn(1)?.unwrap_or(0),
+            exists: value(&row, 2)?,
+            ours: value::<Option<&str>>(&row, 3)? == Some("pgoutput")
+                && value::<Option<bool>>(&row, 4)? == Some(true),
+            restart: lsn(5)?,
+            confirmed: lsn(6)?.unwrap_or(0),
+            lost: value::<Option<&str>>(&row, 7)? == Some("lost"),
+            taken: value::<Option<bool>>(&row, 8)? == Some(true),
+        })
+    }
+
+    /// Makes it anew. Gives its beginning: everything that ends later is in the stream, and everything that ends earlier can be seen.
+    pub(super) async fn make(session: &mut Session, name: &str) -> Result<u64, DbError> {
+        let slot = Slot::read(session, name).await?;
+        if slot.exists {
+            slot.is_free(name)?;
+            drop_slot(session, name).await?;
+        }
+        let made = session
+            .row("SELECT lsn FROM pg_create_logical_replication_slot($1, 'pgoutput')", &[&name])
+            .await?;
+        let begun = value::<PgLsn>(&made, 0)?.into();
+        all_seen(session).await?;
+        Ok(begun)
+    }
+
+    /// How much of the log is kept for it, in bytes.
+    pub(super) fn kept(&self) -> u64 {
+        self.restart.map_or(0, |restart| self.inserted.saturating_sub(restart))
+    }
+
+    fn is_free(&self, name: &str) -> Result<(), DbError> {
+        if !self.ours {
+            return Err(DbError::Refused(format!(
+                "the slot {name} is somebody else's: choose another `slot`"
+            )));
+        }
+        match self.taken {
+            true => Err(DbError::Again(format!("somebody else reads from the slot {name}"))),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether everything that ends after a position is still to be had.
+    pub(super) fn goes_on_from(&self, name: &str, from: u64) -> Result<(), DbError> {
+        if !self.exists {
+            return Err(DbError::Lost(format!("the slot {name} is gone")));
+        }
+        self.is_free(name)?;
+        if self.lost || self.restart.is_none() {
+            return Err(DbError::Lost(format!(
+                "the server gave the slot {name} up, because it kept more of the log than max_slot_wal_keep_size allows"
+            )));
+        }
+        let at = Position::Wal(from);
+        if self.confirmed > from {
+            let confirmed = Position::Wal(self.confirmed);
+            return Err(DbError::Lost(format!(
+                "the slot {name} is at {confirmed}, beyond {at}: somebody moved it"
+            )));
+        }
+        if self.inserted < from {
+            let end = Position::Wal(self.inserted);
+            return Err(DbError::Lost(format!(
+                "the server's log ends at {end}, before {at}: it is another server, or one restored from before"
+            )));
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn drop_slot(session: &mut Session, name: &str) -> Result<(), DbError> {
+    session.row("SELECT pg_drop_replication_slot($1)::text", &[&name]).await.map(drop)
+}
+
+/// What an error of decoding means: without its publication, or with a part of the log gone, the slot is of no use.
+pub(super) fn meaning(failed: DbError, error: &tokio_postgres::Error, name: &str) -> DbError {
+    match error.code() {
+        Some(code)
+            if [SqlState::UNDEFINED_OBJECT, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE].contains(code) =>
+        {
+            DbError::Lost(format!("the slot {name} cannot go on: {failed}"))
+        }
+        _ => failed,
+    }
+}
