@@ -128,7 +128,7 @@ impl MariaDb {
     fn sql(&self, database: &str, sql: &str) -> String {
         let mut client = Command::new("mariadb");
         client.args(["--no-defaults", "-u", "root", "--batch", "--skip-column-names", "--raw"]);
-        client.args(["--default-character-set=utf8mb4"]).arg(self.socket());
+        client.args(["--default-character-set=utf8mb4", "--comments"]).arg(self.socket());
         if !database.is_empty() {
             client.arg(database);
         }

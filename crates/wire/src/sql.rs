@@ -27,7 +27,7 @@ use attestry_event::Period;
 
 use row::Row;
 
-pub use login::{Login, LoginError, MysqlLogin, PostgresLogin, told};
+pub use login::{Login, LoginError, MysqlLogin, OpenedLogin, PostgresLogin, told};
 
 /// A table of a database.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

@@ -116,6 +116,31 @@ impl MysqlLogin {
         format!("{}:{}", self.options.ip_or_hostname(), self.options.tcp_port())
     }
 
+    /// All of it, for what speaks the protocol itself because the library does not speak all of it. Password and certificates are read anew.
+    ///
+    /// # Errors
+    /// When the password or a certificate cannot be read.
+    pub fn opened(&self) -> Result<OpenedLogin, LoginError> {
+        let failed = |reason: String| LoginError { place: self.place(), reason };
+        let password = self.password.as_ref().map(crate::secret::Secret::read).transpose();
+        let tls = match &self.tls {
+            None => None,
+            Some(tls) => {
+                let name = tls.server_name.as_deref().unwrap_or(self.options.ip_or_hostname());
+                let client = tls.client().map_err(|error| failed(reason(&error)))?;
+                Some((client, name.trim_matches(['[', ']']).to_owned()))
+            }
+        };
+        Ok(OpenedLogin {
+            host: self.options.ip_or_hostname().trim_matches(['[', ']']).to_owned(),
+            port: self.options.tcp_port(),
+            user: self.options.user().unwrap_or_default().to_owned(),
+            password: password.map_err(|error| failed(reason(&error)))?.unwrap_or_default(),
+            tls,
+            timeout: self.timeout,
+        })
+    }
+
     /// The database in the address.
     pub fn database(&self) -> &str {
         self.options.db_name().unwrap_or_default()
@@ -142,6 +167,22 @@ impl MysqlLogin {
             .map_err(|_| failed("the server does not answer".to_owned()))?
             .map_err(|error| failed(error.to_string()))
     }
+}
+
+/// A [`MysqlLogin`] with its secrets read.
+pub struct OpenedLogin {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// May be empty.
+    pub user: String,
+    /// May be empty.
+    pub password: String,
+    /// How TLS is spoken, and the name that the certificate must have.
+    pub tls: Option<(Arc<rustls::ClientConfig>, String)>,
+    /// How long connecting may take.
+    pub timeout: Duration,
 }
 
 fn ssl(tls: &ClientTls) -> SslOpts {

@@ -1,5 +1,6 @@
 //! MariaDB.
 
+mod following;
 pub(crate) mod hostile;
 mod reading;
 
