@@ -371,6 +371,64 @@ fn a_real_dpkg_with_and_without_its_log() {
     }
 }
 
+/// A real apt-get, with a package of the test's own, on a root of its own.
+#[test]
+fn a_real_apt_get_says_who_asked() {
+    let host = Host::new();
+    let root = host.root("").display().to_string();
+    for folder in [
+        "var/lib/dpkg/updates",
+        "var/lib/dpkg/info",
+        "var/lib/apt/lists/partial",
+        "var/cache/apt/archives/partial",
+        "etc/apt/apt.conf.d",
+        "etc/apt/preferences.d",
+        "tiny/DEBIAN",
+        "log/apt",
+    ] {
+        fs::create_dir_all(host.root(folder)).unwrap();
+    }
+    fs::write(host.root("var/lib/dpkg/status"), "").unwrap();
+    let control = "Package: tiny\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example>\nDescription: x\n";
+    fs::write(host.root("tiny/DEBIAN/control"), control).unwrap();
+    let deb = host.root("tiny.deb").display().to_string();
+    let run = |program: &str, arguments: &[String]| {
+        let mut command = std::process::Command::new(program);
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").env("TZ", "UTC");
+        let output = command.args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {arguments:?}: {told}");
+    };
+    run("dpkg-deb", &["--build".to_owned(), host.root("tiny").display().to_string(), deb.clone()]);
+    let apt = |words: &[&str]| {
+        let mut arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        for option in [
+            format!("Dir={root}"),
+            format!("Dir::State::status={root}/var/lib/dpkg/status"),
+            format!("Dir::Log={root}/log/apt"),
+            format!("Dpkg::Options::=--root={root}"),
+            "Dpkg::Options::=--force-not-root".to_owned(),
+            format!("Dpkg::Options::=--log={root}/log/dpkg.log"),
+            "Debug::NoLocking=1".to_owned(),
+        ] {
+            arguments.extend(["-o".to_owned(), option]);
+        }
+        run("apt-get", &arguments);
+        let found = read(&host);
+        let event = found.iter().find(|event| event.event_name.starts_with("package.")).cloned();
+        let event = event.unwrap_or_else(|| panic!("{found:?}"));
+        let data = event.event_data.unwrap_or_default();
+        assert!(
+            data["command_line"].as_str().unwrap().starts_with(&format!("apt-get {}", words[0])),
+            "{data:?}"
+        );
+        (event.event_name, event.resource)
+    };
+    let tiny = Some("tiny".to_owned());
+    assert_eq!(apt(&["-yq", "install", &deb]), ("package.install".to_owned(), tiny.clone()));
+    assert_eq!(apt(&["-yq", "remove", "tiny"]), ("package.remove".to_owned(), tiny));
+}
+
 /// With Debian's rpm, a package of its own making, and a database in the test's folder.
 #[test]
 fn a_real_rpm_installs_upgrades_and_removes() {
