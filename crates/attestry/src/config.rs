@@ -16,7 +16,7 @@ mod sources;
 mod written;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use filters::Filters;
@@ -92,6 +92,12 @@ impl Config {
                 Err(mistakes)
             }
         }
+    }
+
+    /// The file that a watch of a database keeps its copy in.
+    pub(crate) fn copy_of(&self, name: &str, watch: &attestry_db::WatchConfig) -> PathBuf {
+        let default = || self.written.data_dir.join("databases").join(format!("{name}.sqlite"));
+        watch.copy.clone().unwrap_or_else(default)
     }
 
     /// The JSON Schema of the file, for editors.

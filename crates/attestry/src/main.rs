@@ -123,7 +123,7 @@ fn main() -> ExitCode {
         Command::User(of) => done(user::user(of)),
         Command::Coverage(of) => done(coverage::coverage(of)),
         Command::Sources(of) => done(sources_command::sources(of)),
-        Command::Db(of) => done(db::db(of)),
+        Command::Db(of) => db::db(of).map(|clean| u8::from(!clean)),
         Command::Spool(of) => done(spool::spool(of)),
         Command::Tap(of) => done(tap::tap(of)),
         Command::Explain(of) => done(explain::explain(of)),

@@ -1,5 +1,7 @@
 //! `attestry db`: databases that are watched row by row.
 
+mod check;
+mod dump;
 mod violations;
 
 use std::io::{self, Write};
@@ -22,12 +24,19 @@ pub(crate) struct Db {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Look at the databases that the configuration names: what will be watched, what is missing, and how to mend it.
+    Check {
+        /// Only this one.
+        name: Option<String>,
+    },
     /// How the watched databases are doing, table by table.
     Status {
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
+    /// What happened between two dumps, or between a watch's copy and a dump, and which of it breaks rules. Exit code 1: something that must be looked at.
+    AuditDump(dump::AuditDump),
     /// Rows that broke a rule.
     Violations(violations::List),
     /// One violation: the row before and since, and all it has ever been.
@@ -49,8 +58,11 @@ enum Command {
     },
 }
 
-pub(crate) fn db(db: &Db) -> Result<()> {
+/// Whether nothing was found that somebody must look at.
+pub(crate) fn db(db: &Db) -> Result<bool> {
     match &db.command {
+        Command::AuditDump(of) => return dump::audit(of, &db.connection.config()?),
+        Command::Check { name } => check::check(&db.connection.config()?, name.as_deref()),
         Command::Status { json } => status(&db.connection.client()?, *json),
         Command::Violations(list) => violations::list(&db.connection.client()?, list),
         Command::Show { fingerprint, json } => violations::show(&db.connection.client()?, fingerprint, *json),
@@ -59,6 +71,7 @@ pub(crate) fn db(db: &Db) -> Result<()> {
             violations::sign_off(&db.connection.owner_client()?, fingerprints, reason, by)
         }
     }
+    .map(|()| true)
 }
 
 /// A member's text, harmless on a terminal; nothing for null.

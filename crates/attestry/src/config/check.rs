@@ -58,6 +58,10 @@ impl Written {
             named(&["sources", name], name, &source.checked(), &mut wrong);
             checked.push((["sources", name], source.filters(), Input::Event));
         }
+        if !serves && !self.audit.is_empty() {
+            let what = "databases are watched by a server, which keeps the copies and shows what broke a rule; this node is none";
+            wrong(&["audit"], what.to_owned());
+        }
         for (name, watch) in &self.audit {
             if let Some(what) = self.no_ledger(serves, watch.ledger.as_deref().unwrap_or("audit")) {
                 wrong(&["audit", name, "ledger"], what);

@@ -29,6 +29,9 @@ pub struct DumpAudit<'a> {
     pub memory: usize,
 }
 
+/// Rows: the table's place, and the cells; or why there are no more.
+pub type KnownRows<'r> = dyn Iterator<Item = Result<(usize, Vec<Cell>), String>> + 'r;
+
 /// One side of a comparison.
 pub enum Side<'r> {
     /// A dump, packed or not.
@@ -43,7 +46,7 @@ pub enum Side<'r> {
         /// Their tables.
         tables: Vec<Table>,
         /// The rows: the table's place, and its cells, masked.
-        rows: Box<dyn Iterator<Item = Result<(usize, Vec<Cell>), String>> + 'r>,
+        rows: Box<KnownRows<'r>>,
     },
 }
 

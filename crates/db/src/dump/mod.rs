@@ -12,7 +12,7 @@ mod table;
 mod token;
 mod value;
 
-pub use audit::{DumpAudit, DumpChange, Found, Side, Summary};
+pub use audit::{DumpAudit, DumpChange, Found, KnownRows, Side, Summary};
 
 use std::io;
 
