@@ -147,12 +147,14 @@ impl Reading<'_, '_> {
         let mut tokens = Vec::new();
         // Functions of PostgreSQL may have statements in them.
         let mut depth = 0;
+        let mut begin = false;
         loop {
             let token = self.token()?;
+            let begun = std::mem::replace(&mut begin, token.is("BEGIN"));
             match &token {
                 Token::Symbol(b';') if depth == 0 => return Ok(tokens),
                 Token::End => return Err(self.input.wrong("the end of the dump", "';'")),
-                word if word.is("ATOMIC") || depth > 0 && word.is("CASE") => depth += 1,
+                word if begun && word.is("ATOMIC") || depth > 0 && word.is("CASE") => depth += 1,
                 word if depth > 0 && word.is("END") => depth -= 1,
                 _ => {}
             }
@@ -243,6 +245,20 @@ impl Reading<'_, '_> {
         let table = DumpTable::new(name, &items, &options, mysql, self.config);
         let mut table = table.map_err(|found| self.input.wrong(found, "the definition of a table"))?;
         table.watched &= table.name.schema == self.wanted;
+        let inherits = options.iter().skip_while(|token| !token.is("INHERITS")).skip(2);
+        let parents: Vec<&Token> = inherits.take_while(|token| **token != Token::Symbol(b')')).collect();
+        for parent in parents.split(|token| **token == Token::Symbol(b',')) {
+            let schema = parent.first().and_then(|token| token.name()).filter(|_| parent.len() == 3);
+            let name = parent.last().and_then(|token| token.name());
+            let schema = schema.or(self.schema.as_deref()).unwrap_or(&self.wanted);
+            let known = self
+                .tables
+                .iter()
+                .find(|known| known.name.schema == schema && Some(known.name.table.as_str()) == name);
+            if let Some(known) = known {
+                table.inherit(known, self.config);
+            }
+        }
         match self.tables.iter_mut().find(|known| known.name == table.name) {
             Some(known) if known.rows == 0 => *known = table,
             Some(_) => return Err(self.input.wrong(format!("the table {} again", table.name), "each once")),
@@ -373,6 +389,12 @@ impl Reading<'_, '_> {
         }
         while ["OVERRIDING", "SYSTEM", "USER", "VALUE"].iter().any(|known| next.is(known)) {
             next = self.token()?;
+        }
+        if next.is("DEFAULT") {
+            // Of a table without columns.
+            self.of_rows(&name, Some(Vec::new()))?;
+            self.rest()?;
+            return Ok(());
         }
         if !next.is("VALUES") {
             return Err(self.input.wrong(next.told(), "VALUES"));

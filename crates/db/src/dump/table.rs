@@ -54,9 +54,7 @@ impl DumpTable {
         };
         for item in items {
             let Some(first) = item.first() else { continue };
-            if mysql && is_constraint(first)
-                || !mysql && is_constraint(first) && !matches!(first, Token::Name(_))
-            {
+            if is_constraint(item, mysql) {
                 table.constrain(item);
                 continue;
             }
@@ -72,10 +70,25 @@ impl DumpTable {
             }
             table.columns.push(column);
         }
-        if table.columns.is_empty() {
-            return Err(format!("the table {} without columns", table.name));
-        }
         Ok(table)
+    }
+
+    /// Puts the columns of a table that it inherits from before its own.
+    pub(super) fn inherit(&mut self, parent: &DumpTable, config: &WatchConfig) {
+        let own = std::mem::take(&mut self.columns);
+        let (inherited, rest): (Vec<DumpColumn>, Vec<DumpColumn>) =
+            own.into_iter().partition(|column| parent.place(&column.column.name).is_some());
+        self.columns.extend(parent.columns.iter().cloned());
+        for column in inherited {
+            if let Some(known) = self.columns.iter_mut().find(|known| known.column.name == column.column.name)
+            {
+                *known = column;
+            }
+        }
+        self.columns.extend(rest);
+        for column in &mut self.columns {
+            column.column.masked = config.masks(&self.name.table, &column.column.name);
+        }
     }
 
     /// Takes up a key: `PRIMARY KEY (…)`, `CONSTRAINT name UNIQUE (…)`. Everything else that begins so has nothing to do with rows.
@@ -155,24 +168,27 @@ impl DumpTable {
     }
 }
 
-fn is_constraint(token: &Token) -> bool {
-    [
-        "PRIMARY",
-        "UNIQUE",
-        "KEY",
-        "INDEX",
-        "CONSTRAINT",
-        "FULLTEXT",
-        "SPATIAL",
-        "FOREIGN",
-        "CHECK",
-        "PERIOD",
-        "EXCLUDE",
-        "VECTOR",
-        "LIKE",
-    ]
-    .iter()
-    .any(|word| token.is(word))
+/// Whether it is a key or another condition rather than a column: by words that are no name without quotes there.
+fn is_constraint(item: &[Token], mysql: bool) -> bool {
+    let first = |words: &[&str]| words.iter().any(|word| item.first().is_some_and(|token| token.is(word)));
+    let then = |words: &[&str]| words.iter().any(|word| item.get(1).is_some_and(|token| token.is(word)));
+    if first(&["PRIMARY", "UNIQUE", "CONSTRAINT", "FOREIGN", "CHECK", "LIKE"]) {
+        return true;
+    }
+    mysql
+        && (first(&["KEY", "INDEX", "FULLTEXT", "SPATIAL"])
+            || first(&["PERIOD"]) && then(&["FOR"])
+            || first(&["VECTOR"]) && then(&["KEY", "INDEX"]))
+}
+
+/// The words that stand in no brackets.
+fn outside(item: &[Token]) -> impl Iterator<Item = &Token> {
+    let mut depth = 0;
+    item.iter().filter(move |token| {
+        let at = depth;
+        depth += i32::from(**token == Token::Symbol(b'(')) - i32::from(**token == Token::Symbol(b')'));
+        at == 0
+    })
 }
 
 fn has(item: &[Token], words: &[&str]) -> bool {
@@ -298,7 +314,7 @@ fn mysql_column(name: &str, item: &[Token], default: Option<&str>) -> DumpColumn
         (Kind::TextIn(_), "ucs2" | "utf16") => Form::Utf16,
         _ => Form::Plain,
     };
-    let generated = has(item, &["GENERATED", "ALWAYS"]) || item.iter().any(|token| token.is("AS"));
+    let generated = has(item, &["GENERATED", "ALWAYS"]) || outside(item).any(|token| token.is("AS"));
     DumpColumn { mysql: true, ..column(name, kind, sql_type, !has(item, &["NOT", "NULL"]), generated, form) }
 }
 

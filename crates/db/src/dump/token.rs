@@ -48,6 +48,9 @@ impl Token {
     /// As it is told of: without data.
     pub(super) fn told(&self) -> String {
         match self {
+            Token::Word(word) if word.starts_with(|first: char| first.is_ascii_digit()) => {
+                "a number".to_owned()
+            }
             Token::Word(word) => word.chars().take(40).collect(),
             Token::Name(name) => format!("the name {:?}", name.chars().take(64).collect::<String>()),
             Token::Text(_) => "a text".to_owned(),

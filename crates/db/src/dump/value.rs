@@ -1,6 +1,7 @@
 //! What stands in a dump, brought to the form of a [`Cell`].
 
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 
 use super::token::unhex;
 use crate::cell::Cell;
@@ -144,20 +145,32 @@ fn bytea(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// `2026-11-21 13:30:00.5+01` as `2026-11-21 12:30:00.5+00`; none for what has no date in the calendar (`infinity`, years before Christ).
+/// `2026-11-21 13:30:00.5+01` as `2026-11-21 12:30:00.5+00`, and `0044-03-15 12:00:00+01 BC` likewise; none for what is no date here: `infinity`,
+/// years after 9999.
 fn in_utc(bytes: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(bytes).ok()?;
+    let (text, before_christ) = text.strip_suffix(" BC").map_or((text, false), |text| (text, true));
     if text.ends_with("+00") {
         return None;
     }
     let (date, time) = text.split_once(' ')?;
-    let at = time.find(['+', '-'])?;
-    let (clock, zone) = time.split_at_checked(at)?;
-    let zone = if zone.len() == 3 { format!("{zone}:00") } else { zone.to_owned() };
-    let moment: Timestamp = format!("{date}T{clock}{zone}").parse().ok()?;
-    let utc = moment.to_zoned(jiff::tz::TimeZone::UTC);
-    let fraction = clock.split_once('.').map(|(_, fraction)| format!(".{fraction}")).unwrap_or_default();
-    Some(format!("{}{fraction}+00", utc.strftime("%Y-%m-%d %H:%M:%S")).into_bytes())
+    let (clock, zone) = time.split_at_checked(time.find(['+', '-'])?)?;
+    let (clock, fraction) =
+        clock.split_once('.').map_or((clock, None), |(clock, fraction)| (clock, Some(fraction)));
+    let mut numbers = date.split('-').chain(clock.split(':')).map(|part| part.parse::<i16>().ok());
+    let mut number = || numbers.next().flatten();
+    // The year 1 before Christ is 0.
+    let year = number().map(|year| if before_christ { 1 - year } else { year })?;
+    let mut small = || number().and_then(|number| i8::try_from(number).ok());
+    let (month, day, hour, minute, second) = (small()?, small()?, small()?, small()?, small()?);
+    let local = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
+    let parts = zone.get(1..)?.split(':').map(|part| part.parse::<i32>().ok());
+    let seconds = parts.zip([3_600, 60, 1]).try_fold(0, |sum, (part, unit)| Some(sum + part? * unit))?;
+    let offset = Offset::from_seconds(if zone.starts_with('-') { -seconds } else { seconds }).ok()?;
+    let utc = Offset::UTC.to_datetime(offset.to_timestamp(local).ok()?);
+    let (year, era) = if utc.year() < 1 { (1 - utc.year(), " BC") } else { (utc.year(), "") };
+    let fraction = fraction.map(|digits| format!(".{digits}")).unwrap_or_default();
+    Some(format!("{year:04}-{}{fraction}+00{era}", utc.strftime("%m-%d %H:%M:%S")).into_bytes())
 }
 
 #[cfg(test)]
@@ -202,6 +215,13 @@ mod tests {
             Ok(b"2026-11-20 23:30:00.50+00"),
         );
         check(Form::Zoned, Kind::Timestamp, text("2026-11-21 00:30:00-05:30"), Ok(b"2026-11-21 06:00:00+00"));
+        check(
+            Form::Zoned,
+            Kind::Timestamp,
+            text("0044-03-15 08:29:08-03:30:52 BC"),
+            Ok(b"0044-03-15 12:00:00+00 BC"),
+        );
+        check(Form::Zoned, Kind::Timestamp, text("0001-01-01 00:30:00+01"), Ok(b"0001-12-31 23:30:00+00 BC"));
         check(Form::Zoned, Kind::Timestamp, text("infinity"), Ok(b"infinity"));
     }
 }
