@@ -5,6 +5,7 @@
 //! `cargo run -p attestry-fuzz --bin event_json FILE`.
 
 pub mod body_split;
+pub mod dump_read;
 pub mod event_json;
 pub mod gelf_message;
 pub mod journal_open;

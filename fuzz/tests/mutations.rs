@@ -133,6 +133,7 @@ macro_rules! targets {
 
 targets!(
     body_split,
+    dump_read,
     event_json,
     gelf_message,
     journal_open,

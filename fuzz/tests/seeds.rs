@@ -21,6 +21,7 @@ fn targets_run_over_their_seeds() {
     check("event_json", attestry_fuzz::event_json::run);
     check("gelf_message", attestry_fuzz::gelf_message::run);
     check("journal_open", attestry_fuzz::journal_open::run);
+    check("dump_read", attestry_fuzz::dump_read::run);
     check("ndjson_split", attestry_fuzz::ndjson_split::run);
     check("otlp_logs", attestry_fuzz::otlp_logs::run);
     check("query_parse", attestry_fuzz::query_parse::run);
