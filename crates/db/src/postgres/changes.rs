@@ -38,16 +38,16 @@ const WINDOW: u64 = 16 << 20;
 const PART: usize = 1_000;
 
 /// How long to wait, at least, before asking again when nothing was there.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// And at most.
-const MAX_PAUSE: Duration = Duration::from_millis(800);
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long the end of the log may lie unwritten before it is asked for.
 const UNWRITTEN: Duration = Duration::from_millis(700);
 
 /// The slot is moved at most so often: the server reads the log once more for it.
-const MOVE: Duration = Duration::from_secs(2);
+const MOVE: Duration = Duration::from_secs(1);
 
 /// Or when so much was confirmed since.
 const MOVE_BYTES: u64 = 8 << 20;
@@ -84,7 +84,7 @@ pub struct PostgresChanges {
     moved_at: Instant,
     current: Option<Current>,
     ready: VecDeque<Step>,
-    /// How long the last look took: the next waits a few times as long, so that the server is not kept busy by looks alone.
+    /// How long the last look took: the next waits as long, so that the server is not kept busy by looks alone.
     cost: Duration,
     /// Since when the log's end is not written to disk.
     unwritten: Option<Instant>,
@@ -327,7 +327,7 @@ impl PostgresChanges {
                 return Ok(Step::Reached(self.position()));
             }
             if !self.more {
-                let pause = (self.cost * 3).clamp(PAUSE, MAX_PAUSE);
+                let pause = self.cost.clamp(PAUSE, MAX_PAUSE);
                 tokio::time::sleep(pause.saturating_sub(self.looked.elapsed())).await;
             }
             self.look().await?;

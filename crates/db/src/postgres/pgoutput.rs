@@ -252,3 +252,93 @@ impl<'a> Bytes<'a> {
         Ok(values)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: &Message<'_>) {
+        assert_eq!(parse(bytes).as_ref(), Ok(expected));
+        for end in 0..bytes.len() {
+            assert!(parse(&bytes[..end]).is_err(), "the first {end} bytes of {expected:?}");
+        }
+        assert!(parse(&[bytes, b"x"].concat()).is_err());
+    }
+
+    /// Made by hand, by the documentation; what a server sends is in the integration tests.
+    #[test]
+    fn messages() {
+        check(
+            b"B\0\0\0\0\x01\x52\x8a\x40\0\x02\xa1\x0b\x5e\x5d\xf4\x01\0\0\x02\xe5",
+            &Message::Begin { commit: 0x0152_8a40, time: 0x0002_a10b_5e5d_f401, number: 741 },
+        );
+        check(
+            &[&b"C\0"[..], &[1; 8], &[0, 0, 0, 0, 0, 0, 1, 2], &[3; 8]].concat(),
+            &Message::Commit { end: 258 },
+        );
+        let column =
+            |key, name: &str, kind| RelationColumn { key, name: name.to_owned(), kind, modifier: -1 };
+        check(
+            b"R\0\0\x40\x01public\0a\0d\0\x02\x01id\0\0\0\0\x17\xff\xff\xff\xff\0v\0\0\0\0\x19\xff\xff\xff\xff",
+            &Message::Relation(Relation {
+                number: 16_385,
+                schema: "public".to_owned(),
+                table: "a".to_owned(),
+                identity: b'd',
+                columns: vec![column(true, "id", 23), column(false, "v", 25)],
+            }),
+        );
+        check(
+            b"I\0\0\x40\x01N\0\x03t\0\0\0\x02-1nt\0\0\0\0",
+            &Message::Insert {
+                relation: 16_385,
+                new: vec![Value::Text(b"-1"), Value::Null, Value::Text(b"")],
+            },
+        );
+        check(
+            b"U\0\0\x40\x01K\0\x02t\0\0\0\x011nN\0\x02t\0\0\0\x012u",
+            &Message::Update {
+                relation: 16_385,
+                old: Some(Old::Key(vec![Value::Text(b"1"), Value::Null])),
+                new: vec![Value::Text(b"2"), Value::Unchanged],
+            },
+        );
+        check(
+            b"D\0\0\x40\x01O\0\x01n",
+            &Message::Delete { relation: 16_385, old: Old::Row(vec![Value::Null]) },
+        );
+        check(b"T\0\0\0\x02\x01\0\0\0\x05\0\0\0\x06", &Message::Truncate { relations: vec![5, 6] });
+        assert_eq!(parse(b"Oanything"), Ok(Message::Other));
+        for (wrong, at) in [(&b"Sx"[..], 0), (b"", 0), (b"I\0\0\0\x01X", 5), (b"I\0\0\0\x01N\0\x01b", 8)] {
+            assert_eq!(parse(wrong).unwrap_err().at, at, "{}", wrong.escape_ascii());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_row_is_read_as_it_was_written(cells in proptest::collection::vec(proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40)), 0..9)) {
+            let mut bytes = b"I\0\0\0\x07N".to_vec();
+            bytes.extend_from_slice(&u16::try_from(cells.len()).unwrap().to_be_bytes());
+            for cell in &cells {
+                match cell {
+                    None => bytes.push(b'n'),
+                    Some(text) => {
+                        bytes.push(b't');
+                        bytes.extend_from_slice(&u32::try_from(text.len()).unwrap().to_be_bytes());
+                        bytes.extend_from_slice(text);
+                    }
+                }
+            }
+            let new = cells.iter().map(|cell| cell.as_ref().map_or(Value::Null, |text| Value::Text(text))).collect();
+            prop_assert_eq!(parse(&bytes), Ok(Message::Insert { relation: 7, new }));
+        }
+
+        #[test]
+        fn anything_is_read_or_refused(letter in proptest::sample::select(b"BCRIUDTOYMX".to_vec()), bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&[&[letter], bytes.as_slice()].concat());
+        }
+    }
+}

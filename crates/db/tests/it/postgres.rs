@@ -1,5 +1,6 @@
 //! PostgreSQL.
 
+mod check;
 mod following;
 mod reading;
 mod values;
