@@ -11,6 +11,7 @@ pub mod gelf_message;
 pub mod journal_open;
 pub mod ndjson_split;
 pub mod otlp_logs;
+pub mod pgoutput;
 pub mod query_parse;
 pub mod stomp_frame;
 pub mod syslog_message;

@@ -139,6 +139,7 @@ targets!(
     journal_open,
     ndjson_split,
     otlp_logs,
+    pgoutput,
     query_parse,
     stomp_frame,
     syslog_message,

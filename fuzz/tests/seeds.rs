@@ -24,6 +24,7 @@ fn targets_run_over_their_seeds() {
     check("dump_read", attestry_fuzz::dump_read::run);
     check("ndjson_split", attestry_fuzz::ndjson_split::run);
     check("otlp_logs", attestry_fuzz::otlp_logs::run);
+    check("pgoutput", attestry_fuzz::pgoutput::run);
     check("query_parse", attestry_fuzz::query_parse::run);
     check("stomp_frame", attestry_fuzz::stomp_frame::run);
     check("syslog_message", attestry_fuzz::syslog_message::run);
