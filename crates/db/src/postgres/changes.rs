@@ -199,7 +199,7 @@ impl PostgresChanges {
             match tokio::time::timeout(slot::PATIENCE, stream.next()).await {
                 Ok(Some(Ok(row))) => {
                     let data: &[u8] = value(&row, 0)?;
-                    self.take(data).await?;
+                    self.take(data)?;
                 }
                 Ok(Some(Err(error))) => {
                     let session = self.session.as_ref();
@@ -221,7 +221,7 @@ impl PostgresChanges {
     }
 
     /// Takes a message in.
-    async fn take(&mut self, data: &[u8]) -> Result<(), DbError> {
+    fn take(&mut self, data: &[u8]) -> Result<(), DbError> {
         let message = parse(data).map_err(|error| DbError::Refused(error.to_string()))?;
         match message {
             Message::Begin { commit, time, number } => {
@@ -334,6 +334,18 @@ impl PostgresChanges {
         }
     }
 
+    /// Has the server throw away what is durable, when it is worth the while.
+    async fn move_slot(&mut self) -> Result<(), DbError> {
+        let due = self.moved_at.elapsed() >= MOVE || self.confirmed.saturating_sub(self.moved) >= MOVE_BYTES;
+        if due && self.confirmed > self.moved {
+            let (name, to) = (self.name.clone(), PgLsn::from(self.confirmed));
+            let session = self.session().await?;
+            session.row("SELECT pg_replication_slot_advance($1, $2)::text", &[&name, &to]).await?;
+            (self.moved, self.moved_at) = (self.confirmed, Instant::now());
+        }
+        Ok(())
+    }
+
     /// Asks for what was committed since.
     async fn look(&mut self) -> Result<(), DbError> {
         if !self.published {
@@ -346,6 +358,7 @@ impl PostgresChanges {
             asked?;
             self.published = true;
         }
+        self.move_slot().await?;
         let (name, given, limit) = (self.name.clone(), self.given, self.config.slot_mib << 20);
         let session = self.session().await?;
         let slot = Slot::read(session, &name).await?;
@@ -437,13 +450,9 @@ impl Changes for PostgresChanges {
             return Err(DbError::Refused(format!("{position} is no position of a PostgreSQL")));
         };
         self.confirmed = self.confirmed.max(*at);
-        let due = self.moved_at.elapsed() >= MOVE || self.confirmed - self.moved >= MOVE_BYTES;
-        // The session is busy until everything that it was asked for was read.
-        if due && self.confirmed > self.moved && self.reading.is_none() {
-            let (name, to) = (self.name.clone(), PgLsn::from(self.confirmed));
-            let session = self.session().await?;
-            session.row("SELECT pg_replication_slot_advance($1, $2)::text", &[&name, &to]).await?;
-            (self.moved, self.moved_at) = (self.confirmed, Instant::now());
+        // The session is busy until everything that it was asked for was read; the next look moves the slot then.
+        if self.reading.is_none() {
+            self.move_slot().await?;
         }
         Ok(())
     }

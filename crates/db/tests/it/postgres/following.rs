@@ -426,3 +426,25 @@ async fn a_view_is_exactly_where_it_says() {
     }
     writers.iter().for_each(tokio::task::JoinHandle::abort);
 }
+
+#[tokio::test]
+async fn a_backlog_is_let_go_while_it_is_read() {
+    let server = Postgres::started_logical(&SETTINGS);
+    server.query("CREATE TABLE a (id serial PRIMARY KEY, v text)");
+    let mut follower = Follower::new(&server, "").await;
+    for _ in 0..40 {
+        server.query("INSERT INTO a (v) SELECT repeat('x', 1000) FROM generate_series(1, 1000)");
+    }
+    let mut seen = 0;
+    while seen < 40 {
+        if let Step::Transaction(Transaction { ends: Some(ends), .. }) =
+            follower.changes.next().await.unwrap()
+        {
+            follower.changes.confirm(&ends).await.unwrap();
+            seen += 1;
+        }
+    }
+    let behind =
+        "SELECT (pg_current_wal_lsn() - confirmed_flush_lsn) / 1048576 < 20 FROM pg_replication_slots";
+    assert_eq!(server.query(behind), "t");
+}
