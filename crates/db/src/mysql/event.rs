@@ -31,7 +31,6 @@ pub(super) mod kind {
     pub(crate) const TAGGED_GTID: u8 = 42;
     pub(crate) const MARIADB_ANNOTATE: u8 = 160;
     pub(crate) const MARIADB_GTID: u8 = 162;
-    pub(crate) const MARIADB_START_ENCRYPTION: u8 = 164;
     pub(crate) const MARIADB_COMPRESSED: std::ops::RangeInclusive<u8> = 165..=171;
 }
 

@@ -304,3 +304,27 @@ fn hash_of(hex: &str) -> Option<[u8; 32]> {
 fn not_understood() -> DbError {
     DbError::Again("the database answered in another form than was asked for".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use attestry_testkit::MariaDb;
+
+    use super::*;
+
+    /// There is no MySQL 8 to try it with; a MariaDB knows the same statements.
+    #[tokio::test]
+    async fn the_view_of_a_mysql_tried_with_a_mariadb() {
+        let server = MariaDb::started_with_log(&[]);
+        server.query("CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1)");
+        let config: WatchConfig =
+            serde_saphyr::from_str(&format!("url: {}", server.url_for("root"))).unwrap();
+        let mut session = Session::new(&config).unwrap();
+        let before = log_end(&mut session).await.unwrap();
+        assert_eq!(begin_locked(&mut session).await.unwrap(), before);
+        // The lock is gone, the view stays.
+        server.query("INSERT INTO a VALUES (2)");
+        let counted = session.first("SELECT COUNT(*) FROM a").await.unwrap().unwrap();
+        assert_eq!(text(&counted, 0), "1");
+        assert!(log_end(&mut session).await.unwrap() > before);
+    }
+}

@@ -530,3 +530,32 @@ async fn a_log_that_is_gone_or_not_as_it_must_be_is_told() {
     };
     assert!(matches!(&refused, DbError::Refused(reason) if reason.contains("log_bin_compress")), "{refused}");
 }
+
+#[tokio::test]
+async fn the_log_comes_by_tls_with_a_password() {
+    let authority = attestry_testkit::Authority::new();
+    let attestry_testkit::Issued { cert, key } = authority.server();
+    let files = [("ca", authority.ca()), ("cert", cert), ("key", key)];
+    let options: Vec<String> =
+        files.iter().map(|(what, file)| format!("--ssl-{what}={}", file.display())).collect();
+    let options: Vec<&str> =
+        options.iter().map(String::as_str).chain(["--require-secure-transport=ON"]).collect();
+    let server = MariaDb::started_with_log(&options);
+    server.query(
+        "CREATE TABLE a (id INT PRIMARY KEY); CREATE USER auditor@'127.0.0.1' IDENTIFIED BY 'swordfish';
+         GRANT SELECT ON test.* TO auditor@'127.0.0.1'; GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO auditor@'127.0.0.1'",
+    );
+    let url = server.url_for("auditor");
+    let tls = format!("tls: {{ca: {}}}", authority.ca().display());
+    let mut watched = Watched::of(config(&url, &format!("password: swordfish\n{tls}"))).await;
+    let mut changes = watched.open(None).await.unwrap();
+    server.query("INSERT INTO a VALUES (1)");
+    assert_eq!(watched.transactions(&mut changes).await.len(), 1);
+    for wrong in ["password: swordfish".to_owned(), format!("password: trout\n{tls}")] {
+        let opened =
+            MysqlChanges::open(&config(&url, &wrong), "bank", watched.tables.clone(), &MASK, None, None)
+                .await;
+        let error = opened.unwrap_err().to_string();
+        assert!(!error.contains("trout") && !error.contains("swordfish"), "{error}");
+    }
+}
