@@ -154,6 +154,7 @@ pub trait Changes: Send {
     fn next(&mut self) -> impl Future<Output = Result<Step, DbError>> + Send;
 
     /// Everything up to here is durable and need not be given again: the server may throw it away.
+    /// To be said of [`Step::Reached`], too, once it is stored: a server that is busy with other tables keeps its log until then.
     fn confirm(&mut self, position: &Position) -> impl Future<Output = Result<(), DbError>> + Send;
 
     /// The tables are these from now on: after a change of the schema was accepted.

@@ -448,3 +448,16 @@ async fn a_backlog_is_let_go_while_it_is_read() {
         "SELECT (pg_current_wal_lsn() - confirmed_flush_lsn) / 1048576 < 20 FROM pg_replication_slots";
     assert_eq!(server.query(behind), "t");
 }
+
+#[tokio::test]
+async fn masked_values_come_masked() {
+    let server = Postgres::started_logical(&SETTINGS);
+    server.query("CREATE TABLE a (id integer, v text, photo bytea, PRIMARY KEY (id, v)); ALTER TABLE a REPLICA IDENTITY FULL");
+    let mut follower = Follower::new(&server, "defaults: {mask: [v, photo]}").await;
+    server.query("INSERT INTO a VALUES (1, 'swordfish', '\\x00ff'), (2, '', NULL), (3, 'swordfish', ''); UPDATE a SET v = 'herring' WHERE id = 1; DELETE FROM a WHERE id = 3");
+    follower.catch_up().await;
+    follower.check().await;
+    let rows = follower.rows(&follower.tables[0]);
+    let expected = vec![Cell::of("1"), MASK.mask(&Cell::of("herring")), MASK.mask(&Cell::of([0, 255]))];
+    assert!(rows.len() == 2 && rows.contains(&expected), "{rows:?}");
+}
