@@ -22,6 +22,7 @@ pub mod mysql;
 pub mod postgres;
 mod rules;
 mod table;
+pub mod watch;
 
 pub(crate) use cell::hex;
 pub use cell::{Cell, CellError, MaskKey, RowHash, chunk_digest, decode_row, encode_row, row_hash};

@@ -11,6 +11,7 @@ use crate::change::Position;
 const POSITION: &str = "position";
 const PART: &str = "part";
 const PASS: &str = "pass";
+const SERVER: &str = "server";
 
 /// What of a transaction was applied before its end was there: the stream will give it again from its beginning.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -126,6 +127,25 @@ impl Copy {
     pub fn set_position(&mut self, position: &Position) -> Result<(), CopyError> {
         self.set_mark(POSITION, position.to_string().as_bytes())?;
         self.remove_mark(PART)
+    }
+
+    /// The server that the position is of, if it says so.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn server(&self) -> Result<Option<String>, CopyError> {
+        Ok(self.mark(SERVER)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// The position is of this server.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_server(&mut self, server: Option<&str>) -> Result<(), CopyError> {
+        match server {
+            Some(server) => self.set_mark(SERVER, server.as_bytes()),
+            None => self.remove_mark(SERVER),
+        }
     }
 
     /// What was applied of the transaction after the position.

@@ -93,7 +93,7 @@ pub enum CopyError {
 }
 
 impl CopyError {
-    fn damaged(what: impl Into<String>) -> CopyError {
+    pub(crate) fn damaged(what: impl Into<String>) -> CopyError {
         CopyError::Damaged { what: what.into() }
     }
 }
@@ -112,6 +112,9 @@ pub struct Copy {
     layouts: BTreeMap<i64, Layout>,
     counts: BTreeMap<(i64, i64), Counts>,
     rows: BTreeMap<i64, i64>,
+    /// How many commits are left until one fails, written or not.
+    #[cfg(test)]
+    pub(crate) fails_after: Option<(u32, bool)>,
 }
 
 impl std::fmt::Debug for Copy {
@@ -170,6 +173,8 @@ impl Copy {
             layouts: BTreeMap::new(),
             counts: BTreeMap::new(),
             rows: BTreeMap::new(),
+            #[cfg(test)]
+            fails_after: None,
         })
     }
 
@@ -198,6 +203,16 @@ impl Copy {
     /// When it could not be written: it may or may not be there at the next start, as a whole.
     pub fn commit(&mut self) -> Result<(), CopyError> {
         self.write_counts()?;
+        #[cfg(test)]
+        if let Some((left, written)) = &mut self.fails_after {
+            if *left == 0 {
+                if *written {
+                    self.connection.execute_batch("COMMIT")?;
+                }
+                return Err(CopyError::damaged("a crash of the test"));
+            }
+            *left -= 1;
+        }
         Ok(self.connection.execute_batch("COMMIT")?)
     }
 

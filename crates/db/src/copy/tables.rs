@@ -116,21 +116,38 @@ impl Copy {
             .ok_or_else(|| CopyError::damaged("a table that was added is not there"))
     }
 
+    /// The layout of a table with these columns, which are not its own from now on.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn layout_of(&mut self, watched: i64, table: &Arc<Table>) -> Result<i64, CopyError> {
+        let definition =
+            serde_json::to_string(&**table).map_err(|error| CopyError::damaged(error.to_string()))?;
+        let known: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT id FROM layout WHERE watched = ?1 AND definition = ?2")?
+            .query_row(params![watched, definition], |row| row.get(0))
+            .optional()?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        self.connection.execute(
+            "INSERT INTO layout (watched, definition) VALUES (?1, ?2)",
+            params![watched, definition],
+        )?;
+        let id = self.connection.last_insert_rowid();
+        self.layouts.insert(id, Layout { id, table: Arc::clone(table) });
+        Ok(id)
+    }
+
     /// The columns of a table's rows from now on.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn set_layout(&mut self, watched: i64, table: &Arc<Table>) -> Result<Layout, CopyError> {
-        let definition =
-            serde_json::to_string(&**table).map_err(|error| CopyError::damaged(error.to_string()))?;
-        self.connection.execute(
-            "INSERT INTO layout (watched, definition) VALUES (?1, ?2)",
-            params![watched, definition],
-        )?;
-        let layout = Layout { id: self.connection.last_insert_rowid(), table: Arc::clone(table) };
+        let layout = Layout { id: self.layout_of(watched, table)?, table: Arc::clone(table) };
         self.connection
             .execute("UPDATE watched SET layout = ?2 WHERE id = ?1", params![watched, layout.id])?;
-        self.layouts.insert(layout.id, layout.clone());
         Ok(layout)
     }
 
@@ -199,21 +216,63 @@ impl Copy {
         Ok(())
     }
 
+    /// Where a table's rows were taken from matters no longer: nothing of the stream is compared with it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn forget_snapshots(&mut self, watched: i64) -> Result<(), CopyError> {
+        self.connection.execute("UPDATE watched SET first = NULL, last = NULL WHERE id = ?1", [watched])?;
+        Ok(())
+    }
+
+    /// Takes a table's baseline again. What was there stays as history where versions are kept.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn take_again(&mut self, watched: i64) -> Result<(), CopyError> {
+        self.connection.execute(
+            "INSERT OR IGNORE INTO version (watched, place, version, key, layout, image, op, origin, event)
+                 SELECT r.watched, r.place, r.version, r.key, r.layout, r.image, r.op, r.origin, r.event
+                 FROM row r JOIN watched w ON w.id = r.watched WHERE w.versions AND w.id = ?1",
+            [watched],
+        )?;
+        for sql in [
+            "DELETE FROM row WHERE watched = ?1",
+            "DELETE FROM parked WHERE watched = ?1",
+            "UPDATE watched SET first = NULL, last = NULL, after = NULL, taken = 0, done = 0, rows = 0 WHERE id = ?1",
+        ] {
+            self.connection.execute(sql, [watched])?;
+        }
+        self.rows.remove(&watched);
+        Ok(())
+    }
+
+    /// The stream cannot be taken up again, or begins anew: its positions mean nothing any more. Tables whose baseline was not done begin it again, all
+    /// are compared as soon as can be. In a transaction.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn lose_stream(&mut self) -> Result<(), CopyError> {
+        for watched in self.watched()? {
+            if watched.done {
+                self.forget_snapshots(watched.id)?;
+            } else {
+                self.take_again(watched.id)?;
+            }
+        }
+        self.connection.execute("DELETE FROM meta WHERE name IN ('position', 'part', 'pass')", [])?;
+        Ok(())
+    }
+
     /// Forgets the rows and the position, so that a baseline is taken again. What was there before stays as history, violations stay. In a transaction.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn start_again(&mut self) -> Result<(), CopyError> {
-        self.connection.execute_batch(
-            "INSERT OR IGNORE INTO version (watched, place, version, key, layout, image, op, origin, event)
-                 SELECT r.watched, r.place, r.version, r.key, r.layout, r.image, r.op, r.origin, r.event
-                 FROM row r JOIN watched w ON w.id = r.watched WHERE w.versions;
-             DELETE FROM row;
-             DELETE FROM parked;
-             DELETE FROM meta WHERE name IN ('position', 'part', 'pass');
-             UPDATE watched SET first = NULL, last = NULL, after = NULL, taken = 0, done = 0, rows = 0;",
-        )?;
-        Ok(())
+        for watched in self.watched()? {
+            self.take_again(watched.id)?;
+        }
+        self.lose_stream()
     }
 }
 

@@ -280,6 +280,22 @@ impl Copy {
         self.find(&sql, Vec::new())
     }
 
+    /// Whether the event of one of these sign-offs is still to be told.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn is_untold(&self, fingerprints: &[String]) -> Result<bool, CopyError> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM violation WHERE fingerprint = ?1 AND told = 0)")?;
+        for fingerprint in fingerprints {
+            if select.query_row([fingerprint], |row| row.get(0))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The event of a sign-off is durable.
     ///
     /// # Errors

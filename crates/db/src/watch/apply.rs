@@ -1,0 +1,397 @@
+//! What the stream says, into the copy: each change once, in order.
+//!
+//! The rows of a baseline are of a snapshot, or after a crash of several ones; the stream begins before the first. So until the stream has passed
+//! the last snapshot, a change is compared with where the row in the copy comes from: what is in the row already is not applied again.
+//! After that everything is strict: a row that is not as the stream says it was before has been changed behind the stream.
+
+use std::sync::Arc;
+
+use super::act::{Act, Was};
+use super::events::{id, micros, row_event};
+use super::follow::same_columns;
+use super::store::{Batch, Open, Store, Tracked, differ};
+use crate::cell::Cell;
+use crate::change::{Change, Op, Position, Sent, Transaction};
+use crate::copy::{CopyError, Op as Made, Opening, Origin, Part, SeenBy, Stored, place_of};
+use crate::table::Key;
+
+/// The rule that a table is not emptied as a whole.
+pub const TRUNCATED: &str = "truncated";
+
+/// A change, and what it belongs to.
+struct At<'a> {
+    tracked: &'a Tracked,
+    origin: &'a Origin,
+    origin_id: i64,
+    /// Its event.
+    id: String,
+    /// The transaction's end, while the stream has not passed the last snapshot of the table's baseline.
+    catching_up: Option<&'a Position>,
+}
+
+impl Store {
+    /// Applies a transaction, or a part, in a transaction of the copy.
+    pub(super) fn apply(&mut self, transaction: &Transaction, batch: &mut Batch) -> Result<(), CopyError> {
+        let time = transaction.time.0;
+        let mut open = match self.open.take() {
+            Some(open) if open.id == transaction.id && open.time == time => open,
+            _ => {
+                let part = self.copy.part()?.filter(|part| part.id == transaction.id && part.time == time);
+                Open {
+                    id: transaction.id.clone(),
+                    time,
+                    applied: part.as_ref().map_or(0, |part| part.applied),
+                    origin: part.as_ref().map(|part| part.origin),
+                    ..Open::default()
+                }
+            }
+        };
+        let origin = Origin {
+            seen_by: SeenBy::Stream,
+            position: transaction.ends.as_ref().map(ToString::to_string),
+            transaction: Some(transaction.id.clone()),
+            time: micros(transaction.time),
+            account: transaction.account.clone(),
+        };
+        let mut done = transaction.first;
+        for change in &transaction.changes {
+            let number = done;
+            done += 1;
+            if number < open.applied {
+                continue;
+            }
+            open.applied = done;
+            let Some(tracked) = self.tables.get(&change.table.name).cloned() else { continue };
+            let origin_id = match open.origin {
+                Some(known) => known,
+                None => *open.origin.insert(self.copy.add_origin(&origin)?),
+            };
+            if tracked.watched.paused.is_some() {
+                self.park(&tracked, transaction, number, change)?;
+                continue;
+            }
+            let tracked = if Arc::ptr_eq(tracked.table(), &change.table)
+                || same_columns(tracked.table(), &change.table)
+            {
+                tracked
+            } else {
+                // Of before or after a change of the schema that is undone, or not looked at yet.
+                let layout = self.copy.layout_of(tracked.id(), &change.table)?;
+                let layout = self.copy.layout(layout)?;
+                self.as_sent(&tracked, layout)?
+            };
+            self.change(&tracked, transaction, &origin, origin_id, number, change, &mut open, batch)?;
+            batch.changes += 1;
+        }
+        match &transaction.ends {
+            Some(end) => {
+                if let Some(origin_id) = open.origin {
+                    self.displaced_for_good(&origin, origin_id, &mut open, batch)?;
+                    if transaction.first > 0 {
+                        self.copy.set_origin_position(origin_id, &end.to_string())?;
+                    }
+                }
+                batch.ended.push((std::mem::take(&mut open.changed), end.clone()));
+            }
+            None => {
+                if let Some(origin) = open.origin {
+                    self.copy.set_part(&Part { id: open.id.clone(), time, applied: open.applied, origin })?;
+                }
+                self.open = Some(open);
+            }
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a change, and what it belongs to")]
+    pub(super) fn change(
+        &mut self,
+        tracked: &Tracked,
+        transaction: &Transaction,
+        origin: &Origin,
+        origin_id: i64,
+        number: u64,
+        change: &Change,
+        open: &mut Open,
+        batch: &mut Batch,
+    ) -> Result<(), CopyError> {
+        let id = id(&[
+            b"change",
+            transaction.id.as_bytes(),
+            &transaction.time.0.to_be_bytes(),
+            &number.to_be_bytes(),
+        ]);
+        let last = tracked.watched.last.as_ref();
+        let catching_up = transaction.ends.as_ref().filter(|end| last.is_some_and(|last| *end <= last));
+        let at = At { tracked, origin, origin_id, id, catching_up };
+        match &change.op {
+            Op::Insert { new } => self.inserted(&at, new, open, batch),
+            Op::Update { key, before, new } => self.updated(&at, key, before.as_ref(), new, open, batch),
+            Op::Delete { key, before } => self.deleted(&at, key, before.as_ref(), open, batch),
+            Op::Truncate => self.truncated(&at, batch),
+        }
+    }
+
+    fn inserted(
+        &mut self,
+        at: &At<'_>,
+        new: &[Sent],
+        open: &mut Open,
+        batch: &mut Batch,
+    ) -> Result<(), CopyError> {
+        let now = resolve(new, None);
+        let key = at.tracked.table().key_of(&now);
+        if let Some(end) = at.catching_up {
+            let there = self.copy.row(at.tracked.id(), &place_of(at.tracked.table(), &key))?;
+            let known = match &there {
+                Some(row) => self.holds(row, end)?,
+                // What came before the first snapshot and is not in it was deleted before it, too.
+                None => at.tracked.watched.first.as_ref().is_some_and(|first| end <= first),
+            };
+            if known {
+                return Ok(());
+            }
+        }
+        self.act(at.act(&key, None, Some(now), None), open, batch)
+    }
+
+    fn updated(
+        &mut self,
+        at: &At<'_>,
+        key: &Key,
+        before: Option<&Vec<Cell>>,
+        new: &[Sent],
+        open: &mut Open,
+        batch: &mut Batch,
+    ) -> Result<(), CopyError> {
+        let mut was = self.was(at.tracked, key, before, open)?;
+        if let Some(end) = at.catching_up {
+            let known = match &was {
+                Some(was) => self.holds(&was.stored, end)?,
+                None => true,
+            };
+            if known {
+                // The row as it was before is in the copy no longer; under a new key it may not be there yet.
+                let now = resolve(new, before.map(Vec::as_slice));
+                let new_key = at.tracked.table().key_of(&now);
+                let place = place_of(at.tracked.table(), &new_key);
+                let later = at.tracked.watched.first.as_ref().is_some_and(|first| end > first);
+                if later && new_key != *key && self.copy.row(at.tracked.id(), &place)?.is_none() {
+                    return self.act(at.act(&new_key, None, Some(now), None), open, batch);
+                }
+                return Ok(());
+            }
+        }
+        match (&was, before) {
+            (None, Some(before)) => {
+                let why = "the stream changes a row that was not there";
+                self.act(at.before(key, None, before, why), open, batch)?;
+                was = self.was(at.tracked, key, None, open)?;
+            }
+            (None, None) => {
+                let now = resolve(new, None);
+                let key = at.tracked.table().key_of(&now);
+                let why = "the stream changes a row that was not there";
+                return self.act(at.act(&key, None, Some(now), Some(why)), open, batch);
+            }
+            (Some(old), Some(before)) if differ(&old.cells, before, &old.unknown) => {
+                let why = "the row was another one before the stream changed it";
+                self.act(at.before(key, was.take(), before, why), open, batch)?;
+                was = self.was(at.tracked, key, None, open)?;
+            }
+            _ => {}
+        }
+        // What a migrated row lacks, the image before tells.
+        if let (Some(old), Some(before)) = (&mut was, before) {
+            old.cells.clone_from(before);
+            old.unknown.clear();
+        }
+        let now = resolve(new, was.as_ref().map(|was| was.cells.as_slice()));
+        if let Some(old) = &mut was {
+            let unknown = std::mem::take(&mut old.unknown);
+            for place in unknown {
+                if let (Some(cell), Some(now)) = (old.cells.get_mut(place), now.get(place)) {
+                    cell.clone_from(now);
+                }
+            }
+        }
+        let new_key = at.tracked.table().key_of(&now);
+        let mut arrived = false;
+        if let Some(end) = at.catching_up.filter(|_| new_key != *key) {
+            let there = self.copy.row(at.tracked.id(), &place_of(at.tracked.table(), &new_key))?;
+            arrived = there.map(|row| self.holds(&row, end)).transpose()?.unwrap_or(false);
+        }
+        self.act(Act { arrived, ..at.act(key, was, Some(now), None) }, open, batch)
+    }
+
+    fn deleted(
+        &mut self,
+        at: &At<'_>,
+        key: &Key,
+        before: Option<&Vec<Cell>>,
+        open: &mut Open,
+        batch: &mut Batch,
+    ) -> Result<(), CopyError> {
+        let mut was = self.was(at.tracked, key, before, open)?;
+        if let Some(end) = at.catching_up {
+            let known = match &was {
+                Some(was) => self.holds(&was.stored, end)?,
+                None => true,
+            };
+            if known {
+                return Ok(());
+            }
+        }
+        match (&was, before) {
+            (None, Some(before)) => {
+                let why = "the stream deletes a row that was not there";
+                self.act(at.before(key, None, before, why), open, batch)?;
+                was = self.was(at.tracked, key, None, open)?;
+            }
+            (None, None) => {
+                let why = "the stream deletes a row that was not there";
+                return self.act(at.act(key, None, None, Some(why)), open, batch);
+            }
+            (Some(old), Some(before)) if differ(&old.cells, before, &old.unknown) => {
+                let why = "the row was another one before the stream deleted it";
+                self.act(at.before(key, was.take(), before, why), open, batch)?;
+                was = self.was(at.tracked, key, None, open)?;
+            }
+            _ => {}
+        }
+        self.act(at.act(key, was, None, None), open, batch)
+    }
+
+    fn truncated(&mut self, at: &At<'_>, batch: &mut Batch) -> Result<(), CopyError> {
+        let (tracked, watched) = (at.tracked, at.tracked.id());
+        let mut rows = 0;
+        match at.catching_up {
+            Some(end) if tracked.watched.first.as_ref().is_some_and(|first| end <= first) => return Ok(()),
+            Some(end) => {
+                let mut after = Vec::new();
+                while let Some((last, some)) = {
+                    let some = self.copy.rows_from(watched, &after, 1_000)?;
+                    some.last().map(|last| last.place.clone()).map(|last| (last, some))
+                } {
+                    after = last;
+                    for row in some {
+                        if !self.holds(&row, end)? {
+                            self.copy.remove(
+                                watched,
+                                &row,
+                                Made::Truncate,
+                                at.origin_id,
+                                Some(&at.id),
+                                true,
+                            )?;
+                            rows += 1;
+                        }
+                    }
+                }
+            }
+            // Every deletion is kept: it is a violation.
+            None => {
+                rows = self.copy.remove_all(watched, Made::Truncate, at.origin_id, Some(&at.id), true)?;
+            }
+        }
+        self.window.forget();
+        self.copy.count(watched, at.origin.time, |counts| {
+            counts.deletes += rows;
+            counts.violations += 1;
+        });
+        let table = tracked.table();
+        let description = format!("the table was emptied: {rows} rows");
+        batch.events.push(
+            row_event("row.truncate", at.id.clone(), table, at.origin)
+                .severity(4)
+                .message(format!("{} was emptied: {rows} rows", table.name))
+                .data("rows", rows),
+        );
+        let opening = Opening {
+            watched,
+            layout: tracked.watched.layout.id,
+            place: &[],
+            key: &[],
+            field: None,
+            rule: TRUNCATED,
+            description: &description,
+            old: None,
+            new: None,
+            event: Some(&at.id),
+            time: at.origin.time,
+        };
+        let event = self.breach(table, &Vec::new(), &opening, at.origin)?;
+        batch.events.push(event);
+        Ok(())
+    }
+
+    /// Whether a row comes from a snapshot or transaction that holds all that was committed until `end`.
+    fn holds(&self, row: &Stored, end: &Position) -> Result<bool, CopyError> {
+        let position = self.copy.origin(row.origin)?.position;
+        let position = position.and_then(|text| text.parse::<Position>().ok());
+        // Without one it is of a transaction that is being applied.
+        Ok(position.is_some_and(|position| position >= *end && row.op == Made::Baseline || position > *end))
+    }
+
+    /// The row that a key stood for before a change.
+    fn was(
+        &mut self,
+        tracked: &Tracked,
+        key: &Key,
+        before: Option<&Vec<Cell>>,
+        open: &mut Open,
+    ) -> Result<Option<Was>, CopyError> {
+        let place = place_of(tracked.table(), key);
+        let at = (tracked.id(), place);
+        if let Some(displaced) = open.displaced.get(&at).cloned() {
+            let (cells, unknown) = self.cells_of(tracked, &displaced)?;
+            if before.is_none_or(|before| !differ(&cells, before, &unknown)) {
+                open.displaced.remove(&at);
+                return Ok(Some(Was { cells, unknown, stored: displaced, displaced: true }));
+            }
+        }
+        let Some(stored) = self.copy.row(at.0, &at.1)? else { return Ok(None) };
+        let (cells, unknown) = self.cells_of(tracked, &stored)?;
+        Ok(Some(Was { cells, unknown, stored, displaced: false }))
+    }
+}
+
+impl<'a> At<'a> {
+    fn act(
+        &self,
+        key: &'a Key,
+        was: Option<Was>,
+        now: Option<Vec<Cell>>,
+        unexplained: Option<&'a str>,
+    ) -> Act<'a>
+    where
+        Self: 'a,
+    {
+        Act {
+            tracked: self.tracked,
+            key,
+            was,
+            now,
+            unexplained,
+            arrived: false,
+            id: self.id.clone(),
+            origin: self.origin,
+            origin_id: self.origin_id,
+        }
+    }
+
+    /// That the row had become what the stream says it was before.
+    fn before(&self, key: &'a Key, was: Option<Was>, before: &[Cell], why: &'a str) -> Act<'a> {
+        let id = format!("{}-u", self.id);
+        Act { id, ..self.act(key, was, Some(before.to_vec()), Some(why)) }
+    }
+}
+
+/// A row as it is sent; what was not sent is as it was.
+fn resolve(new: &[Sent], was: Option<&[Cell]>) -> Vec<Cell> {
+    let cells = new.iter().enumerate().map(|(place, sent)| match sent {
+        Sent::Cell(cell) => cell.clone(),
+        Sent::AsBefore => was.and_then(|was| was.get(place)).cloned().unwrap_or(Cell::Null),
+    });
+    cells.collect()
+}

@@ -1,0 +1,103 @@
+//! Checks of whole tables, when they are due: sums that must be nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestry_event::Nanos;
+use tokio::time::Instant;
+
+use super::act::found_by_comparing;
+use super::events::micros;
+use super::{Database, Outlet, Trouble, Watch};
+use crate::copy::Opening;
+use crate::database::{DbError, Reader};
+use crate::rules::{Breach, CHECK_ROWS, Check};
+use crate::table::{Name, Table};
+
+/// How often is looked for a check that is due, at least: the clock may be set.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// The number under which the copy keeps what is about no table.
+const NO_TABLE: i64 = 0;
+
+impl<D: Database, O: Outlet> Watch<D, O> {
+    /// Runs the checks that the configuration names, on a connection of their own, until it ends.
+    pub(super) async fn check_for_ever(&self) -> Result<(), Trouble> {
+        let mut checks = Vec::new();
+        for (name, written) in &self.options.config.checks {
+            let check = Check::new(name, written);
+            checks.push(check.map_err(|wrong| DbError::Refused(format!("checks: {name}: {wrong}")))?);
+        }
+        if checks.is_empty() {
+            return std::future::pending().await;
+        }
+        let mut reader = self.database.reader().await?;
+        loop {
+            let mut wait = LOOK;
+            for check in &checks {
+                let now = self.options.clock.now();
+                let due = self.last_run(check).await?.and_then(|last| check.next(last)).unwrap_or(now);
+                if due <= now {
+                    self.run_check(&mut reader, check, now).await?;
+                } else {
+                    wait = wait.min(Duration::from_nanos(u64::try_from(due.0 - now.0).unwrap_or(0)));
+                }
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn last_run(&self, check: &Check) -> Result<Option<Nanos>, Trouble> {
+        let mark = mark(check);
+        let last = self.shared.with(move |store| store.copy.mark(&mark)).await?;
+        Ok(last
+            .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok())
+            .map(|bytes| Nanos(i64::from_be_bytes(bytes))))
+    }
+
+    async fn run_check(&self, reader: &mut D::Reader, check: &Check, now: Nanos) -> Result<(), Trouble> {
+        let begun = Instant::now();
+        let breach = match reader.query(&check.sql, check.timeout, CHECK_ROWS).await {
+            Ok(rows) => check.look(&rows),
+            // What the database says may hold data.
+            Err(DbError::Refused(_)) => Some(check.failed("the database refuses the statement")),
+            Err(_) if begun.elapsed() >= check.timeout => {
+                Some(check.failed("the statement takes longer than it may"))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (mark, watch, name) = (mark(check), self.options.name.clone(), check.name.clone());
+        self.shared
+            .with(move |store| {
+                let time = micros(now);
+                store.copy.begin()?;
+                if let Some(Breach { rule, description, .. }) = breach {
+                    let about = Name { schema: watch, table: name };
+                    let about = Arc::new(Table { name: about, columns: Vec::new(), key: Vec::new() });
+                    let opening = Opening {
+                        watched: NO_TABLE,
+                        layout: store.copy.layout_of(NO_TABLE, &about)?,
+                        place: &[],
+                        key: &[],
+                        field: None,
+                        rule: &rule,
+                        description: &description,
+                        old: None,
+                        new: None,
+                        event: None,
+                        time,
+                    };
+                    let event = store.breach(&about, &Vec::new(), &opening, &found_by_comparing(time))?;
+                    store.copy.tell(&event)?;
+                }
+                store.copy.set_mark(&mark, &now.0.to_be_bytes())?;
+                store.copy.commit()
+            })
+            .await?;
+        self.tell().await
+    }
+}
+
+fn mark(check: &Check) -> String {
+    format!("check.{}", check.name)
+}

@@ -1,0 +1,68 @@
+//! The two databases that there are to connect to.
+
+use std::sync::Arc;
+
+use super::Database;
+use crate::cell::MaskKey;
+use crate::change::Position;
+use crate::config::WatchConfig;
+use crate::database::DbError;
+use crate::mysql::{MysqlChanges, MysqlReader};
+use crate::postgres::{PostgresChanges, PostgresReader};
+use crate::table::Table;
+
+/// A MySQL or MariaDB.
+#[derive(Clone, Debug)]
+pub struct Mysql {
+    /// The watch's name.
+    pub watch: String,
+    /// Where it is.
+    pub config: WatchConfig,
+}
+
+impl Database for Mysql {
+    type Reader = MysqlReader;
+    type Changes = MysqlChanges;
+
+    async fn reader(&self) -> Result<MysqlReader, DbError> {
+        MysqlReader::new(&self.config)
+    }
+
+    async fn changes(
+        &self,
+        tables: Vec<Arc<Table>>,
+        mask: &MaskKey,
+        from: Option<&Position>,
+        server: Option<&str>,
+    ) -> Result<MysqlChanges, DbError> {
+        MysqlChanges::open(&self.config, &self.watch, tables, mask, from, server).await
+    }
+}
+
+/// A PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct Postgres {
+    /// The watch's name.
+    pub watch: String,
+    /// Where it is.
+    pub config: WatchConfig,
+}
+
+impl Database for Postgres {
+    type Reader = PostgresReader;
+    type Changes = PostgresChanges;
+
+    async fn reader(&self) -> Result<PostgresReader, DbError> {
+        PostgresReader::new(&self.watch, &self.config)
+    }
+
+    async fn changes(
+        &self,
+        tables: Vec<Arc<Table>>,
+        mask: &MaskKey,
+        from: Option<&Position>,
+        _server: Option<&str>,
+    ) -> Result<PostgresChanges, DbError> {
+        PostgresChanges::open(&self.watch, &self.config, tables, mask.clone(), from).await
+    }
+}

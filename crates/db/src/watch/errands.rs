@@ -1,0 +1,103 @@
+//! What a watch does beside the stream: telling what is durable in the copy only.
+
+use std::time::Duration;
+
+use attestry_event::{Event, Outcome};
+
+use super::events::{Shown, time_of};
+use super::schema::SCHEMA;
+use super::store::run;
+use super::{Database, Outlet, Trouble, Watch, WatchError};
+use crate::copy::Violation;
+
+/// How often is looked for what another process signed off.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Events that are told at once.
+const EVENTS_AT_ONCE: u32 = 500;
+
+impl<D: Database, O: Outlet> Watch<D, O> {
+    /// Tells sign-offs for as long as the watch runs, connected or not.
+    pub(super) async fn errands(&self) -> Result<(), WatchError> {
+        loop {
+            match self.tell().await {
+                Err(Trouble::Stop(error)) => return Err(error),
+                Err(_) | Ok(()) => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.handle.woken() => {}
+            }
+        }
+    }
+
+    /// Tells all events that wait in the copy.
+    pub(super) async fn tell(&self) -> Result<(), Trouble> {
+        loop {
+            let guard = self.shared.lock().await;
+            let (guard, (events, last)) = run(guard, |store| store.copy.untold(EVENTS_AT_ONCE)).await?;
+            if events.is_empty() {
+                break;
+            }
+            self.outlet.send(events).await?;
+            run(guard, move |store| {
+                store.copy.begin()?;
+                store.copy.set_told(last)?;
+                store.copy.commit()
+            })
+            .await?;
+        }
+        let mut accepted = false;
+        loop {
+            let guard = self.shared.lock().await;
+            let (guard, signed) = run(guard, |store| store.copy.untold_sign_offs(EVENTS_AT_ONCE)).await?;
+            if signed.is_empty() {
+                break;
+            }
+            accepted |= signed.iter().any(|violation| violation.rule == SCHEMA);
+            self.outlet.send(signed.iter().map(sign_off_event).collect()).await?;
+            run(guard, move |store| {
+                store.copy.begin()?;
+                for violation in &signed {
+                    store.copy.set_sign_off_told(&violation.fingerprint)?;
+                }
+                store.copy.commit()
+            })
+            .await?;
+            self.handle.refresh(&self.shared).await?;
+            self.handle.told();
+        }
+        if accepted {
+            self.handle.restart();
+        }
+        Ok(())
+    }
+}
+
+fn sign_off_event(violation: &Violation) -> Event {
+    let table = &violation.layout.table;
+    let (by, from, why, at) = match &violation.signed {
+        Some(signed) => (signed.by.as_str(), signed.from.as_str(), signed.why.as_str(), signed.at),
+        None => ("-", "-", "", violation.last_seen),
+    };
+    let mut event = Event::new("violation.sign_off", by)
+        .id(format!("vs-{}", violation.fingerprint))
+        .time(time_of(at))
+        .resource(table.name.to_string())
+        .source_ip_address(from)
+        .outcome(Outcome::Success)
+        .severity(5)
+        .message(format!("{by} signed off: {}: {}", table.name, violation.description))
+        .data("schema", table.name.schema.as_str())
+        .data("table", table.name.table.as_str())
+        .data("fingerprint", violation.fingerprint.as_str())
+        .data("rule", violation.rule.as_str())
+        .data("reason", why);
+    if let Some(field) = &violation.field {
+        event = event.data("field", field.as_str());
+    }
+    if !violation.key.is_empty() {
+        event = event.data("key", Shown::default().key(table, &violation.key));
+    }
+    event
+}

@@ -1,0 +1,227 @@
+//! Changes of a paused table: kept in the copy in the form they came in, applied in order once it goes on.
+
+use std::sync::Arc;
+
+use attestry_event::Nanos;
+use serde::{Deserialize, Serialize};
+
+use super::events::micros;
+use super::follow::same_columns;
+use super::store::{Batch, Open, Store, Tracked, run};
+use super::tables::without_rules;
+use super::{Database, Outlet, Trouble, Watch};
+use crate::cell::{Cell, decode_row, encode_row};
+use crate::change::{Change, Op, Sent, Transaction};
+use crate::copy::{CopyError, Layout, Origin, SeenBy};
+use crate::rules::TableRules;
+
+/// Changes that are applied at once.
+const CHANGES_AT_ONCE: u32 = 500;
+
+/// A change as it is kept; rows as row bytes.
+#[derive(Debug, Deserialize, Serialize)]
+struct Kept {
+    id: String,
+    time: i64,
+    account: Option<String>,
+    ends: Option<String>,
+    number: u64,
+    layout: i64,
+    op: KeptOp,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+enum KeptOp {
+    Insert { new: KeptRow },
+    Update { key: Vec<u8>, before: Option<Vec<u8>>, new: KeptRow },
+    Delete { key: Vec<u8>, before: Option<Vec<u8>> },
+    Truncate,
+}
+
+/// A new row, and the places of what was not sent.
+#[derive(Debug, Deserialize, Serialize)]
+struct KeptRow {
+    image: Vec<u8>,
+    as_before: Vec<usize>,
+}
+
+impl KeptRow {
+    fn of(sent: &[Sent]) -> KeptRow {
+        let as_before =
+            sent.iter().enumerate().filter(|(_, sent)| **sent == Sent::AsBefore).map(|(place, _)| place);
+        let cells: Vec<Cell> = sent
+            .iter()
+            .map(|sent| match sent {
+                Sent::Cell(cell) => cell.clone(),
+                Sent::AsBefore => Cell::Null,
+            })
+            .collect();
+        KeptRow { image: encode_row(&cells), as_before: as_before.collect() }
+    }
+
+    fn sent(&self) -> Result<Vec<Sent>, CopyError> {
+        let cells = decode_row(&self.image)?.into_iter().enumerate();
+        let sent = cells.map(|(place, cell)| match self.as_before.contains(&place) {
+            true => Sent::AsBefore,
+            false => Sent::Cell(cell),
+        });
+        Ok(sent.collect())
+    }
+}
+
+impl Store {
+    pub(super) fn park(
+        &mut self,
+        tracked: &Tracked,
+        transaction: &Transaction,
+        number: u64,
+        change: &Change,
+    ) -> Result<(), CopyError> {
+        let row = |cells: &Option<Vec<Cell>>| cells.as_deref().map(encode_row);
+        let op = match &change.op {
+            Op::Insert { new } => KeptOp::Insert { new: KeptRow::of(new) },
+            Op::Update { key, before, new } => {
+                KeptOp::Update { key: encode_row(key), before: row(before), new: KeptRow::of(new) }
+            }
+            Op::Delete { key, before } => KeptOp::Delete { key: encode_row(key), before: row(before) },
+            Op::Truncate => KeptOp::Truncate,
+        };
+        let layout = if same_columns(tracked.table(), &change.table) {
+            tracked.watched.layout.id
+        } else {
+            self.copy.layout_of(tracked.id(), &change.table)?
+        };
+        let kept = Kept {
+            id: transaction.id.clone(),
+            time: transaction.time.0,
+            account: transaction.account.clone(),
+            ends: transaction.ends.as_ref().map(ToString::to_string),
+            number,
+            layout,
+            op,
+        };
+        let bytes = serde_json::to_vec(&kept).map_err(|error| CopyError::damaged(error.to_string()))?;
+        self.copy.park(tracked.id(), &bytes)
+    }
+
+    /// The table with the columns that a change of it has: its row is kept with those, and what the table has beyond them is read later.
+    pub(super) fn as_sent(
+        &mut self,
+        tracked: &Arc<Tracked>,
+        layout: Layout,
+    ) -> Result<Arc<Tracked>, CopyError> {
+        if let Some(known) = self.as_sent.get(&layout.id) {
+            return Ok(Arc::clone(known));
+        }
+        let config = Arc::clone(&self.config);
+        let rules = TableRules::compile(&config, &layout.table)
+            .or_else(|_| TableRules::compile(&without_rules(&config), &layout.table));
+        let rules = rules.map_err(|_| CopyError::damaged("a table for which no rules can be made"))?;
+        let id = layout.id;
+        let watched = crate::copy::Watched { layout, ..tracked.watched.clone() };
+        let tracked = Arc::new(Tracked { watched, rules: Arc::new(rules) });
+        self.as_sent.insert(id, Arc::clone(&tracked));
+        Ok(tracked)
+    }
+
+    /// Applies the oldest changes that wait for a table, in a transaction that is still to be committed.
+    fn apply_some_parked(&mut self, tracked: &Arc<Tracked>) -> Result<Option<Batch>, CopyError> {
+        let parked = self.copy.parked(tracked.id(), CHANGES_AT_ONCE)?;
+        let Some((last, _)) = parked.last() else { return Ok(None) };
+        let last = *last;
+        self.copy.begin()?;
+        let mut batch = Batch::default();
+        let mut open = Open::default();
+        let mut current: Option<(Transaction, Origin, i64)> = None;
+        for (_, bytes) in parked {
+            let kept: Kept =
+                serde_json::from_slice(&bytes).map_err(|error| CopyError::damaged(error.to_string()))?;
+            let layout = self.copy.layout(kept.layout)?;
+            let as_sent = if layout.id == tracked.watched.layout.id {
+                Arc::clone(tracked)
+            } else {
+                self.as_sent(tracked, layout)?
+            };
+            let op = match kept.op {
+                KeptOp::Insert { new } => Op::Insert { new: new.sent()? },
+                KeptOp::Update { key, before, new } => Op::Update {
+                    key: decode_row(&key)?,
+                    before: before.map(|bytes| decode_row(&bytes)).transpose()?,
+                    new: new.sent()?,
+                },
+                KeptOp::Delete { key, before } => Op::Delete {
+                    key: decode_row(&key)?,
+                    before: before.map(|bytes| decode_row(&bytes)).transpose()?,
+                },
+                KeptOp::Truncate => Op::Truncate,
+            };
+            let change = Change { table: Arc::clone(as_sent.table()), op };
+            if current.as_ref().is_none_or(|(transaction, ..)| transaction.id != kept.id) {
+                if let Some((_, origin, origin_id)) = current.take() {
+                    self.displaced_for_good(&origin, origin_id, &mut open, &mut batch)?;
+                }
+                let origin = Origin {
+                    seen_by: SeenBy::Stream,
+                    position: kept.ends.clone(),
+                    transaction: Some(kept.id.clone()),
+                    time: micros(Nanos(kept.time)),
+                    account: kept.account.clone(),
+                };
+                let origin_id = self.copy.add_origin(&origin)?;
+                let transaction = Transaction {
+                    id: kept.id,
+                    time: Nanos(kept.time),
+                    account: kept.account,
+                    connection: None,
+                    comment: None,
+                    first: 0,
+                    changes: Vec::new(),
+                    ends: kept.ends.and_then(|text| text.parse().ok()),
+                };
+                current = Some((transaction, origin, origin_id));
+            }
+            if let Some((transaction, origin, origin_id)) = &current {
+                let (transaction, origin, origin_id) = (transaction.clone(), origin.clone(), *origin_id);
+                self.change(
+                    &as_sent,
+                    &transaction,
+                    &origin,
+                    origin_id,
+                    kept.number,
+                    &change,
+                    &mut open,
+                    &mut batch,
+                )?;
+            }
+        }
+        if let Some((_, origin, origin_id)) = current {
+            self.displaced_for_good(&origin, origin_id, &mut open, &mut batch)?;
+        }
+        self.copy.unpark(tracked.id(), last)?;
+        Ok(Some(batch))
+    }
+}
+
+impl<D: Database, O: Outlet> Watch<D, O> {
+    /// Applies what waited for tables that go on.
+    pub(super) async fn apply_parked(&self) -> Result<(), Trouble> {
+        let tables: Vec<Arc<Tracked>> = {
+            let guard = self.shared.lock().await;
+            guard.tables.values().filter(|tracked| tracked.watched.paused.is_none()).cloned().collect()
+        };
+        for tracked in tables {
+            loop {
+                let guard = self.shared.lock().await;
+                let table = Arc::clone(&tracked);
+                let applied = run(guard, move |store| store.apply_some_parked(&table)).await?;
+                let (guard, Some(mut batch)) = applied else { break };
+                let events = std::mem::take(&mut batch.events);
+                if !events.is_empty() {
+                    self.outlet.send(events).await?;
+                }
+                run(guard, move |store| store.commit(&mut batch)).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! A table's definition changed: what is different, and what happens when somebody has signed it off.
+
+use std::fmt;
+
+use attestry_event::Event;
+use serde_json::{Map, Value, json};
+
+use super::act::table_event;
+use super::events::micros;
+use super::store::Store;
+use super::{Database, Outlet, Trouble, Watch};
+use crate::copy::{CopyError, Op};
+use crate::database::Reader;
+use crate::table::Table;
+
+use super::act::found_by_comparing;
+
+/// The rule that a table's definition does not change.
+pub const SCHEMA: &str = "schema";
+
+/// What is different between two definitions of a table.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    added: Vec<String>,
+    dropped: Vec<String>,
+    /// Column, before, after.
+    changed: Vec<(String, String, String)>,
+    key: bool,
+}
+
+impl Difference {
+    pub(super) fn of(old: &Table, new: &Table) -> Difference {
+        let mut difference = Difference::default();
+        for column in &new.columns {
+            let known = old.place_of(&column.name).and_then(|place| old.columns.get(place));
+            match known {
+                None => difference.added.push(column.name.clone()),
+                Some(known) if known != column => {
+                    let text = |column: &crate::table::Column| {
+                        format!("{}{}", column.sql_type, if column.nullable { "" } else { " not null" })
+                    };
+                    difference.changed.push((column.name.clone(), text(known), text(column)));
+                }
+                Some(_) => {}
+            }
+        }
+        let gone = old.columns.iter().filter(|column| new.place_of(&column.name).is_none());
+        difference.dropped = gone.map(|column| column.name.clone()).collect();
+        let names = |table: &Table| -> Vec<Option<String>> {
+            table.key.iter().map(|place| Some(table.columns.get(*place)?.name.clone())).collect()
+        };
+        difference.key = names(old) != names(new);
+        difference
+    }
+
+    pub(super) fn tell(&self, event: Event) -> Event {
+        let changed: Map<String, Value> = self
+            .changed
+            .iter()
+            .map(|(name, old, new)| (name.clone(), json!({"old": old, "new": new})))
+            .collect();
+        event
+            .data("added", self.added.clone())
+            .data("dropped", self.dropped.clone())
+            .data("changed", changed)
+            .data("key_changed", self.key)
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let changed: Vec<String> =
+            self.changed.iter().map(|(name, old, new)| format!("{name} ({old} -- {new})")).collect();
+        let mut parts = Vec::new();
+        for (what, names) in [("added", &self.added), ("dropped", &self.dropped), ("changed", &changed)] {
+            if !names.is_empty() {
+                parts.push(format!("{what} {}", names.join(", ")));
+            }
+        }
+        if self.key {
+            parts.push("another key".to_owned());
+        }
+        if parts.is_empty() {
+            parts.push("another order of columns".to_owned());
+        }
+        write!(f, "the table's definition changed: {}", parts.join("; "))
+    }
+}
+
+impl<D: Database, O: Outlet> Watch<D, O> {
+    /// Whether the tables are not what the copy knows.
+    pub(super) async fn schema_differs(&self) -> Result<bool, Trouble> {
+        let mut reader = self.database.reader().await?;
+        self.differs(&mut reader).await
+    }
+
+    /// The same with a connection that is there.
+    pub(super) async fn differs(&self, reader: &mut D::Reader) -> Result<bool, Trouble> {
+        let found = reader.tables(&self.options.config).await?;
+        let found: Vec<Table> = found.into_iter().filter(|table| !table.key.is_empty()).collect();
+        let guard = self.shared.lock().await;
+        let differs = found.len() != guard.tables.len()
+            || found.iter().any(|table| {
+                guard
+                    .tables
+                    .get(&table.name)
+                    .is_none_or(|tracked| tracked.watched.paused.is_none() && **tracked.table() != *table)
+            });
+        Ok(differs)
+    }
+}
+
+impl Store {
+    /// Lets the copy follow changes that were signed off. In a transaction.
+    pub(super) fn follow_signed_off(&mut self) -> Result<(), CopyError> {
+        for change in self.copy.schema_changes(true)? {
+            let watched = self.copy.watched()?.into_iter().find(|watched| watched.id == change.watched);
+            let Some(watched) = watched else { continue };
+            let time = micros(self.clock.now());
+            let name = watched.name().clone();
+            let mut event = table_event("schema.accept", &name, time, &[change.fingerprint.as_bytes()])
+                .severity(5)
+                .message(format!("{name} is watched as it is now"))
+                .data("fingerprint", change.fingerprint.as_str());
+            match change.table {
+                Some(table) => {
+                    let table = std::sync::Arc::new(table);
+                    let difference = Difference::of(&watched.layout.table, &table);
+                    if difference.key && self.copy.follow_keys(watched.id, &table)? > 0 {
+                        // Rows cannot be found by a key that the copy does not have.
+                        self.copy.take_again(watched.id)?;
+                    }
+                    self.copy.set_layout(watched.id, &table)?;
+                    event = difference.tell(event);
+                }
+                None => {
+                    let origin = self.copy.add_origin(&found_by_comparing(time))?;
+                    let removed =
+                        self.copy.remove_all(watched.id, Op::Schema, origin, None, watched.versions)?;
+                    event = event.data("rows", removed);
+                    self.copy.take_again(watched.id)?;
+                }
+            }
+            self.copy.tell(&event)?;
+            self.copy.set_followed(&change.fingerprint)?;
+            self.copy.set_paused(watched.id, None)?;
+        }
+        Ok(())
+    }
+}

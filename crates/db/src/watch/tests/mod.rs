@@ -1,0 +1,6 @@
+mod behind;
+mod bench;
+mod changes;
+mod crashes;
+mod schema;
+mod world;
