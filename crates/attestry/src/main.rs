@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod config;
 mod control;
+mod databases;
 mod enrolment;
 mod first_contact;
 mod flow;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use attestry_event::{Clock, Event, SystemClock};
 use attestry_ledger::{DataDir, Ledger, Options};
 use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey};
+use attestry_server::databases::Databases;
 use attestry_server::{LedgerPart, LedgerRows, Parts, Server, record};
 use attestry_store::{Rows, Store};
 use clap::Args;
@@ -17,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::client::LOCAL_KEY_FILE;
 use crate::config::{Config, Mistake};
 use crate::control::{Address, Control};
+use crate::databases::Watches;
 use crate::flow::{Base, Flow, Ground};
 use crate::house::House;
 use crate::logging::Level;
@@ -134,6 +136,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     };
     let flow = Arc::new(runtime.block_on(Flow::start(base, &config))?);
     let sources = Sources::start(&config, &ground, &data, &clock)?;
+    let watches = Watches::start(&config, &ground, &clock)?;
     let house = House::start(&ledgers, &clock, data.path(), Arc::clone(&sources), Arc::clone(&flow))?;
     let parts = Parts {
         accounts: Arc::clone(&accounts),
@@ -142,7 +145,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
         data_dir: data.path().to_owned(),
         clock: Arc::clone(&clock),
         operations: house.operations(),
-        databases: Arc::new(attestry_server::databases::NoDatabases),
+        databases: Arc::clone(&watches) as Arc<dyn Databases>,
         owner_key: Some(owner_key),
     };
     let ended: Result<()> = runtime.block_on(async {
@@ -160,6 +163,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
 
     // From the outside in: nothing new comes in, then what is in is committed and signed, then the threads end.
     ground.close();
+    watches.stop();
     sources.stop();
     house.stop();
     runtime.block_on(flow.close_sinks());
@@ -169,7 +173,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     drop(runtime);
     store.close();
     let closing: Vec<Arc<Ledger>> = ledgers.iter().map(|part| Arc::clone(&part.ledger)).collect();
-    drop((store, audit, ledgers, sources, flow, ground));
+    drop((store, audit, ledgers, sources, watches, flow, ground));
     close(closing);
     tracing::info!("stopped");
     ended

@@ -20,9 +20,9 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     /// Tells sign-offs for as long as the watch runs, connected or not.
     pub(super) async fn errands(&self) -> Result<(), WatchError> {
         loop {
-            match self.tell().await {
-                Err(Trouble::Stop(error)) => return Err(error),
-                Err(_) | Ok(()) => {}
+            // What the database refuses is for the session to say.
+            if let Err(Trouble::Stop(error)) = self.tell().await {
+                return Err(error);
             }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}

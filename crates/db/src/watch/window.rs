@@ -4,6 +4,7 @@
 //! between. The window keeps the hashes of the rows that changed since the oldest look that is still to be judged began, so
 //! that the copy, which has gone on since, can be taken back commit by commit.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 
 use crate::cell::RowHash;
@@ -101,8 +102,11 @@ impl Window {
         span: &'a Span,
         position: &Position,
     ) -> impl Iterator<Item = (u64, &'a Changed)> + 'a {
-        let first =
-            self.ends.iter().find(|(_, end)| !(end <= position)).map_or(u64::MAX, |(commit, _)| *commit);
+        let first = self
+            .ends
+            .iter()
+            .find(|(_, end)| end.partial_cmp(position).is_none_or(Ordering::is_gt))
+            .map_or(u64::MAX, |(commit, _)| *commit);
         self.entries
             .iter()
             .rev()

@@ -74,13 +74,22 @@ async fn ask(mut reader: impl Reader, watch: &WatchConfig) -> Result<Found, DbEr
 fn tell(watch: &WatchConfig, found: &Found, out: &mut impl Write) -> Result<bool> {
     let mut well = true;
     let how = match watch.stream {
-        true => format!("follows the change stream, and compares all tables every {} at most", watch.reconcile.every),
-        false => format!("compares all tables every {}: what comes and goes in between is not seen", watch.sleep),
+        true => format!(
+            "follows the change stream, and compares all tables every {} at most",
+            watch.reconcile.every
+        ),
+        false => {
+            format!("compares all tables every {}: what comes and goes in between is not seen", watch.sleep)
+        }
     };
     writeln!(out, "  {how}, {} rows a second", watch.reconcile.rows_per_second)?;
     if found.tables.is_empty() {
         well = false;
-        writeln!(out, "  {}", paint("there is no table to watch: are the names right, and may the user see them?", Look::Bad))?;
+        writeln!(
+            out,
+            "  {}",
+            paint("there is no table to watch: are the names right, and may the user see them?", Look::Bad)
+        )?;
     }
     for table in &found.tables {
         well &= tell_table(watch, table, out)?;
@@ -112,10 +121,10 @@ fn tell(watch: &WatchConfig, found: &Found, out: &mut impl Write) -> Result<bool
 fn tell_table(watch: &WatchConfig, table: &Table, out: &mut impl Write) -> Result<bool> {
     let columns = |of: &mut dyn Iterator<Item = &str>| of.map(escape).collect::<Vec<_>>().join(", ");
     let key = columns(&mut table.key.iter().filter_map(|at| Some(table.columns.get(*at)?.name.as_str())));
-    let masked = columns(
-        &mut table.columns.iter().filter(|column| column.masked).map(|column| column.name.as_str()),
-    );
-    let mut line = format!("  {}: {} columns, by {key}", escape(&table.name.to_string()), table.columns.len());
+    let masked =
+        columns(&mut table.columns.iter().filter(|column| column.masked).map(|column| column.name.as_str()));
+    let mut line =
+        format!("  {}: {} columns, by {key}", escape(&table.name.to_string()), table.columns.len());
     if table.key.is_empty() {
         line = format!("  {}: nothing tells its rows apart", escape(&table.name.to_string()));
     }

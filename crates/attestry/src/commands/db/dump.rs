@@ -49,18 +49,33 @@ pub(super) fn audit(of: &AuditDump, config: &Config) -> Result<bool> {
     let summary = match (&of.against, first, second) {
         (Some(_), Some(dump), None) => {
             let path = config.copy_of(&name, &watch);
-            let copy = Copy::open_to_read(&path).with_context(|| format!("cannot read the copy in {}", path.display()))?;
+            let copy = Copy::open_to_read(&path)
+                .with_context(|| format!("cannot read the copy in {}", path.display()))?;
             let mask = copy.mask().clone();
-            let audit = DumpAudit { config: &watch, schema: &schema, mask: &mask, folder: &folder, memory: DumpAudit::MEMORY };
+            let audit = DumpAudit {
+                config: &watch,
+                schema: &schema,
+                mask: &mask,
+                folder: &folder,
+                memory: DumpAudit::MEMORY,
+            };
             audit.compare(copied(copy)?, dump_of(dump)?, &mut told)?
         }
         (Some(_), _, _) => bail!("with --against there is one dump"),
         (None, Some(before), Some(after)) => {
             let mask = MaskKey(rand::random());
-            let audit = DumpAudit { config: &watch, schema: &schema, mask: &mask, folder: &folder, memory: DumpAudit::MEMORY };
+            let audit = DumpAudit {
+                config: &watch,
+                schema: &schema,
+                mask: &mask,
+                folder: &folder,
+                memory: DumpAudit::MEMORY,
+            };
             audit.compare(dump_of(before)?, dump_of(after)?, &mut told)?
         }
-        (None, ..) => bail!("expected two dumps, the one before and the one after; or --against WATCH and one"),
+        (None, ..) => {
+            bail!("expected two dumps, the one before and the one after; or --against WATCH and one")
+        }
     };
     out.flush()?;
     drop(out);
@@ -175,7 +190,9 @@ fn tell_change(change: &DumpChange, out: &mut impl Write) -> io::Result<()> {
     let look = if change.breaches.is_empty() { Look::Plain } else { Look::Bad };
     write!(out, "{} {key} {}", escape(&table.name.to_string()), paint(what, look))?;
     if let (Some(before), Some(after)) = (&change.before, &change.after) {
-        for ((column, old), new) in table.columns.iter().zip(before).zip(after).filter(|((_, old), new)| old != new) {
+        for ((column, old), new) in
+            table.columns.iter().zip(before).zip(after).filter(|((_, old), new)| old != new)
+        {
             write!(out, "  {}: {} -> {}", escape(&column.name), cell(old), cell(new))?;
         }
     }
@@ -237,7 +254,9 @@ fn value(cell: &Cell) -> Value {
         Cell::Masked(_) => json!({"masked": true}),
         Cell::Value(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => text.into(),
-            Err(_) => json!({"hex": bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))}),
+            Err(_) => {
+                json!({"hex": bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))})
+            }
         },
     }
 }
