@@ -12,7 +12,7 @@ pub(super) fn violation(watch: &str, found: Violation) -> shown::Violation {
     shown::Violation {
         watch: watch.to_owned(),
         table: table.name.table.clone(),
-        key: key.filter_map(|(place, cell)| Some(field(table, *place, cell)?)).collect(),
+        key: key.filter_map(|(place, cell)| field(table, *place, cell)).collect(),
         field: found.field,
         rule: found.rule,
         description: found.description,

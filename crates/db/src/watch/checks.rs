@@ -36,12 +36,14 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             let mut wait = LOOK;
             for check in &checks {
                 let now = self.options.clock.now();
-                let due = self.last_run(check).await?.and_then(|last| check.next(last)).unwrap_or(now);
+                let mut due = self.last_run(check).await?.and_then(|last| check.next(last)).unwrap_or(now);
                 if due <= now {
                     self.run_check(&mut reader, check, now).await?;
-                } else {
-                    wait = wait.min(Duration::from_nanos(u64::try_from(due.0 - now.0).unwrap_or(0)));
+                    // One whose schedule has no next time is asked again after a while.
+                    due = check.next(now).unwrap_or(Nanos(i64::MAX));
                 }
+                wait =
+                    wait.min(Duration::from_nanos(u64::try_from(due.0.saturating_sub(now.0)).unwrap_or(0)));
             }
             tokio::time::sleep(wait).await;
         }
