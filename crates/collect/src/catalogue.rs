@@ -5,6 +5,7 @@
 //! writes the page anew), and the tests of the parsers hold every event they make against [`problem`].
 
 mod checks;
+mod databases;
 mod docker;
 mod lines;
 mod own;
@@ -14,6 +15,7 @@ use std::fmt::Write;
 
 use attestry_event::Event;
 
+pub use databases::DATABASES;
 pub use lines::LINES;
 pub use own::OWN;
 
@@ -546,12 +548,17 @@ pub fn markdown() -> String {
     );
     table(&mut page, LINES, "");
     page.push_str(
+        "\n## Watched databases\n\n\
+         What a watch tells of the rows of a database. `event_source` is the watch's name. The same change gives the same `event_id` after a crash, so it is there once.\n\n",
+    );
+    table(&mut page, DATABASES, "");
+    page.push_str(
         "\n## Events of Attestry itself\n\n\
          What was done to Attestry, and what it knows to be missing (`gap.*`). They are in the ledger `audit`, unless they say\n\
          otherwise, with `event_source` `attestry`, unless it says otherwise. `attestry coverage` adds them up by host, source and hour.\n\n",
     );
     table(&mut page, OWN, OF_OWN);
-    CATALOGUE.iter().chain(LINES).for_each(|entry| section(&mut page, entry, ""));
+    CATALOGUE.iter().chain(LINES).chain(DATABASES).for_each(|entry| section(&mut page, entry, ""));
     OWN.iter().for_each(|entry| section(&mut page, entry, OF_OWN));
     page
 }

@@ -87,6 +87,9 @@ pub enum CopyError {
         /// Who did.
         by: String,
     },
+    /// The watch has ended; it tells what was signed off when it runs again.
+    #[error("the watch has ended")]
+    Ended,
     /// A sign-off needs a name and a reason.
     #[error("a sign-off needs {0}")]
     Wanting(&'static str),

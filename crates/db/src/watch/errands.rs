@@ -24,6 +24,12 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             if let Err(Trouble::Stop(error)) = self.tell().await {
                 return Err(error);
             }
+            if self.handle.news() {
+                let refreshed = self.handle.refresh(&self.shared).await;
+                if let Err(Trouble::Stop(error)) = refreshed {
+                    return Err(error);
+                }
+            }
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 () = self.handle.woken() => {}

@@ -203,7 +203,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         let mask = copy.mask().clone();
         let shared =
             Shared::new(Store::new(copy, Arc::clone(&options.clock), Arc::new(options.config.clone())));
-        let handle = Handle::new(&options, shared.clone());
+        let handle = Handle::new(&options, &shared);
         let watch = Watch {
             database,
             outlet,

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use attestry_event::{Clock, Nanos};
-use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use super::events::{micros, time_of};
-use super::store::Shared;
+use super::store::{Shared, Store};
 use super::{Options, Trouble};
 use crate::change::Position;
 use crate::copy::{CopyError, Signed, Violation};
@@ -18,6 +17,9 @@ use crate::table::Name;
 /// What polling does not see.
 pub(super) const POLLING: &str =
     "without the change stream: what came and went between two looks is not seen, nor who did it";
+
+/// How long a sign-off waits at most before it looks whether the watch still runs.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What a watch is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,25 +120,29 @@ impl TableStatus {
 pub struct Handle(Arc<Inner>);
 
 struct Inner {
-    status: Mutex<Status>,
+    status: parking_lot::Mutex<Status>,
     wake: Notify,
     restart: Notify,
     told: Notify,
+    /// Changes that were there when it was last counted.
+    counted: std::sync::atomic::AtomicU64,
     polling_said: std::sync::atomic::AtomicBool,
-    shared: Shared,
+    /// Not kept alive by a handle: a watch that has ended lets go of its copy, open transaction and all.
+    store: Weak<Mutex<Store>>,
     copy: PathBuf,
     clock: Arc<dyn Clock>,
 }
 
 impl Handle {
-    pub(super) fn new(options: &Options, shared: Shared) -> Handle {
+    pub(super) fn new(options: &Options, shared: &Shared) -> Handle {
         Handle(Arc::new(Inner {
-            status: Mutex::default(),
+            status: parking_lot::Mutex::default(),
             wake: Notify::new(),
             restart: Notify::new(),
             told: Notify::new(),
+            counted: std::sync::atomic::AtomicU64::new(0),
             polling_said: std::sync::atomic::AtomicBool::new(false),
-            shared,
+            store: shared.downgrade(),
             copy: options.copy.clone(),
             clock: Arc::clone(&options.clock),
         }))
@@ -155,7 +161,7 @@ impl Handle {
     /// Signs violations off, changes of a schema included, all or none; returns when the events that say so are durable.
     ///
     /// # Errors
-    /// When one is unknown or signed off already, a name or reason is missing, or the copy cannot be written.
+    /// When one is unknown or signed off already, a name or reason is missing, the copy cannot be written, or the watch has ended.
     pub async fn sign_off(
         &self,
         fingerprints: Vec<String>,
@@ -164,7 +170,8 @@ impl Handle {
         why: String,
     ) -> Result<Vec<Violation>, CopyError> {
         let signed = Signed { by, from, why, at: micros(self.0.clock.now()) };
-        let mut guard = self.0.shared.lock().await;
+        let mut store = self.0.store.upgrade().ok_or(CopyError::Ended)?;
+        let mut guard = Arc::clone(&store).lock_owned().await;
         let done = tokio::task::spawn_blocking(move || guard.copy.sign_off(&fingerprints, &signed)).await;
         let done = done.map_err(|error| CopyError::damaged(error.to_string()))??;
         loop {
@@ -173,12 +180,15 @@ impl Handle {
             told.as_mut().enable();
             self.0.wake.notify_one();
             let waiting: Vec<String> = done.iter().map(|violation| violation.fingerprint.clone()).collect();
-            let guard = self.0.shared.lock().await;
+            let guard = Arc::clone(&store).lock_owned().await;
             let untold = tokio::task::spawn_blocking(move || guard.copy.is_untold(&waiting)).await;
             if !untold.map_err(|error| CopyError::damaged(error.to_string()))?? {
                 return Ok(done);
             }
-            told.await;
+            drop(store);
+            // The watch may just be ending, without another word.
+            let _ = tokio::time::timeout(LOOK_AGAIN, told).await;
+            store = self.0.store.upgrade().ok_or(CopyError::Ended)?;
         }
     }
 
@@ -193,6 +203,12 @@ impl Handle {
 
     pub(super) async fn woken(&self) {
         self.0.wake.notified().await;
+    }
+
+    /// Whether something was applied since this was asked last.
+    pub(super) fn news(&self) -> bool {
+        let changes = self.0.status.lock().changes;
+        self.0.counted.swap(changes, std::sync::atomic::Ordering::Relaxed) != changes
     }
 
     /// Whether it was not said yet since the start what polling cannot see.

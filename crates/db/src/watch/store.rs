@@ -1,7 +1,7 @@
 //! The copy with what is known of its tables while a watch runs.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use attestry_event::{Clock, Event};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -157,6 +157,11 @@ impl Shared {
     ) -> Result<T, Trouble> {
         let guard = self.lock().await;
         Ok(run(guard, work).await?.1)
+    }
+
+    /// The store, for as long as the watch keeps it.
+    pub(super) fn downgrade(&self) -> Weak<Mutex<Store>> {
+        Arc::downgrade(&self.0)
     }
 
     /// The store alone, for what takes several steps.

@@ -5,3 +5,4 @@
 mod dump;
 mod mysql;
 mod postgres;
+mod watch;

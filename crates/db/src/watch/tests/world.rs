@@ -18,6 +18,8 @@ use crate::watch::Database;
 
 pub(super) type Row = Vec<Cell>;
 type Rows = BTreeMap<Vec<u8>, Row>;
+/// What a commit makes of a place.
+type Difference = (Name, Vec<u8>, Option<Row>);
 
 #[derive(Default)]
 pub(super) struct World {
@@ -27,7 +29,7 @@ pub(super) struct World {
     /// As queries see it.
     seen: BTreeMap<Name, Rows>,
     /// Commits that queries do not see yet.
-    late: VecDeque<Vec<(Name, Vec<u8>, Option<Row>)>>,
+    late: VecDeque<Vec<Difference>>,
     log: Vec<Step>,
     at: u64,
     number: u64,
