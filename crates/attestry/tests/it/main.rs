@@ -35,6 +35,7 @@ mod tail;
 mod take_in;
 mod tls;
 mod values;
+mod watched;
 
 use std::time::Duration;
 
