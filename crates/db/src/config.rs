@@ -81,9 +81,6 @@ pub struct WatchConfig {
     /// Where the copy is kept, on this host. Default: in the data directory.
     #[serde(default)]
     pub copy: Option<PathBuf>,
-    /// A schema on the watched server that holds the copy in Watchy's layout instead. Whoever owns that server owns the copy.
-    #[serde(default)]
-    pub copy_schema: Option<String>,
     /// Whether to begin with an empty copy at each start: what happened before is then not compared. Default: no.
     #[serde(default)]
     pub start_empty: bool,

@@ -77,10 +77,6 @@ impl WatchConfig {
         if self.tls.is_some() && self.plaintext {
             say(&["plaintext"], "found true and tls, expected one of them".to_owned());
         }
-        if self.copy.is_some() && self.copy_schema.is_some() {
-            let what = "found copy and copy_schema, expected one of them: the copy is kept here or there";
-            say(&["copy_schema"], what.to_owned());
-        }
         for (item, period) in [("timeout", self.timeout), ("sleep", self.sleep)] {
             if period.0 == Duration::ZERO {
                 say(&[item], "found 0s, expected a time".to_owned());
@@ -128,8 +124,8 @@ mod tests {
             ("{url: 'mysql://a:swordfish@db/bank'}", vec!["url"]),
             ("{url: 'postgres://a@db/bank', slot: 'My Slot', sleep: 0s}", vec!["sleep", "slot"]),
             (
-                "{url: 'mysql://a@db/bank', reconcile: {chunk_rows: 0}, copy: /c, copy_schema: c}",
-                vec!["copy_schema", "reconcile.chunk_rows"],
+                "{url: 'mysql://a@db/bank', reconcile: {chunk_rows: 0, rows_per_second: 0}, copy: /c}",
+                vec!["reconcile.rows_per_second", "reconcile.chunk_rows"],
             ),
         ] {
             let config: WatchConfig = match serde_saphyr::from_str(yaml) {

@@ -46,37 +46,23 @@ pub(super) fn audit(of: &AuditDump, config: &Config) -> Result<bool> {
     let mut told = |found: Found| if of.json { tell_json(&found, &mut out) } else { tell(&found, &mut out) };
     let mut dumps = of.dumps.iter().map(PathBuf::as_path);
     let (first, second) = (dumps.next(), dumps.next());
-    let summary = match (&of.against, first, second) {
+    let (before, after, mask) = match (&of.against, first, second) {
         (Some(_), Some(dump), None) => {
             let path = config.copy_of(&name, &watch);
             let copy = Copy::open_to_read(&path)
                 .with_context(|| format!("cannot read the copy in {}", path.display()))?;
             let mask = copy.mask().clone();
-            let audit = DumpAudit {
-                config: &watch,
-                schema: &schema,
-                mask: &mask,
-                folder: &folder,
-                memory: DumpAudit::MEMORY,
-            };
-            audit.compare(copied(copy)?, dump_of(dump)?, &mut told)?
+            (copied(copy)?, dump_of(dump)?, mask)
         }
-        (Some(_), _, _) => bail!("with --against there is one dump"),
-        (None, Some(before), Some(after)) => {
-            let mask = MaskKey(rand::random());
-            let audit = DumpAudit {
-                config: &watch,
-                schema: &schema,
-                mask: &mask,
-                folder: &folder,
-                memory: DumpAudit::MEMORY,
-            };
-            audit.compare(dump_of(before)?, dump_of(after)?, &mut told)?
-        }
+        (Some(_), ..) => bail!("with --against there is one dump"),
+        (None, Some(before), Some(after)) => (dump_of(before)?, dump_of(after)?, MaskKey(rand::random())),
         (None, ..) => {
             bail!("expected two dumps, the one before and the one after; or --against WATCH and one")
         }
     };
+    let memory = DumpAudit::MEMORY;
+    let audit = DumpAudit { config: &watch, schema: &schema, mask: &mask, folder: &folder, memory };
+    let summary = audit.compare(before, after, &mut told)?;
     out.flush()?;
     drop(out);
     let Summary { tables, rows_before, rows_after, inserted, updated, deleted, breaches, others } = summary;
