@@ -298,7 +298,11 @@ mod tests {
         // The second was there at the last look, and the third was not.
         look("restart", Some(&third));
         third.kill().unwrap();
-        // Dead and not waited for: a zombie is no service.
+        // Dead and not waited for: a zombie is no service. It is one a moment after the signal.
+        let stat = format!("/proc/{}/stat", third.id());
+        while !fs::read_to_string(&stat).unwrap().contains(") Z ") {
+            std::thread::yield_now();
+        }
         look("stop", Some(&third));
         third.wait().unwrap();
     }
