@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use attestry_event::{Event, Nanos};
+use attestry_event::{Event, Nanos, Outcome};
 use serde::{Deserialize, Serialize};
 
-use super::rpm;
+use super::{rpm, told::Told};
 use crate::{
     compared::{self, baseline, difference},
     line::{put, put_some},
@@ -115,18 +115,33 @@ impl Database {
     }
 
     /// What the log told is no difference any more.
-    pub(super) fn told(&mut self, package: &str, version: Option<&str>, success: bool) {
+    pub(super) fn told(&mut self, told: &Told) {
         let Some(known) = &mut self.known else { return };
-        match version {
-            _ if !success => {
-                self.unsure.insert(package.to_owned());
+        let package = match known.range(format!("{}:", told.package)..).next() {
+            // A log that does not tell the architecture means the one there is.
+            Some((installed, _))
+                if installed.rsplit_once(':').is_some_and(|(name, _)| name == told.package) =>
+            {
+                installed.clone()
             }
-            Some(version) => {
-                known.insert(package.to_owned(), [version.to_owned()].into());
+            _ => told.package.clone(),
+        };
+        if told.outcome != Outcome::Success {
+            self.unsure.insert(package);
+            return;
+        }
+        let versions = known.entry(package.clone()).or_default();
+        match &told.begun.old {
+            // Several versions of a package, as of kernels, are only there with rpm.
+            Some(old) if self.manager == Manager::Rpm => {
+                versions.remove(old);
             }
-            None => {
-                known.remove(package);
-            }
+            None if self.manager == Manager::Rpm => {}
+            _ => versions.clear(),
+        }
+        versions.extend(told.version().map(str::to_owned));
+        if versions.is_empty() {
+            known.remove(&package);
         }
     }
 
@@ -159,6 +174,7 @@ impl Database {
             }
         };
         self.problem = None;
+        self.name_architectures(&installed);
         // Changed while it was read: once more.
         if fs::metadata(&database)
             .is_ok_and(|after| after.ctime_nsec() == meta.ctime_nsec() && after.ino() == meta.ino())
@@ -179,6 +195,25 @@ impl Database {
         }
         self.unsure.clear();
         self.known = Some(installed);
+    }
+
+    /// What a log told without an architecture has that of the database from now on.
+    fn name_architectures(&mut self, installed: &Installed) {
+        let Some(known) = &mut self.known else { return };
+        let bare: Vec<String> = known
+            .keys()
+            .filter(|name| !name.contains(':') && !installed.contains_key(*name))
+            .cloned()
+            .collect();
+        for name in bare {
+            let found = installed.range(format!("{name}:")..).next().map(|(full, _)| full);
+            if let Some(full) = found.filter(|full| full.rsplit_once(':').is_some_and(|(of, _)| of == name))
+                && !known.contains_key(full)
+                && let Some(versions) = known.remove(&name)
+            {
+                known.insert(full.clone(), versions);
+            }
+        }
     }
 
     pub(super) fn problem(&self) -> Option<&str> {

@@ -3,22 +3,30 @@ use std::{fs, sync::PoisonError};
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write;
 
+use attestry_event::{Event, Outcome};
+
 use super::*;
 use crate::proof::{Host, show};
 
 fn read(host: &Host) -> Vec<Event> {
     let setup = host.setup("packages");
-    host.pass(&mut Packages::in_zone(&setup, TimeZone::UTC), &setup)
+    host.pass(&mut Packages::in_zone(&setup, &TimeZone::UTC), &setup)
 }
 
 /// The events of a log, one line each, with their times.
 #[track_caller]
 fn check(log: &str, expected: &[&str]) {
+    check_log("dpkg.log", log, expected);
+}
+
+#[track_caller]
+fn check_log(name: &str, log: &str, expected: &[&str]) {
     let host = Host::new();
-    host.append("dpkg.log", log);
+    host.append(name, log);
     let found: Vec<String> = read(&host)
         .iter()
         .map(|event| format!("{} {}", &event.event_time.unwrap().to_string()[..19], show(event)))
+        .map(|shown| shown.replace(" manager=dpkg", ""))
         .collect();
     assert_eq!(found, expected);
 }
@@ -92,6 +100,70 @@ fn what_does_not_end_well_is_a_failure() {
             "2026-09-22T04:01:00 package.install - b failure - package=b architecture=amd64 version=1",
             "2026-09-22T04:03:00 package.install - b failure - package=b architecture=amd64 version=1",
             "2026-09-22T06:00:00 package.configure - b success - package=b architecture=amd64 version=1 duration_s=1",
+        ],
+    );
+}
+
+#[test]
+fn dnf_tells_what_came_and_what_went() {
+    check_log(
+        "dnf.rpm.log",
+        "2026-05-09T09:28:46+0200 INFO --- logging initialized ---\n\
+         2026-05-09T09:28:46+0200 SUBDEBUG Installed: jq-1.6-17.fc40.x86_64\n\
+         2026-05-09T09:28:47+0200 SUBDEBUG Upgrade: openssl-libs-1:3.2.2-6.el9.x86_64\n\
+         2026-05-09T09:28:47+0200 SUBDEBUG Downgrade: bash-5.1-2.el9.x86_64\n\
+         2026-05-09T09:28:48+0200 SUBDEBUG Upgraded: openssl-libs-1:3.0.7-27.el9.x86_64\n\
+         2026-05-09T09:28:49+0200 INFO warning: /etc/x created as /etc/x.rpmnew\n\
+         2026-05-09T09:28:50+0200 SUBDEBUG Downgraded: bash-5.2-1.el9.x86_64\n\
+         2026-05-09T07:29:00Z SUBDEBUG Erase: nano-7.2-1.el9.x86_64\n\
+         2026-05-09T07:29:01Z SUBDEBUG Reinstall: less-1-1.noarch\n\
+         2026-05-09T07:29:02Z SUBDEBUG Reinstalled: less-1-1.noarch\n\
+         2026-05-09T07:30:00Z SUBDEBUG Upgrade: killed-2-1.noarch\n\
+         2026-05-09T09:30:00Z SUBDEBUG Obsoleted: old-1-1.noarch\n",
+        &[
+            "2026-05-09T07:28:46 package.install - jq success - package=jq architecture=x86_64 version=1.6-17.fc40 \
+             manager=rpm",
+            "2026-05-09T07:28:47 package.upgrade - openssl-libs success - package=openssl-libs architecture=x86_64 \
+             old_version=1:3.0.7-27.el9 version=1:3.2.2-6.el9 manager=rpm duration_s=1",
+            "2026-05-09T07:28:47 package.upgrade - bash success - package=bash architecture=x86_64 \
+             old_version=5.2-1.el9 version=5.1-2.el9 manager=rpm duration_s=3",
+            "2026-05-09T07:29:00 package.remove - nano success - package=nano architecture=x86_64 \
+             old_version=7.2-1.el9 manager=rpm",
+            "2026-05-09T07:29:01 package.upgrade - less success - package=less architecture=noarch old_version=1-1 \
+             version=1-1 manager=rpm duration_s=1",
+            "2026-05-09T07:30:00 package.upgrade - killed failure - package=killed architecture=noarch version=2-1 \
+             manager=rpm",
+            "2026-05-09T09:30:00 package.remove - old success - package=old architecture=noarch old_version=1-1 \
+             manager=rpm",
+        ],
+    );
+}
+
+#[test]
+fn apk_tells_the_run_and_its_command() {
+    check_log(
+        "apk.log",
+        "(1/1) Installing cut (1-r0)\n\n\
+         Running `apk add --password=hunter2 jq tzdata` at 2026-09-28 06:10:04\n\
+         apk-tools 3.0.8-r0, compiled for x86_64.\n\
+         (1/3) Upgrading jq (1.8.1-r0 -> 1.8.2-r0)\n\
+         (2/3) Installing tzdata@edge (2026a-r0)\n\
+         ERROR: tzdata-2026a-r0: IO ERROR\n\
+         (3/3) Purging nano (8-r0)\n\
+         Executing busybox-1.37.0-r30.trigger\n\
+         1 error; 129.7 MiB in 208 packages\n\n\
+         Running `apk fix` at 2026-09-28 07:00:00\n\
+         (1/1) Re-installing musl (1-r0)\n\n\
+         Running `apk info` at 2026-09-28 08:00:00\n",
+        &[
+            "2026-09-28T06:10:04 package.upgrade - jq success - package=jq old_version=1.8.1-r0 version=1.8.2-r0 manager=apk \
+             command_line=apk add --password=[redacted] jq tzdata",
+            "2026-09-28T06:10:04 package.install - tzdata failure - package=tzdata version=2026a-r0 manager=apk \
+             command_line=apk add --password=[redacted] jq tzdata",
+            "2026-09-28T06:10:04 package.remove - nano success - package=nano old_version=8-r0 manager=apk \
+             command_line=apk add --password=[redacted] jq tzdata",
+            "2026-09-28T07:00:00 package.upgrade - musl failure - package=musl old_version=1-r0 version=1-r0 manager=apk \
+             command_line=apk fix",
         ],
     );
 }
@@ -206,7 +278,7 @@ fn a_lost_position_repeats_the_same_events() {
 fn an_open_action_is_given_up_after_an_hour_of_silence() {
     let host = Host::new();
     let setup = host.setup("packages");
-    let mut collector = Packages::in_zone(&setup, TimeZone::UTC);
+    let mut collector = Packages::in_zone(&setup, &TimeZone::UTC);
     host.clock.set(Nanos::parse("2026-05-09T08:10:00Z").unwrap());
     host.append("dpkg.log", "2026-05-09 08:00:00 install x:amd64 <none> 1\n");
     assert!(host.pass(&mut collector, &setup).is_empty());
@@ -236,7 +308,7 @@ fn what_the_log_does_not_tell_is_found_in_the_status() {
         fs::write(host.root("var/lib/dpkg/status"), packages.iter().map(stanza).collect::<String>()).unwrap();
     };
     let setup = host.setup("packages");
-    let mut packages = Packages::in_zone(&setup, TimeZone::UTC);
+    let mut packages = Packages::in_zone(&setup, &TimeZone::UTC);
     let look = |packages: &mut Packages| -> Vec<String> {
         again(packages);
         host.pass(packages, &setup).iter().map(crate::proof::show_sorted).collect()
@@ -258,7 +330,7 @@ fn what_the_log_does_not_tell_is_found_in_the_status() {
     assert_eq!(
         second,
         [
-            "package.install - c success - architecture=amd64 duration_s=0 package=c version=1",
+            "package.install - c success - architecture=amd64 duration_s=0 manager=dpkg package=c version=1",
             "package.upgrade - a success - architecture=amd64 inferred=true manager=dpkg old_version=1 package=a version=2",
             "package.remove - b success - architecture=amd64 inferred=true manager=dpkg old_version=1 package=b",
         ]
@@ -276,21 +348,57 @@ fn what_the_log_does_not_tell_is_found_in_the_status() {
 }
 
 #[test]
-fn apk_has_no_log_that_tells() {
+fn apk_with_and_without_its_log() {
     let host = Host::new();
     host.clock.advance(std::time::Duration::from_secs(60));
     fs::create_dir_all(host.root("lib/apk/db")).unwrap();
-    let database = host.root("lib/apk/db/installed");
-    fs::write(&database, "P:musl\nV:1.2.4-r2\nA:x86_64\n\nP:jq\nV:1-r0\nA:x86_64\n\n").unwrap();
-    assert!(Config::default().availability(&host.setup("packages").paths).on);
-    assert_eq!(read(&host).len(), 1);
-    fs::write(&database, "P:musl\nV:1.2.5-r0\nA:x86_64\n\n").unwrap();
-    let shown: Vec<String> = read(&host).iter().map(crate::proof::show_sorted).collect();
+    let setup = host.setup("packages");
+    let mut packages = Packages::in_zone(&setup, &TimeZone::UTC);
+    let mut look = |log: &str, installed: &[(&str, &str)]| -> Vec<String> {
+        let stanza = |(name, version): &(&str, &str)| format!("P:{name}\nV:{version}\nA:x86_64\n\n");
+        let text: String = installed.iter().map(stanza).collect();
+        fs::write(host.root("lib/apk/db/installed"), text).unwrap();
+        if !log.is_empty() {
+            host.append(
+                "apk.log",
+                format!("\nRunning `apk x` at 2026-09-28 07:00:00\n{log}OK: 8 MiB in 9 packages\n"),
+            );
+        }
+        again(&mut packages);
+        let events = host.pass(&mut packages, &setup);
+        events.iter().map(|event| crate::proof::show_sorted(event).replace(" manager=apk", "")).collect()
+    };
+    assert!(!Config::default().availability(&setup.paths).on);
+    let first = look("", &[("musl", "1"), ("jq", "1"), ("jq-doc", "1")]);
+    assert_eq!(first, ["state.baseline - packages - - inferred=true packages=3"]);
+    assert!(Config::default().availability(&setup.paths).on);
+    // Without a log, as apk-tools 2 is, everything is found by comparing.
     assert_eq!(
-        shown,
+        look("", &[("musl", "2"), ("jq-doc", "1")]),
         [
-            "package.remove - jq success - architecture=x86_64 inferred=true manager=apk old_version=1-r0 package=jq",
-            "package.upgrade - musl success - architecture=x86_64 inferred=true manager=apk old_version=1.2.4-r2 package=musl version=1.2.5-r0",
+            "package.remove - jq success - architecture=x86_64 inferred=true old_version=1 package=jq",
+            "package.upgrade - musl success - architecture=x86_64 inferred=true old_version=1 package=musl version=2",
+        ]
+    );
+    // With one, what it told is no difference, though it names no architecture; what it did not tell is.
+    assert_eq!(
+        look(
+            "(1/3) Upgrading musl (2 -> 3)\n(2/3) Installing zlib (1)\n(3/3) Purging jq-doc (1)\n",
+            &[("musl", "3"), ("zlib", "1"), ("curl", "1")]
+        ),
+        [
+            "package.upgrade - musl success - command_line=apk x old_version=2 package=musl version=3",
+            "package.install - zlib success - command_line=apk x package=zlib version=1",
+            "package.remove - jq-doc success - command_line=apk x old_version=1 package=jq-doc",
+            "package.install - curl success - architecture=x86_64 inferred=true package=curl version=1",
+        ]
+    );
+    // A log that does not tell the truth does not hide it.
+    assert_eq!(
+        look("(1/1) Upgrading zlib (1 -> 2)\n", &[("musl", "3"), ("zlib", "1.5")])[1..],
+        [
+            "package.remove - curl success - architecture=x86_64 inferred=true old_version=1 package=curl",
+            "package.upgrade - zlib success - architecture=x86_64 inferred=true old_version=2 package=zlib version=1.5",
         ]
     );
 }
@@ -339,13 +447,21 @@ fn a_real_dpkg_with_and_without_its_log() {
     let about = "tiny success - architecture=all";
     let silent = "--log=/dev/null";
     for (log, arguments, expected) in [
-        (&*logged, ["-i", &deb("1")], format!("package.install - {about} package=tiny version=1")),
+        (
+            &*logged,
+            ["-i", &deb("1")],
+            format!("package.install - {about} manager=dpkg package=tiny version=1"),
+        ),
         (
             &*logged,
             ["-i", &deb("2")],
-            format!("package.upgrade - {about} old_version=1 package=tiny version=2"),
+            format!("package.upgrade - {about} manager=dpkg old_version=1 package=tiny version=2"),
         ),
-        (&*logged, ["-r", "tiny"], format!("package.remove - {about} old_version=2 package=tiny")),
+        (
+            &*logged,
+            ["-r", "tiny"],
+            format!("package.remove - {about} manager=dpkg old_version=2 package=tiny"),
+        ),
         (
             silent,
             ["-i", &deb("3")],
@@ -478,10 +594,82 @@ fn a_real_rpm_installs_upgrades_and_removes() {
     }
 }
 
+/// Debian's dnf on a root of its own, whose log and database agree.
+#[test]
+fn a_real_dnf_is_told_by_its_log_and_not_again_by_the_database() {
+    let host = Host::new();
+    host.clock.advance(std::time::Duration::from_secs(60));
+    let root = host.root("").display().to_string();
+    let root = root.trim_end_matches('/');
+    for folder in ["log", "var/lib", "root/.rpmdb"] {
+        fs::create_dir_all(host.root(folder)).unwrap();
+    }
+    // Debian's rpm has its database at home; and dnf puts its root before the folder of logs, its library does not.
+    std::os::unix::fs::symlink("../../root/.rpmdb", host.root("var/lib/rpm")).unwrap();
+    let twice = host.root(root.trim_start_matches('/'));
+    fs::create_dir_all(twice.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(root, &twice).unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let output = std::process::Command::new(program).args(arguments).output();
+        let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        assert!(output.status.success(), "{program} {arguments:?}: {said:?}");
+    };
+    let top = format!("_topdir {}", host.root("build").display());
+    let spec = host.root("tiny.spec");
+    for version in ["1", "2"] {
+        let text = format!(
+            "Name: tiny\nVersion: {version}\nRelease: 1\nSummary: x\nLicense: x\nBuildArch: noarch\n%description\nx\n%files\n"
+        );
+        fs::write(&spec, text).unwrap();
+        run("rpmbuild", &["-bb", "--quiet", "--define", &top, spec.to_str().unwrap()]);
+    }
+    let rpm = |version: &str| {
+        host.root("build").join(format!("RPMS/noarch/tiny-{version}-1.noarch.rpm")).display().to_string()
+    };
+    let options = [
+        "-y".to_owned(),
+        format!("--installroot={root}"),
+        format!("--setopt=logdir={root}/log"),
+        format!("--setopt=cachedir={root}/cache"),
+        format!("--setopt=persistdir={root}/persist"),
+        format!("--setopt=reposdir={root}/none"),
+        "--releasever=1".to_owned(),
+    ];
+    for (arguments, expected) in [
+        (
+            ["install", &rpm("1")],
+            "package.install - tiny success - architecture=noarch manager=rpm package=tiny version=1-1",
+        ),
+        (
+            ["upgrade", &rpm("2")],
+            "package.upgrade - tiny success - architecture=noarch manager=rpm old_version=1-1 package=tiny version=2-1",
+        ),
+        (
+            ["downgrade", &rpm("1")],
+            "package.upgrade - tiny success - architecture=noarch manager=rpm old_version=2-1 package=tiny version=1-1",
+        ),
+        (
+            ["remove", "tiny"],
+            "package.remove - tiny success - architecture=noarch manager=rpm old_version=1-1 package=tiny",
+        ),
+    ] {
+        let all: Vec<&str> = options.iter().map(String::as_str).chain(arguments).collect();
+        run("dnf", &all);
+        let mut shown: Vec<String> = read(&host)
+            .iter()
+            .map(|event| {
+                crate::proof::show_sorted(event).replace(" duration_s=0", "").replace(" duration_s=1", "")
+            })
+            .collect();
+        shown.retain(|event| !event.starts_with("state.baseline"));
+        assert_eq!(shown, [expected]);
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_line_is_taken(line in "\\PC{0,80}", action in "(install|upgrade|remove|purge|configure|status installed)") {
-        let _ = parse(&line);
         let host = Host::new();
         host.append("dpkg.log", format!("2026-05-09 07:00:00 {action} {line}\n{line}\n"));
         read(&host);
