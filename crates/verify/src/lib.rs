@@ -11,12 +11,14 @@
 //! - [`directory()`]: everything in a data directory; [`ledger()`]: one ledger of it
 //! - [`server()`]: a log as it is served over HTTP
 //! - [`export()`], [`proof()`]: what was handed out
+//! - reports, in any of their renderings, by [`check`]
 //! - [`check`]: whichever of these a path or URL names
 
 mod compare;
 mod directory;
 mod entries;
 mod export;
+mod handed_over;
 mod hashes;
 mod http;
 mod journal;
@@ -90,7 +92,7 @@ pub enum CannotCheck {
         source: std::io::Error,
     },
     /// It is something else, or nothing at all.
-    #[error("{0} is neither a data directory nor an export nor a proof")]
+    #[error("{0} is neither a data directory nor an export nor a proof nor a report")]
     Unknown(String),
     /// A newer version of Attestry wrote it.
     #[error(

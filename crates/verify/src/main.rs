@@ -14,11 +14,11 @@ Checks that a log is whole and as it was signed. Every entry is hashed again; st
 
 Usage: attestry-verify TARGET [--pin FILE]... [options]
 
-TARGET is a data directory, the URL of a server or of one of its logs (https://host/log/audit), an export, or a
-proof (.tlog-proof).
+TARGET is a data directory, the URL of a server or of one of its logs (https://host/log/audit), an export, a
+proof (.tlog-proof), or a report (HTML, Markdown, JSON or CSV; without the OpenPGP signature around it).
 
   --pin FILE         a verifier key and checkpoint that were kept elsewhere; may be given several times
-  --vkey KEY         the verifier key that a proof or an export must be signed with
+  --vkey KEY         the verifier key that a proof, an export or a report must be signed with
   --entry FILE       the entry that a proof is of; else the proof's name with the ending .json
   --key-file FILE    the key to show to the server; or in the environment, as ATTESTRY_KEY
   --ca-file FILE     certificates, in PEM, that the server's is signed with

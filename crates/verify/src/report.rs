@@ -27,6 +27,8 @@ pub enum Subject {
     Export,
     /// One entry with its inclusion proof.
     Proof,
+    /// A report, with the proofs of the entries that it shows.
+    Report,
 }
 
 /// What was found of one ledger.

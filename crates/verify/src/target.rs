@@ -7,14 +7,17 @@ use std::path::Path;
 use attestry_tlog::Pin;
 
 use crate::ledger::read_small;
-use crate::{CannotCheck, Options, Report, directory, export, proof, server};
+use crate::{CannotCheck, Options, Report, directory, export, handed_over, proof, server};
 
 const PROOF_HEAD: &str = "c2sp.org/tlog-proof@v1";
+
+/// No report is longer.
+const MAX_REPORT_BYTES: u64 = 256 << 20;
 
 /// No proof is longer; an entry is at most 60 KiB, and both are read whole.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Checks whatever `target` names: a URL, a data directory, an export or a proof.
+/// Checks whatever `target` names: a URL, a data directory, an export, a proof or a report.
 ///
 /// # Errors
 /// [`CannotCheck`] when it is none of these or cannot be read.
@@ -32,11 +35,14 @@ pub fn check(target: &str, options: &Options<'_>) -> Result<Report, CannotCheck>
         return export(target, file, options);
     }
     if !beginning.starts_with(PROOF_HEAD.as_bytes()) {
-        return Err(CannotCheck::Unknown(target.to_owned()));
+        let text = String::from_utf8(read(path, MAX_REPORT_BYTES)?);
+        let part = text.ok().and_then(|text| handed_over::part(&text));
+        let part = part.ok_or_else(|| CannotCheck::Unknown(target.to_owned()))?;
+        return Ok(handed_over::handed_over(target, &part, options));
     }
-    let text = String::from_utf8_lossy(&read(path)?).into_owned();
+    let text = String::from_utf8_lossy(&read(path, MAX_FILE_BYTES)?).into_owned();
     let entry = options.entry.clone().unwrap_or_else(|| path.with_extension("json"));
-    Ok(proof(target, &text, &read(&entry)?, options))
+    Ok(proof(target, &text, &read(&entry, MAX_FILE_BYTES)?, options))
 }
 
 /// Reads a pin from a file.
@@ -49,9 +55,9 @@ pub fn read_pin(path: &Path) -> Result<Pin, CannotCheck> {
     text.parse().map_err(|source| CannotCheck::Pin { path: path.to_owned(), source })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CannotCheck> {
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CannotCheck> {
     let file = File::open(path).map_err(CannotCheck::io(path))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(CannotCheck::io(path))?;
+    file.take(limit).read_to_end(&mut bytes).map_err(CannotCheck::io(path))?;
     Ok(bytes)
 }

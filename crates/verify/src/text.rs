@@ -11,6 +11,7 @@ impl Display for Report {
             Subject::Server => "log on a server",
             Subject::Export => "export",
             Subject::Proof => "proof",
+            Subject::Report => "report",
         };
         writeln!(f, "{subject} {}", printable(&self.target))?;
         for damage in &self.damage {
