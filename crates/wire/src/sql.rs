@@ -27,7 +27,9 @@ use attestry_event::Period;
 
 use row::Row;
 
-pub use login::{Login, LoginError, MysqlLogin, OpenedLogin, PostgresLogin, told};
+pub use login::{
+    Login, LoginError, MysqlLogin, OpenedLogin, OpenedPostgres, PostgresHost, PostgresLogin, told,
+};
 
 /// A table of a database.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]

@@ -1,9 +1,12 @@
 //! What is missing or too much on a server, with the statement that mends it and what that opens.
 
+use attestry_wire::sql::PostgresLogin;
+
 use super::catalog::{self, Identity, Known};
 use super::expression::quoted;
 use super::publication::Publication;
-use super::session::{Session, value};
+use super::replication;
+use super::session::{Session, login, value};
 use crate::config::WatchConfig;
 use crate::database::{DbError, Finding, Level};
 
@@ -16,7 +19,9 @@ const SERVER: &str = "
            EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1),
            (SELECT setting::int8 FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
            r.rolreplication, r.rolsuper, current_user::text, to_regnamespace(quote_ident($2)) IS NOT NULL,
-           coalesce(has_schema_privilege(to_regnamespace(quote_ident($2)), 'USAGE'), false)
+           coalesce(has_schema_privilege(to_regnamespace(quote_ident($2)), 'USAGE'), false),
+           current_setting('max_wal_senders')::int8, (SELECT count(*) FROM pg_stat_replication),
+           EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IN (SELECT pid FROM pg_stat_replication))
     FROM pg_roles r WHERE r.rolname = current_user";
 
 /// What is missing or too much.
@@ -70,6 +75,7 @@ pub(super) async fn findings(
     }
     if config.stream {
         stream(&server, config, name, &user, &mut found)?;
+        pushed(&server, &login(config)?, &mut found).await?;
     }
     let known = catalog::known(session, config).await?;
     if known.is_empty() {
@@ -141,6 +147,35 @@ fn stream(
             opens: Some("the role may decode the changes of every table of this database whatever it may SELECT, make and drop slots, and, where pg_hba.conf has a line for `replication`, copy the whole server".to_owned()),
             ..error("role", format!("{user} has not the attribute REPLICATION"))
         });
+    }
+    Ok(())
+}
+
+/// Whether the server would send its changes as they are committed. Otherwise they are polled.
+async fn pushed(
+    server: &tokio_postgres::Row,
+    login: &PostgresLogin,
+    found: &mut Vec<Finding>,
+) -> Result<(), DbError> {
+    const POLLED: &str = "so the changes are polled: up to about 4 s late when there are 20,000 a second";
+    if !value::<bool>(server, 9)? && !value::<bool>(server, 10)? {
+        return Ok(());
+    }
+    let (most, taken): (i64, i64) = (value(server, 14)?, value(server, 15)?);
+    if taken >= most && !value::<bool>(server, 16)? {
+        found.push(Finding {
+            remedy: Some(format!(
+                "ALTER SYSTEM SET max_wal_senders = {}; -- and restart the server",
+                taken + 1
+            )),
+            opens: Some("one more process of the server, while it sends".to_owned()),
+            ..warning("max_wal_senders", format!("{taken} of {most} are taken, {POLLED}"))
+        });
+    } else if let Err(said) = replication::try_in(login).await {
+        found.push(warning(
+            "replication",
+            format!("what answers does not let us replicate, {POLLED}: {}", said.error),
+        ));
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! PostgreSQL, from version 13 on.
 //!
-//! Reading and following both go through ordinary connections. The stream is logical decoding by `pgoutput`, polled with
-//! `pg_logical_slot_peek_binary_changes` and advanced once what was read is durable: so passwords and TLS work as in queries. Both kinds of
-//! session have the same settings, since the decoder writes values with the settings of the session that asks.
+//! Tables are read through ordinary connections. The stream is logical decoding by `pgoutput`, sent by the replication protocol; where the server does
+//! not let us replicate it is polled with `pg_logical_slot_peek_binary_changes`. The slot moves once what was read is durable. All kinds of session have
+//! the same settings, since the decoder writes values with the settings of the session that asks.
 //!
 //! What of PostgreSQL is watched: ordinary tables, partitions each as a table of its own (not their parent, which holds no rows: a row that moves is
 //! deleted here and inserted there, and a truncated or attached partition is seen). Not views, foreign tables, and temporary ones. Unlogged
@@ -10,17 +10,22 @@
 //!
 //! Who made a change is not in the stream, and a backend that is connected now says nothing about a transaction that has ended: nobody guesses.
 
+mod assembly;
 mod catalog;
 mod changes;
 mod check;
 mod expression;
 pub mod pgoutput;
+mod poll;
 mod publication;
+mod pushed;
 mod reader;
 mod relation;
+mod replication;
 mod session;
 mod slot;
 mod snapshot;
+mod wire;
 
 pub use changes::PostgresChanges;
 pub use reader::PostgresReader;

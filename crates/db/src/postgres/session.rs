@@ -13,7 +13,7 @@ use crate::database::DbError;
 
 /// What makes a value's text the same in every session: queries, and the decoding of the stream. Names are written with their schema, nothing is
 /// hidden by row security without an error, and a look at a table uses one of the server's processors.
-const SETTINGS: &str = "-c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=3 -c bytea_output=hex \
+pub(super) const SETTINGS: &str = "-c datestyle=ISO,YMD -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=3 -c bytea_output=hex \
     -c lc_monetary=C -c search_path=pg_catalog -c row_security=off -c jit=off -c max_parallel_workers_per_gather=0 \
     -c synchronous_commit=local -c idle_in_transaction_session_timeout=0";
 
@@ -166,18 +166,20 @@ fn not_let_in(error: &LoginError) -> DbError {
 }
 
 fn meaning(place: &str, error: &tokio_postgres::Error) -> DbError {
-    let Some(code) = error.code() else {
-        return DbError::Again(format!("{place}: {}", told(error)));
-    };
-    let class = code.code().get(..2).unwrap_or_default();
-    // What the server says of a value that it cannot work with has the value in it, which may be one that is masked.
-    if matches!(class, "22" | "23" | "P0") && *code != SqlState::DIVISION_BY_ZERO {
-        return DbError::Refused(format!(
-            "{place}: a value that the server cannot work with ({})",
-            code.code()
-        ));
+    match error.as_db_error() {
+        Some(said) => meaning_of(place, said.code().code(), said.message()),
+        None => DbError::Again(format!("{place}: {}", told(error))),
     }
-    let message = format!("{place}: {}", told(error));
+}
+
+/// What the server's words mean, by their SQLSTATE.
+pub(super) fn meaning_of(place: &str, code: &str, text: &str) -> DbError {
+    let class = code.get(..2).unwrap_or_default();
+    // What the server says of a value that it cannot work with has the value in it, which may be one that is masked.
+    if matches!(class, "22" | "23" | "P0") && code != SqlState::DIVISION_BY_ZERO.code() {
+        return DbError::Refused(format!("{place}: a value that the server cannot work with ({code})"));
+    }
+    let message = format!("{place}: {text} ({code})");
     match class {
         // Connections, rollbacks, resources, states of objects, operators, the system.
         "08" | "25" | "40" | "53" | "55" | "57" | "58" | "XX" => DbError::Again(message),

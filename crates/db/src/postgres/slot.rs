@@ -1,6 +1,6 @@
 //! The slot: the server's note of what of the log must be kept for us.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::PgLsn;
@@ -15,7 +15,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 
 const LOOK: &str = "
     SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn(), s.slot_name IS NOT NULL, s.plugin::text, s.database = current_database(),
-           s.restart_lsn, s.confirmed_flush_lsn, s.wal_status, s.active_pid IS NOT NULL AND s.active_pid <> pg_backend_pid()
+           s.restart_lsn, s.confirmed_flush_lsn, s.wal_status, s.active_pid IS NOT NULL AND s.active_pid NOT IN (pg_backend_pid(), $2)
     FROM (SELECT) one LEFT JOIN pg_replication_slots s ON s.slot_name = $1";
 
 /// What there is of a slot, and where the log is.
@@ -36,8 +36,9 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) async fn read(session: &mut Session, name: &str) -> Result<Slot, DbError> {
-        let row = session.row(LOOK, &[&name]).await?;
+    /// Looks. `own` is the number of the server's process that reads for us, if there is one.
+    pub(super) async fn read(session: &mut Session, name: &str, own: Option<i32>) -> Result<Slot, DbError> {
+        let row = session.row(LOOK, &[&name, &own.unwrap_or(0)]).await?;
         let lsn = |at| Ok::<_, DbError>(value::<Option<PgLsn>>(&row, at)?.map(u64::from));
         Ok(Slot {
             inserted: lsn(0)?.unwrap_or(0),
@@ -54,7 +55,7 @@ impl Slot {
 
     /// Makes it anew. Gives its beginning: everything that ends later is in the stream, and everything that ends earlier can be seen.
     pub(super) async fn make(session: &mut Session, name: &str) -> Result<u64, DbError> {
-        let slot = Slot::read(session, name).await?;
+        let slot = Slot::read(session, name, None).await?;
         if slot.exists {
             slot.is_free(name)?;
             drop_slot(session, name).await?;
@@ -70,6 +71,11 @@ impl Slot {
     /// How much of the log is kept for it, in bytes.
     pub(super) fn kept(&self) -> u64 {
         self.restart.map_or(0, |restart| self.inserted.saturating_sub(restart))
+    }
+
+    /// Whether somebody else reads from it.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken
     }
 
     fn is_free(&self, name: &str) -> Result<(), DbError> {
@@ -112,16 +118,23 @@ impl Slot {
     }
 }
 
+/// How long the server may take to notice that nobody reads any more.
+const LET_GO: Duration = Duration::from_secs(5);
+
+/// Drops it, once who read from it a moment ago is gone.
 pub(super) async fn drop_slot(session: &mut Session, name: &str) -> Result<(), DbError> {
+    let begun = Instant::now();
+    while Slot::read(session, name, None).await?.taken && begun.elapsed() < LET_GO {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     session.row("SELECT pg_drop_replication_slot($1)::text", &[&name]).await.map(drop)
 }
 
 /// What an error of decoding means: without its publication, or with a part of the log gone, the slot is of no use.
-pub(super) fn meaning(failed: DbError, error: &tokio_postgres::Error, name: &str) -> DbError {
-    match error.code() {
-        Some(code)
-            if [SqlState::UNDEFINED_OBJECT, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE].contains(code) =>
-        {
+pub(super) fn meaning(failed: DbError, code: Option<&str>, name: &str) -> DbError {
+    let useless = [SqlState::UNDEFINED_OBJECT, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE];
+    match code {
+        Some(code) if useless.iter().any(|state| state.code() == code) => {
             DbError::Lost(format!("the slot {name} cannot go on: {failed}"))
         }
         _ => failed,

@@ -220,6 +220,41 @@ impl PostgresLogin {
         hosts.enumerate().map(|(at, host)| format!("{host}:{}", port(at))).collect::<Vec<_>>().join(",")
     }
 
+    /// All of it, for what speaks the protocol itself because the library does not speak all of it. Password and certificates are read anew.
+    ///
+    /// # Errors
+    /// When it names no user, or the password or a certificate cannot be read.
+    pub fn opened(&self) -> Result<OpenedPostgres, LoginError> {
+        let failed = |reason: String| LoginError { place: self.place(), reason };
+        let user =
+            self.config.get_user().ok_or_else(|| failed("expected a user in the address".to_owned()))?;
+        let password = self.password.as_ref().map(Secret::read).transpose();
+        let tls =
+            self.tls.as_ref().map(|tls| tls.client().map(|made| (made, tls.server_name.clone()))).transpose();
+        let ports = self.config.get_ports();
+        let hosts = self.config.get_hosts().iter().enumerate().map(|(at, host)| {
+            // An address that is given beside the name is connected to, and the certificate is the name's.
+            let address = self.config.get_hostaddrs().get(at).map(ToString::to_string);
+            let port = ports.get(at).or(ports.first()).copied().unwrap_or(5_432);
+            match host {
+                Host::Tcp(name) => PostgresHost::Tcp {
+                    address: address.unwrap_or_else(|| name.clone()),
+                    name: name.clone(),
+                    port,
+                },
+                Host::Unix(folder) => PostgresHost::Unix(folder.join(format!(".s.PGSQL.{port}"))),
+            }
+        });
+        Ok(OpenedPostgres {
+            hosts: hosts.collect(),
+            user: user.to_owned(),
+            database: self.config.get_dbname().unwrap_or(user).to_owned(),
+            password: password.map_err(|error| failed(reason(&error)))?,
+            tls: tls.map_err(|error| failed(reason(&error)))?,
+            timeout: self.config.get_connect_timeout().copied().unwrap_or(Duration::from_secs(30)),
+        })
+    }
+
     /// Connects; password and certificates are read anew each time. `options` are the server's, as `-c datestyle=ISO`.
     ///
     /// # Errors
@@ -249,6 +284,37 @@ impl PostgresLogin {
             }
         }
     }
+}
+
+/// A [`PostgresLogin`] with its secrets read.
+pub struct OpenedPostgres {
+    /// Where it may be, to be tried in this order.
+    pub hosts: Vec<PostgresHost>,
+    /// Never empty.
+    pub user: String,
+    /// The database.
+    pub database: String,
+    /// None is none; it may be empty, too.
+    pub password: Option<String>,
+    /// How TLS is spoken, and the name that the certificate must have instead of the host's.
+    pub tls: Option<(Arc<rustls::ClientConfig>, Option<String>)>,
+    /// How long connecting may take.
+    pub timeout: Duration,
+}
+
+/// Where a PostgreSQL listens.
+pub enum PostgresHost {
+    /// At an address.
+    Tcp {
+        /// A name, or a number.
+        address: String,
+        /// What the certificate is for.
+        name: String,
+        /// The port.
+        port: u16,
+    },
+    /// In a file. There is no TLS there.
+    Unix(std::path::PathBuf),
 }
 
 /// What a PostgreSQL's error says: the server's message with its code; the library's errors say what happened in their source.

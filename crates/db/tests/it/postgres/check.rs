@@ -107,6 +107,10 @@ async fn what_is_too_much_is_said_too() {
     let found = findings(&config(&server, "schema: public")).await;
     assert_eq!(subjects(&found, Level::Error), ["max_replication_slots", "tables"]);
     assert_eq!(subjects(&found, Level::Warning), ["publication", "role"]);
+    // Nobody is left to send the changes: they are polled.
+    let silent = Postgres::started_logical(&["max_wal_senders=0"]);
+    let found = findings(&config(&silent, "")).await;
+    assert_eq!(subjects(&found, Level::Warning), ["max_wal_senders", "publication", "role"]);
     // Without a stream none of that matters.
     let found = findings(&config(&server, "{stream: false}".trim_matches(['{', '}']))).await;
     assert_eq!(subjects(&found, Level::Error), ["tables"]);

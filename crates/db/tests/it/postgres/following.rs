@@ -9,11 +9,13 @@ use attestry_db::{
     Cell, Change, Changes, DbError, Key, Name, Op, Position, Reader, Sent, Step, Table, Transaction,
     WatchConfig, chunk_digest, encode_row, row_hash,
 };
-use attestry_testkit::Postgres;
+use attestry_testkit::{Authority, Postgres};
 
 use super::{MASK, config, tables, values};
 
-const SETTINGS: [&str; 2] = ["max_prepared_transactions=10", "wal_sender_timeout=0"];
+/// A server that sends its changes, and one that has nobody to send them.
+const PUSHED: &[&str] = &["max_prepared_transactions=10", "wal_sender_timeout=0"];
+const POLLED: &[&str] = &["max_prepared_transactions=10", "max_wal_senders=0"];
 
 /// Follows a stream and keeps a copy, as simply as it can be done.
 struct Follower {
@@ -34,6 +36,7 @@ impl Follower {
         let mut reader = PostgresReader::new("test", &config).unwrap();
         let tables = tables(&mut reader, &config).await;
         let changes = PostgresChanges::open("test", &config, tables.clone(), MASK, None).await.unwrap();
+        assert_eq!(changes.is_pushed(), server.query("SHOW max_wal_senders") != "0");
         Follower {
             config,
             reader,
@@ -152,7 +155,13 @@ impl Follower {
 
 #[tokio::test]
 async fn every_type_is_streamed_as_it_is_read() {
-    let server = Postgres::started_logical(&SETTINGS);
+    for settings in [PUSHED, POLLED] {
+        every_type(settings).await;
+    }
+}
+
+async fn every_type(settings: &[&str]) {
+    let server = Postgres::started_logical(settings);
     server.query(&values::schema());
     let mut follower = Follower::new(&server, "").await;
     let choices = |at: u8| (0..44).map(|c: u8| at.wrapping_add(c.wrapping_mul(at / 12))).collect::<Vec<_>>();
@@ -181,7 +190,13 @@ async fn every_type_is_streamed_as_it_is_read() {
 
 #[tokio::test]
 async fn transactions_of_every_kind() {
-    let server = Postgres::started_logical(&SETTINGS);
+    for settings in [PUSHED, POLLED] {
+        kinds(settings).await;
+    }
+}
+
+async fn kinds(settings: &[&str]) {
+    let server = Postgres::started_logical(settings);
     server.query(
         "CREATE TABLE a (id integer PRIMARY KEY, v text); CREATE TABLE b (id integer PRIMARY KEY REFERENCES a ON DELETE CASCADE, v text); \
          CREATE TABLE f (x integer, y text, z text); ALTER TABLE f REPLICA IDENTITY FULL; \
@@ -257,7 +272,13 @@ async fn transactions_of_every_kind() {
 
 #[tokio::test]
 async fn a_change_of_the_schema_comes_before_what_follows_it() {
-    let server = Postgres::started_logical(&SETTINGS);
+    for settings in [PUSHED, POLLED] {
+        schema_changes(settings).await;
+    }
+}
+
+async fn schema_changes(settings: &[&str]) {
+    let server = Postgres::started_logical(settings);
     server.query(
         "CREATE TABLE a (id integer PRIMARY KEY, v varchar(9)); CREATE TABLE b (id integer PRIMARY KEY)",
     );
@@ -291,7 +312,13 @@ async fn a_change_of_the_schema_comes_before_what_follows_it() {
 
 #[tokio::test]
 async fn nothing_is_lost_or_given_twice_when_server_and_client_are_killed() {
-    let mut server = Postgres::started_logical(&SETTINGS);
+    for settings in [PUSHED, POLLED] {
+        kills(settings).await;
+    }
+}
+
+async fn kills(settings: &[&str]) {
+    let mut server = Postgres::started_logical(settings);
     server.query("CREATE TABLE a (id serial PRIMARY KEY, v text)");
     let mut follower = Follower::new(&server, "").await;
     for round in 0..6 {
@@ -312,9 +339,9 @@ async fn nothing_is_lost_or_given_twice_when_server_and_client_are_killed() {
             server.kill();
             server.start();
             while follower.changes.next().await.is_err() {}
-            follower.changes = reopened(&follower, durable.as_ref()).await;
+            follower.changes = reopened(&mut follower, durable.as_ref()).await;
         } else if durable.is_some() {
-            follower.changes = reopened(&follower, durable.as_ref()).await;
+            follower.changes = reopened(&mut follower, durable.as_ref()).await;
         }
         follower.part.clear();
     }
@@ -323,10 +350,12 @@ async fn nothing_is_lost_or_given_twice_when_server_and_client_are_killed() {
 }
 
 /// The stream from a position on, as soon as the server has noticed that the one before is gone.
-async fn reopened(follower: &Follower, from: Option<&Position>) -> PostgresChanges {
+async fn reopened(follower: &mut Follower, from: Option<&Position>) -> PostgresChanges {
     let begun = Instant::now();
+    let from = from.cloned().unwrap_or_else(|| follower.changes.position());
+    // Ends what it reads from.
+    follower.changes.set_tables(follower.tables.clone());
     loop {
-        let from = from.cloned().unwrap_or_else(|| follower.changes.position());
         match PostgresChanges::open("test", &follower.config, follower.tables.clone(), MASK, Some(&from))
             .await
         {
@@ -339,23 +368,30 @@ async fn reopened(follower: &Follower, from: Option<&Position>) -> PostgresChang
 
 #[tokio::test]
 async fn a_stream_that_cannot_go_on_says_so() {
-    let server = Postgres::started_logical(&SETTINGS);
+    for settings in [PUSHED, POLLED] {
+        cannot_go_on(settings).await;
+    }
+}
+
+async fn cannot_go_on(settings: &[&str]) {
+    let server = Postgres::started_logical(settings);
     server.query("CREATE TABLE a (id serial PRIMARY KEY, v text)");
     let next = async |follower: &mut Follower| loop {
         match follower.changes.next().await {
-            Ok(_) => {}
+            // That the connection was ended is one thing, what became of the slot another.
+            Ok(_) | Err(DbError::Again(_)) => {}
             Err(error) => return error,
         }
     };
     // Somebody drops it.
     let mut follower = Follower::new(&server, "").await;
-    server.query("INSERT INTO a (v) VALUES ('x'); SELECT pg_drop_replication_slot('attestry_test'); INSERT INTO a (v) VALUES ('y')");
+    server.query("SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE active; INSERT INTO a (v) VALUES ('x'); SELECT pg_drop_replication_slot('attestry_test'); INSERT INTO a (v) VALUES ('y')");
     let error = next(&mut follower).await;
     assert_eq!(error, DbError::Lost("the slot attestry_test is gone".to_owned()));
 
     // Somebody moves it beyond what was given.
     let mut follower = Follower::new(&server, "").await;
-    server.query("INSERT INTO a (v) VALUES ('x'); SELECT pg_replication_slot_advance('attestry_test', pg_current_wal_lsn())");
+    server.query("SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots WHERE active; INSERT INTO a (v) VALUES ('x'); SELECT pg_replication_slot_advance('attestry_test', pg_current_wal_lsn())");
     assert!(matches!(next(&mut follower).await, DbError::Lost(why) if why.contains("somebody moved it")));
 
     // The publication is dropped, and what was written meanwhile cannot be decoded.
@@ -429,7 +465,13 @@ async fn a_view_is_exactly_where_it_says() {
 
 #[tokio::test]
 async fn a_backlog_is_let_go_while_it_is_read() {
-    let server = Postgres::started_logical(&SETTINGS);
+    for settings in [PUSHED, POLLED] {
+        backlog(settings).await;
+    }
+}
+
+async fn backlog(settings: &[&str]) {
+    let server = Postgres::started_logical(settings);
     server.query("CREATE TABLE a (id serial PRIMARY KEY, v text)");
     let mut follower = Follower::new(&server, "").await;
     for _ in 0..40 {
@@ -446,12 +488,22 @@ async fn a_backlog_is_let_go_while_it_is_read() {
     }
     let behind =
         "SELECT (pg_current_wal_lsn() - confirmed_flush_lsn) / 1048576 < 20 FROM pg_replication_slots";
-    assert_eq!(server.query(behind), "t");
+    let begun = Instant::now();
+    while server.query(behind) != "t" {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the slot stays where it was");
+        follower.changes.next().await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn masked_values_come_masked() {
-    let server = Postgres::started_logical(&SETTINGS);
+    for settings in [PUSHED, POLLED] {
+        masks(settings).await;
+    }
+}
+
+async fn masks(settings: &[&str]) {
+    let server = Postgres::started_logical(settings);
     server.query("CREATE TABLE a (id integer, v text, photo bytea, PRIMARY KEY (id, v)); ALTER TABLE a REPLICA IDENTITY FULL");
     let mut follower = Follower::new(&server, "defaults: {mask: [v, photo]}").await;
     server.query("INSERT INTO a VALUES (1, 'swordfish', '\\x00ff'), (2, '', NULL), (3, 'swordfish', ''); UPDATE a SET v = 'herring' WHERE id = 1; DELETE FROM a WHERE id = 3");
@@ -460,4 +512,62 @@ async fn masked_values_come_masked() {
     let rows = follower.rows(&follower.tables[0]);
     let expected = vec![Cell::of("1"), MASK.mask(&Cell::of("herring")), MASK.mask(&Cell::of([0, 255]))];
     assert!(rows.len() == 2 && rows.contains(&expected), "{rows:?}");
+}
+
+/// The next transaction, as what it did.
+async fn next_words(changes: &mut PostgresChanges) -> usize {
+    loop {
+        if let Step::Transaction(transaction) = changes.next().await.unwrap() {
+            return transaction.changes.len();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_comes_by_tls_for_a_password() {
+    let authority = Authority::new();
+    let mut server = Postgres::started_with_tls(&authority);
+    server.query("ALTER SYSTEM SET wal_level = logical; ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'");
+    server.kill();
+    server.start();
+    server.query("CREATE TABLE a (id integer PRIMARY KEY); CREATE ROLE auditor LOGIN REPLICATION PASSWORD 'sea horse'; GRANT SELECT ON a TO auditor; GRANT CREATE ON DATABASE test TO auditor; ALTER TABLE a OWNER TO auditor");
+    let config = |password: &str| -> WatchConfig {
+        let (url, ca) = (server.url_of("auditor"), authority.ca());
+        serde_saphyr::from_str(&format!(
+            "url: {url}\npassword: '{password}'\ntls: {{ca: '{}'}}",
+            ca.display()
+        ))
+        .unwrap()
+    };
+    let right = config("sea horse");
+    let mut reader = PostgresReader::new("test", &right).unwrap();
+    let tables = tables(&mut reader, &right).await;
+    let mut changes = PostgresChanges::open("test", &right, tables, MASK, None).await.unwrap();
+    assert!(changes.is_pushed());
+    assert_eq!(
+        server.query("SELECT ssl FROM pg_stat_ssl JOIN pg_stat_replication USING (pid)"),
+        "t",
+        "it is the stream that comes by TLS"
+    );
+    server.query("INSERT INTO a VALUES (1), (2)");
+    assert_eq!(next_words(&mut changes).await, 2);
+    let wrong = PostgresChanges::open("test", &config("sea cow"), Vec::new(), MASK, None).await.unwrap_err();
+    assert!(matches!(&wrong, DbError::Refused(why) if !why.contains("sea")), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hears_nothing_ends_the_stream_and_hears_of_us_while_nobody_reads() {
+    let server = Postgres::started_logical(&["wal_sender_timeout=4s"]);
+    server.query("CREATE TABLE a (id integer PRIMARY KEY, v text)");
+    let mut follower = Follower::new(&server, "").await;
+    let process = "SELECT active_pid FROM pg_replication_slots";
+    let before = server.query(process);
+    // More than sockets hold: the server waits until it is taken.
+    server.query("INSERT INTO a SELECT n, repeat('x', 10000) FROM generate_series(1, 4000) n");
+    // Longer than the server waits.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(server.query(process), before, "it has not given us up");
+    follower.catch_up().await;
+    follower.check().await;
+    assert_eq!(server.query(process), before);
 }
