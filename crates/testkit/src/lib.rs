@@ -23,6 +23,7 @@ mod run;
 mod scenario;
 mod small_disk;
 mod tail;
+pub mod values;
 
 pub use activemq::ActiveMq;
 pub use authority::{Authority, Issued, OWN_HOSTS};

@@ -6,9 +6,8 @@ use std::process::Command;
 use attestry_db::dump::{DumpAudit, DumpError, Found, Side, Summary};
 use attestry_db::mysql::MysqlReader;
 use attestry_db::{Cell, MaskKey, Reader as _, Scan, WatchConfig};
+use attestry_testkit::values::mariadb as hostile;
 use attestry_testkit::{MariaDb, Postgres};
-
-use crate::mysql::hostile;
 
 const MASK: MaskKey = MaskKey([7; 32]);
 

@@ -3,13 +3,13 @@
 mod check;
 mod following;
 mod reading;
-mod values;
 
 use std::sync::Arc;
 
 use attestry_db::postgres::PostgresReader;
 use attestry_db::{MaskKey, Reader, Table, WatchConfig};
 use attestry_testkit::Postgres;
+use attestry_testkit::values::postgres as values;
 
 const MASK: MaskKey = MaskKey([7; 32]);
 

@@ -1,7 +1,6 @@
 //! MariaDB.
 
 mod following;
-pub(crate) mod hostile;
 mod reading;
 
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use attestry_db::mysql::MysqlReader;
 use attestry_db::{MaskKey, Reader as _, Table, WatchConfig};
 use attestry_testkit::MariaDb;
+use attestry_testkit::values::mariadb as hostile;
 
 const MASK: MaskKey = MaskKey([7; 32]);
 

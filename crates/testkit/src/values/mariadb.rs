@@ -1,7 +1,7 @@
-//! Columns of every type that is watched, and values that are hard to carry.
+//! Of MariaDB.
 
 /// A column: its definition, and values as SQL.
-pub(crate) const COLUMNS: &[(&str, &[&str])] = &[
+pub const COLUMNS: &[(&str, &[&str])] = &[
     ("tinyint", &["-128", "127", "0"]),
     ("tinyint unsigned", &["255", "0"]),
     ("smallint", &["-32768", "32767"]),
@@ -113,7 +113,7 @@ pub(crate) const COLUMNS: &[(&str, &[&str])] = &[
 ];
 
 /// The table `t`: a column `id`, two that are computed of it, one that is not shown, and all of [`COLUMNS`] as `c0`, `c1` and so on.
-pub(crate) fn create() -> String {
+pub fn create() -> String {
     let columns: Vec<String> =
         COLUMNS.iter().enumerate().map(|(at, (definition, _))| format!("c{at} {definition}")).collect();
     format!(
@@ -124,28 +124,27 @@ pub(crate) fn create() -> String {
 }
 
 /// The name of the first column of this definition.
-pub(crate) fn column(definition: &str) -> String {
+pub fn column(definition: &str) -> String {
     format!("c{}", COLUMNS.iter().position(|(known, _)| *known == definition).unwrap())
 }
 
 /// How many rows have every value at least once.
-pub(crate) fn most() -> usize {
+pub fn most() -> usize {
     COLUMNS.iter().map(|(_, values)| values.len()).max().unwrap_or(0) + 1
 }
 
 /// The value of a column in a row: NULL is one of them.
-pub(crate) fn value(column: usize, row: usize) -> &'static str {
+pub fn value(column: usize, row: usize) -> &'static str {
     let (_, values) = COLUMNS[column];
     values.get(row % (values.len() + 1)).copied().unwrap_or("NULL")
 }
 
 /// A statement that puts a row in.
-pub(crate) fn insert(id: i64, row: usize) -> String {
+pub fn insert(id: i64, row: usize) -> String {
     let names: Vec<String> = (0..COLUMNS.len()).map(|at| format!("c{at}")).collect();
     let values: Vec<&str> = (0..COLUMNS.len()).map(|at| value(at, row)).collect();
     format!("INSERT INTO t (id, {}) VALUES ({id}, {});\n", names.join(", "), values.join(", "))
 }
 
 /// So that all those values go in.
-pub(crate) const SESSION: &str =
-    "SET SESSION sql_mode = '', time_zone = '+00:00', check_constraint_checks = 1;\n";
+pub const SESSION: &str = "SET SESSION sql_mode = '', time_zone = '+00:00', check_constraint_checks = 1;\n";

@@ -1,7 +1,7 @@
-//! Every type that there is, with the values that are hardest to keep.
+//! Of PostgreSQL.
 
 /// A column's type, and values of it as SQL writes them.
-pub(super) const TYPES: [(&str, &[&str]); 44] = [
+pub const TYPES: [(&str, &[&str]); 44] = [
     ("smallint", &["-32768", "0", "32767"]),
     ("integer", &["-2147483648", "-1", "2147483647"]),
     ("bigint", &["-9223372036854775808", "9223372036854775807"]),
@@ -98,7 +98,7 @@ pub(super) const TYPES: [(&str, &[&str]); 44] = [
 ];
 
 /// What the types above are made of, and the table `every`, with a column `c0`, `c1` … of each.
-pub(super) fn schema() -> String {
+pub fn schema() -> String {
     let columns: Vec<String> =
         TYPES.iter().enumerate().map(|(at, (kind, _))| format!("c{at} {kind}")).collect();
     format!(
@@ -110,7 +110,7 @@ pub(super) fn schema() -> String {
 }
 
 /// A row of `every`: which of each type's values, or NULL. What stands for a choice may be any number.
-pub(super) fn row(id: i64, choices: &[u8]) -> String {
+pub fn row(id: i64, choices: &[u8]) -> String {
     let values = TYPES.iter().zip(choices.iter().cycle()).map(|((_, values), choice)| {
         let choice = usize::from(*choice) % (values.len() + 1);
         values.get(choice).copied().unwrap_or("NULL")
