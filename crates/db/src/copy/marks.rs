@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Copy, CopyError, signed, unsigned};
+use super::{Copy, CopyError, Place, Stored, signed, unsigned};
 use crate::change::Position;
 
 const POSITION: &str = "position";
@@ -24,6 +24,9 @@ pub struct Part {
     pub applied: u64,
     /// Its origin.
     pub origin: i64,
+    /// Rows whose place another row took before they left it, by table and place.
+    #[serde(default)]
+    pub displaced: Vec<((i64, Place), Stored)>,
 }
 
 /// A comparison of all tables.

@@ -1,6 +1,7 @@
 //! The rows as the database has them now, and ranges of their hashes.
 
 use rusqlite::{OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Copy, CopyError, signed, unsigned};
@@ -59,7 +60,7 @@ impl Span {
 }
 
 /// What made a version of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum Op {
     /// It was there when watching began.
     Baseline,
@@ -97,7 +98,7 @@ impl Op {
 }
 
 /// A row of the copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Stored {
     /// Where it is kept.
     pub place: Place,

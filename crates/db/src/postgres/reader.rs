@@ -20,6 +20,12 @@ use crate::table::{Key, Table};
 /// How long a look at a whole table may take.
 const WHOLE_TABLE: Duration = Duration::from_secs(4 * 3_600);
 
+const SERVER: &str = "
+    SELECT system_identifier::text,
+           ltrim(CASE WHEN pg_is_in_recovery() THEN (SELECT to_hex(timeline_id) FROM pg_control_checkpoint())
+                      ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END, '0')
+    FROM pg_control_system()";
+
 /// A connection that reads tables, and another for what others want to know.
 #[derive(Debug)]
 pub struct PostgresReader {
@@ -120,6 +126,12 @@ fn digest_of(row: &Row, at: usize, scan: Scan) -> Result<Digest, DbError> {
 }
 
 impl Reader for PostgresReader {
+    /// Which installation, and on which timeline: one that is restored to an earlier time, or a standby that takes over, begins a new one.
+    async fn server(&mut self) -> Result<Option<String>, DbError> {
+        let row = self.session().await?.row(SERVER, &[]).await?;
+        Ok(Some(format!("postgresql {} timeline {}", value::<&str>(&row, 0)?, value::<&str>(&row, 1)?)))
+    }
+
     async fn tables(&mut self, config: &WatchConfig) -> Result<Vec<Table>, DbError> {
         let time = self.config.timeout.0;
         let session = self.session().await?;

@@ -42,6 +42,7 @@ impl Store {
                     time,
                     applied: part.as_ref().map_or(0, |part| part.applied),
                     origin: part.as_ref().map(|part| part.origin),
+                    displaced: part.map(|part| part.displaced).unwrap_or_default().into_iter().collect(),
                     ..Open::default()
                 }
             }
@@ -95,7 +96,9 @@ impl Store {
             }
             None => {
                 if let Some(origin) = open.origin {
-                    self.copy.set_part(&Part { id: open.id.clone(), time, applied: open.applied, origin })?;
+                    let displaced = open.displaced.clone().into_iter().collect();
+                    let part = Part { id: open.id.clone(), time, applied: open.applied, origin, displaced };
+                    self.copy.set_part(&part)?;
                 }
                 self.open = Some(open);
             }

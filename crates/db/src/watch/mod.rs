@@ -164,6 +164,8 @@ pub struct Patience {
     /// The same for rows that the stream has changed within this time: what is seen may be what it was before, for as long as a commit
     /// waits for a replica.
     pub lately: Duration,
+    /// Between two looks at the tables' definitions: not every stream tells of a change before the next change of a row.
+    pub tables: Duration,
 }
 
 impl Default for Patience {
@@ -172,6 +174,7 @@ impl Default for Patience {
             again: Duration::from_secs(1),
             over: Duration::from_secs(3),
             lately: Duration::from_secs(30),
+            tables: Duration::from_secs(60),
         }
     }
 }
@@ -238,7 +241,8 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 () = self.handle.restarted() => Err(Trouble::Begin),
             };
             let settled = self.shared.with(Store::settle).await;
-            if begun.elapsed() > WAIT_MAX {
+            // It worked for longer than it was waited for: what ended it is something new.
+            if begun.elapsed() > wait {
                 wait = WAIT_FIRST;
             }
             let (phase, why) = match settled.and(ended) {
@@ -296,6 +300,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             ended = self.follow(waiting, confirm, applied) => ended,
             ended = self.compare_for_ever(&mut reader, Some(reached)) => ended,
             ended = self.check_for_ever() => ended,
+            ended = self.look_at_tables_for_ever() => ended,
         }
     }
 
@@ -305,11 +310,19 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         reader: &mut D::Reader,
         tables: &[Arc<Table>],
     ) -> Result<(Position, Option<String>), Trouble> {
-        let known = self.shared.with(|store| Ok((store.copy.position()?, store.copy.server()?))).await?;
-        if let (Some(position), server) = known {
-            return Ok((position, server));
-        }
+        let (known, expected) =
+            self.shared.with(|store| Ok((store.copy.position()?, store.copy.server()?))).await?;
         let server = reader.server().await?;
+        if let Some(position) = known {
+            if let (Some(expected), Some(found)) = (&expected, &server)
+                && expected != found
+            {
+                return Err(Trouble::Database(DbError::Lost(format!(
+                    "this is another server than the one that was read before, or it was restored: found {found}, expected {expected}"
+                ))));
+            }
+            return Ok((position, expected.or(server)));
+        }
         let mut changes = self.database.changes(tables.to_vec(), &self.mask, None, server.as_deref()).await?;
         let position = feed::first_reached(&mut changes).await?;
         let kept = (position.clone(), server.clone());

@@ -88,6 +88,16 @@ impl fmt::Display for Difference {
 }
 
 impl<D: Database, O: Outlet> Watch<D, O> {
+    /// Ends when a table is not what the copy knows, also if the stream has said nothing of it.
+    pub(super) async fn look_at_tables_for_ever(&self) -> Result<(), Trouble> {
+        loop {
+            tokio::time::sleep(self.options.patience.tables).await;
+            if self.schema_differs().await? {
+                return Err(Trouble::Begin);
+            }
+        }
+    }
+
     /// Whether the tables are not what the copy knows.
     pub(super) async fn schema_differs(&self) -> Result<bool, Trouble> {
         let mut reader = self.database.reader().await?;

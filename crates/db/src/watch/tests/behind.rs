@@ -140,6 +140,27 @@ async fn a_lost_stream_is_a_gap_and_everything_is_compared() {
 }
 
 #[tokio::test]
+async fn another_server_is_a_gap_and_everything_is_compared() {
+    let bench = bench(ALL);
+    bench.world(|world| {
+        world.add(table("t", true));
+        world.before = true;
+        world.server = Some("one".to_owned());
+        world.commit("t", &rows(100));
+    });
+    for (server, gaps) in [("one", 0), ("one", 0), ("another", 1), ("another", 1)] {
+        // The same positions mean something else there.
+        bench.world(|world| world.server = Some(server.to_owned()));
+        let running = bench.start().await;
+        bench.same(&running, &["t"]).await;
+        bench.until(&running, "it is told", || bench.taken.named("gap.stream").len() == gaps).await;
+        running.stop().await.unwrap();
+    }
+    let gap = bench.taken.named("gap.stream").remove(0).event_data.unwrap();
+    assert!(gap["reason"].as_str().unwrap().contains("found another, expected one"), "{gap:?}");
+}
+
+#[tokio::test]
 async fn without_a_stream_it_polls_and_says_so() {
     let bench = bench("stream: false\ntables: {t: {versions: true, fields: {n: {allow: all_updates}}}}");
     bench.world(|world| {

@@ -115,7 +115,12 @@ pub(super) fn bench(yaml: &str) -> Bench {
         fake: Fake::default(),
         taken: Taken::default(),
         config,
-        patience: Patience { again: short, over: 3 * short, lately: 6 * short },
+        patience: Patience {
+            again: short,
+            over: 3 * short,
+            lately: 6 * short,
+            tables: Duration::from_secs(3_600),
+        },
         path: dir.path().join("bank.copy"),
         _dir: dir,
     }

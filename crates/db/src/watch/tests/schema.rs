@@ -78,6 +78,21 @@ async fn a_table_waits_until_its_change_is_signed_off() {
 }
 
 #[tokio::test]
+async fn a_change_that_the_stream_does_not_tell_is_seen_too() {
+    let mut bench = bench(ALL);
+    bench.patience.tables = std::time::Duration::from_millis(30);
+    // No comparison begins that would look.
+    bench.config.reconcile.every = attestry_event::Period::seconds(3_600);
+    let running = watched(&bench).await;
+    bench.world(|world| {
+        world.silent = true;
+        world.alter(with_column(&table("t", true)), wider);
+    });
+    accept(&bench, &running).await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_changes_beside_a_new_column_is_unexplained() {
     let bench = bench(ALL);
     let running = watched(&bench).await;

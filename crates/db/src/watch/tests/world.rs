@@ -39,7 +39,11 @@ pub(super) struct World {
     pub(super) before: bool,
     /// Whether commits are seen late.
     pub(super) delays: bool,
+    /// Whether the stream says nothing of changes of the schema.
+    pub(super) silent: bool,
     pub(super) now: i64,
+    /// What the server says that it is.
+    pub(super) server: Option<String>,
     pub(super) snapshots: Vec<u64>,
     /// Positions before this one are gone from the stream.
     pub(super) purged: u64,
@@ -210,6 +214,10 @@ impl World {
                 })
                 .collect();
         }
+        self.tables.insert(table.name.clone(), Arc::new(table.clone()));
+        if self.silent {
+            return;
+        }
         self.at += 10;
         self.log.push(Step::Schema {
             position: Position::Wal(self.at),
@@ -218,7 +226,6 @@ impl World {
             statement: Some("ALTER TABLE".to_owned()),
             account: None,
         });
-        self.tables.insert(table.name.clone(), Arc::new(table));
     }
 
     pub(super) fn position(&self) -> Position {
@@ -344,6 +351,10 @@ fn bucket(bits: u8, key: &Key) -> u32 {
 }
 
 impl Reader for FakeReader {
+    async fn server(&mut self) -> Result<Option<String>, DbError> {
+        Ok(self.world.0.lock().server.clone())
+    }
+
     async fn tables(&mut self, config: &WatchConfig) -> Result<Vec<Table>, DbError> {
         let world = self.world.0.lock();
         let tables = world.tables.values().filter(|table| config.watches(&table.name.table));
