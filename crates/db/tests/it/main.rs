@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod bench;
 mod dump;
 mod mysql;
 mod postgres;
 mod watch;
+mod watchy;
