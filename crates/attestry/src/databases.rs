@@ -6,10 +6,12 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use attestry_db::watch::{
-    Database, Handle, Mysql, Options, Outlet, Patience, Phase, Postgres, Stopped, Watch,
+    Database, Handle, Mysql, Options, Outlet, Patience, Phase, Postgres, Status, Stopped, Watch,
+    WatchError as Ended,
 };
 use attestry_db::{Engine, WatchConfig};
 use attestry_event::{Clock, Event};
@@ -18,13 +20,18 @@ use attestry_server::AUDIT_LEDGER;
 use attestry_server::databases::{
     Databases, RowVersion, SignOff, TableStatus, Violation, Wanted, WatchError, WatchStatus,
 };
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::flow::Ground;
 use copies::Place;
 
+/// How long to wait before a copy that could not be opened or written is tried again.
+const COPY_AGAIN: Duration = Duration::from_secs(5);
+
 /// A watch's way in: returns when the events are durable.
+#[derive(Clone)]
 struct Kept(Arc<Intake>);
 
 impl Outlet for Kept {
@@ -50,10 +57,13 @@ struct Running {
     name: String,
     engine: Engine,
     place: String,
-    handle: Handle,
+    held: Held,
     stop: CancellationToken,
     thread: JoinHandle<()>,
 }
+
+/// The watch while its copy works, else why not.
+type Held = Arc<Mutex<Result<Handle, String>>>;
 
 /// The watches of this node.
 pub(crate) struct Watches {
@@ -71,10 +81,6 @@ impl Watches {
         let mut watches = Watches { running: Vec::new(), places: Vec::new() };
         for (name, of) in &config.written.audit {
             let copy = config.copy_of(name, of);
-            if let Some(folder) = copy.parent() {
-                std::fs::create_dir_all(folder)
-                    .with_context(|| format!("cannot make {}", folder.display()))?;
-            }
             watches.places.push(Place { watch: name.clone(), path: copy.clone() });
             let options = Options {
                 name: name.clone(),
@@ -115,41 +121,73 @@ fn start(options: Options, outlet: Kept) -> Result<Running> {
     let (name, config) = (options.name.clone(), options.config.clone());
     let engine = config.engine().context("its address is none that is known")?;
     let stop = CancellationToken::new();
-    let (place, (handle, thread)) = match engine {
+    let held: Held = Arc::new(Mutex::new(Err("its copy is being opened".to_owned())));
+    let (place, thread) = match engine {
         Engine::Mysql => {
             let database = Mysql { watch: name.clone(), config: config.clone() };
-            (config.login().mysql()?.place(), spawn(database, outlet, options, stop.clone())?)
+            (config.login().mysql()?.place(), spawn(database, outlet, options, &held, stop.clone())?)
         }
         Engine::Postgres => {
             let database = Postgres { watch: name.clone(), config: config.clone() };
-            (config.login().postgres()?.place(), spawn(database, outlet, options, stop.clone())?)
+            (config.login().postgres()?.place(), spawn(database, outlet, options, &held, stop.clone())?)
         }
     };
-    Ok(Running { name, engine, place, handle, stop, thread })
+    Ok(Running { name, engine, place, held, stop, thread })
 }
 
-fn spawn<D: Database>(
+/// Runs a watch on a thread of its own. A copy that cannot be opened or written any more keeps nothing else from working, and is tried again: the disk may
+/// be full, or the file on one that is not there yet.
+fn spawn<D: Database + Clone>(
     database: D,
     outlet: Kept,
-    options: Options,
+    mut options: Options,
+    held: &Held,
     stop: CancellationToken,
-) -> Result<(Handle, JoinHandle<()>)> {
-    let name = options.name.clone();
-    let (watch, handle) = Watch::open(database, outlet, options)?;
+) -> Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let held = Arc::clone(held);
     let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
-        if let Err(error) = runtime.block_on(watch.run(stop.cancelled_owned())) {
-            let error = format!("{:#}", anyhow::Error::from(error));
-            tracing::error!(watch = name, error, "the watch ended");
+        while !stop.is_cancelled() {
+            let ended = match open(database.clone(), outlet.clone(), &options) {
+                Ok((watch, handle)) => {
+                    *held.lock() = Ok(handle);
+                    // It begins with an empty copy once.
+                    options.config.start_empty = false;
+                    let ended = runtime.block_on(watch.run(stop.clone().cancelled_owned()));
+                    if matches!(ended, Ok(()) | Err(Ended::Outlet(_))) {
+                        return;
+                    }
+                    ended.map_err(anyhow::Error::from)
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                let error = format!("{error:#}");
+                tracing::error!(watch = options.name, error, "the watch does not work; it is tried again");
+                *held.lock() = Err(error);
+            }
+            runtime.block_on(async {
+                let _ = tokio::time::timeout(COPY_AGAIN, stop.cancelled()).await;
+            });
         }
     })?;
-    Ok((handle, thread))
+    Ok(thread)
+}
+
+fn open<D: Database>(database: D, outlet: Kept, options: &Options) -> Result<(Watch<D, Kept>, Handle)> {
+    if let Some(folder) = options.copy.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    Ok(Watch::open(database, outlet, options.clone())?)
 }
 
 impl Running {
     fn status(&self) -> WatchStatus {
-        let status = self.handle.status();
         let ended = self.thread.is_finished();
+        let status = match &*self.held.lock() {
+            Ok(handle) => handle.status(),
+            Err(why) => Status { phase: Phase::Refused, why: Some(why.clone()), ..Status::default() },
+        };
         let state = match status.phase {
             _ if ended => "ended",
             Phase::Starting => "starting",
@@ -216,7 +254,10 @@ impl Databases for Watches {
             self.running.iter().map(|running| (running.name.as_str(), running)).collect();
         for (place, fingerprints) in copies::by_watch(&self.places, &sign_off.fingerprints)? {
             let Some(running) = running.get(place.watch.as_str()) else { continue };
-            let done = running.handle.sign_off(
+            let watch = running.held.lock().clone();
+            let watch = watch
+                .map_err(|why| WatchError::Unavailable(format!("the copy of {}: {why}", running.name)))?;
+            let done = watch.sign_off(
                 fingerprints,
                 sign_off.by.clone(),
                 sign_off.address.clone(),

@@ -123,6 +123,29 @@ fn postgresql_row_by_row() {
     watch(&server.url(), |sql| server.query(sql), behind);
 }
 
+/// Everything else works, it is said why this does not, and once it can be opened it is.
+#[test]
+fn a_copy_that_cannot_be_opened_stops_nothing_else() {
+    let server = MariaDb::started_with_log(&[]);
+    server.query("GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO test@'127.0.0.1'");
+    server.query(SCHEMA);
+    let mut scenario = Scenario::new(ATTESTRY);
+    let copy = scenario.dir().join("copies/bank.sqlite");
+    std::fs::create_dir_all(&copy).unwrap();
+    let config =
+        format!("audit:\n  bank:\n    url: {}\n    copy: {}\n{TABLES}", server.url(), copy.display());
+    std::fs::write(scenario.dir().join("attestry.yaml"), config).unwrap();
+    scenario.start();
+    let status = wait_for("it is refused", SOON, || {
+        let status = json(&scenario, &["db", "status", "--json"]);
+        (status[0]["state"] == "refused").then(|| status[0].clone())
+    });
+    assert!(status["why"].as_str().unwrap().contains("could not create"), "{status}");
+    std::fs::remove_dir(&copy).unwrap();
+    wait_until_watched(&scenario);
+    scenario.finish();
+}
+
 /// The script that people are shown finds what it says it finds.
 #[test]
 fn the_demonstration_finds_all_three() {
