@@ -35,7 +35,9 @@ mod tail;
 mod take_in;
 mod tls;
 mod values;
+mod watch_load;
 mod watched;
+mod watchy;
 
 use std::time::Duration;
 
