@@ -111,3 +111,57 @@ async fn postgresql_is_followed_and_a_dropped_slot_is_a_gap() {
     assert_eq!(pending[0].rule, "unexplained");
     running.task.abort();
 }
+
+/// The stream of another server, or of one that was set back, is not taken up as if it were the same; everything is compared.
+async fn another_server_is_a_gap<D: Database + Clone>(
+    bench: &Bench<D>,
+    query: &dyn Fn(&str),
+    another: impl FnOnce(),
+) {
+    query("CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1), (2, 2)");
+    let running = bench.start();
+    bench.same(&running).await;
+    query("UPDATE t SET v = 3 WHERE id = 1");
+    bench.same(&running).await;
+    running.task.abort();
+    let _ = running.task.await;
+    another();
+    query("UPDATE t SET v = 4 WHERE id = 2");
+    let running = bench.start();
+    bench.until(&running, "it is told", || bench.taken.named("gap.stream").len() == 1).await;
+    bench.until(&running, "it is found", || bench.taken.unexplained().len() == 1).await;
+    query("UPDATE t SET v = 5 WHERE id = 1");
+    bench.same(&running).await;
+    let gap = bench.taken.named("gap.stream").remove(0).event_data.unwrap();
+    assert!(gap["reason"].as_str().unwrap().contains("another server than the one"), "{gap:?}");
+    assert_eq!((bench.taken.unexplained().len(), bench.taken.named("gap.stream").len()), (1, 1));
+    running.task.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgresql_that_was_restored_is_noticed() {
+    let server = std::cell::RefCell::new(PostgresServer::started_logical(&["restore_command=false"]));
+    let url = server.borrow().url();
+    let database = |config| Postgres { watch: "bank".to_owned(), config };
+    let bench = Bench::new(database, &url, "");
+    let restore = || {
+        // It reads its own log to the end, as it would one from an archive, and begins a new timeline.
+        server.borrow_mut().kill();
+        std::fs::write(server.borrow().data().join("recovery.signal"), "").unwrap();
+        server.borrow_mut().start();
+        while server.borrow().query("SELECT pg_is_in_recovery()") == "t" {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let query = |sql: &str| drop(server.borrow().query(sql));
+    another_server_is_a_gap(&bench, &query, restore).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_mariadb_in_its_place_is_noticed() {
+    let server = MariaDb::started_with_log(&[]);
+    let database = |config| Mysql { watch: "bank".to_owned(), config };
+    let bench = Bench::new(database, &server.url_for("root"), "");
+    let query = |sql: &str| drop(server.query(sql));
+    another_server_is_a_gap(&bench, &query, || query("SET GLOBAL gtid_domain_id = 7")).await;
+}
