@@ -52,7 +52,7 @@ test: ui
 demo-db: build
 	scripts/demo-db $(RELEASE)/attestry
 
-## bench: builds for release, measures, prints figures (ONLY=store or ONLY=flows: half of it)
+## bench: builds for release, measures, prints figures (ONLY=store, ONLY=flows or ONLY=audit: a part of it)
 bench: build
 	cargo run --release --locked -p attestry-bench -- --server $(RELEASE)/attestry $(if $(ONLY),--only $(ONLY))
 

@@ -6,7 +6,7 @@
 mod agent;
 mod idle;
 mod lines;
-mod node;
+pub(crate) mod node;
 mod queue;
 mod receive;
 mod send;
@@ -49,7 +49,7 @@ pub(crate) fn run(setting: &Setting<'_>, out: &mut dyn Write) -> Result<()> {
 }
 
 /// The load of the last minute, which says what a wall time is worth.
-fn load() -> String {
+pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -1,5 +1,6 @@
 //! Measures Attestry as its users meet it: durable, proved and searchable, by every way in and out. Prints figures and asserts nothing.
 
+mod audit;
 mod flows;
 mod generator;
 mod http;
@@ -37,6 +38,15 @@ struct Arguments {
     /// The first of the ports that are used.
     #[arg(long, default_value_t = 17_984)]
     port: u16,
+    /// Changes of rows a second that a watched database is asked for.
+    #[arg(long, default_value_t = 20_000)]
+    audit_rate: u64,
+    /// How long a watched database is written to, and each turn with and without the watch takes, in seconds.
+    #[arg(long, default_value_t = 20)]
+    audit_seconds: u64,
+    /// Rows of the table that is compared.
+    #[arg(long, default_value_t = 2_000_000)]
+    audit_rows: u64,
     /// Leaves the run with hostile events away.
     #[arg(long)]
     no_hostile: bool,
@@ -49,6 +59,8 @@ enum Part {
     Store,
     /// Agents, receivers, sinks and queues.
     Flows,
+    /// Databases that are watched.
+    Audit,
 }
 
 fn main() -> Result<()> {
@@ -56,7 +68,8 @@ fn main() -> Result<()> {
     // The servers run in folders of their own.
     let binary = arguments.server.canonicalize().context("there is no such binary")?;
     let mut out = std::io::stdout().lock();
-    if arguments.only != Some(Part::Flows) {
+    let measures = |part| arguments.only.is_none_or(|only| only == part);
+    if measures(Part::Store) {
         let setting = store::Setting {
             binary: &binary,
             port: arguments.port,
@@ -65,11 +78,9 @@ fn main() -> Result<()> {
             hostile: !arguments.no_hostile,
         };
         store::run(&setting, &mut out)?;
-    }
-    if arguments.only.is_none() {
         writeln!(out)?;
     }
-    if arguments.only != Some(Part::Store) {
+    if measures(Part::Flows) {
         let setting = flows::Setting {
             binary: &binary,
             port: arguments.port,
@@ -77,6 +88,17 @@ fn main() -> Result<()> {
             datagrams: arguments.datagrams,
         };
         flows::run(&setting, &mut out)?;
+        writeln!(out)?;
+    }
+    if measures(Part::Audit) {
+        let setting = audit::Setting {
+            binary: &binary,
+            port: arguments.port,
+            rate: arguments.audit_rate,
+            seconds: arguments.audit_seconds,
+            rows: arguments.audit_rows,
+        };
+        audit::run(&setting, &mut out)?;
     }
     Ok(())
 }

@@ -64,6 +64,25 @@ impl Process {
     }
 }
 
+/// CPU time so far of a process that divides its work among children, of those that have ended, too.
+pub(crate) fn cpu_with_children(pid: u32) -> Result<Duration> {
+    let mut ticks = 0;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let fields: Vec<u64> = rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        let own = entry.file_name().to_string_lossy() == pid.to_string();
+        let of = |nth: usize| fields.get(nth).copied().unwrap_or(0);
+        if own {
+            ticks += of(13) + of(14);
+        }
+        if own || of(1) == u64::from(pid) {
+            ticks += of(11) + of(12);
+        }
+    }
+    Ok(Duration::from_millis(ticks * 10))
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // Gone already is as good.

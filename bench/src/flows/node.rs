@@ -15,7 +15,7 @@ use crate::process::{Process, quiet};
 /// The longest that a start may take.
 const READY: Duration = Duration::from_secs(60);
 
-pub(super) struct Node {
+pub(crate) struct Node {
     binary: PathBuf,
     dir: tempfile::TempDir,
     process: Option<Process>,
@@ -23,21 +23,21 @@ pub(super) struct Node {
 
 impl Node {
     /// With this configuration, in which `DIR` stands for the node's folder. It does not run yet.
-    pub(super) fn new(binary: &Path, config: &str) -> Result<Node> {
+    pub(crate) fn new(binary: &Path, config: &str) -> Result<Node> {
         let node = Node { binary: binary.to_owned(), dir: tempfile::tempdir()?, process: None };
         node.configure(config)?;
         Ok(node)
     }
 
     /// As [`new`](Self::new), a server that runs.
-    pub(super) fn server(binary: &Path, port: u16, config: &str) -> Result<Node> {
+    pub(crate) fn server(binary: &Path, port: u16, config: &str) -> Result<Node> {
         let mut node = Node::new(binary, &server(port, config))?;
         node.start()?;
         crate::server::wait(&authority(port))?;
         Ok(node)
     }
 
-    pub(super) fn configure(&self, config: &str) -> Result<()> {
+    pub(crate) fn configure(&self, config: &str) -> Result<()> {
         let dir = self.dir.path().display().to_string();
         let text = format!("data_dir: DIR/data\n{config}").replace("DIR", &dir);
         Ok(std::fs::write(self.config(), text)?)
@@ -47,16 +47,16 @@ impl Node {
         self.dir.path().join("attestry.yaml")
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub(super) fn start(&mut self) -> Result<()> {
+    pub(crate) fn start(&mut self) -> Result<()> {
         self.start_as(quiet)
     }
 
     /// With the sources of this host, as they run by default.
-    pub(super) fn start_with_sources(&mut self) -> Result<()> {
+    pub(crate) fn start_with_sources(&mut self) -> Result<()> {
         self.start_as(|command| command.env("ATTESTRY_LOG_LEVEL", "error"))
     }
 
@@ -82,16 +82,16 @@ impl Node {
     }
 
     /// Ends it as a power cut would.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process = None;
     }
 
-    pub(super) fn process(&self) -> Result<&Process> {
+    pub(crate) fn process(&self) -> Result<&Process> {
         self.process.as_ref().context("it does not run")
     }
 
     /// Runs a command of the product on this node; gives its standard output.
-    pub(super) fn attestry(&self, arguments: &[&str]) -> Result<String> {
+    pub(crate) fn attestry(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.binary);
         command.args(arguments).arg("-c").arg(self.config()).current_dir(self.dir.path());
         let output = quiet(&mut command).output()?;
@@ -114,18 +114,18 @@ impl Node {
     }
 
     /// Has it read its configuration again.
-    pub(super) fn reload(&self) -> Result<()> {
+    pub(crate) fn reload(&self) -> Result<()> {
         self.ask("reload").map(drop)
     }
 
     /// A number of its first receiver or sink: `receivers` and `kept`, `sinks` and `delivered`.
-    pub(super) fn number(&self, of: &str, name: &str) -> Result<u64> {
+    pub(crate) fn number(&self, of: &str, name: &str) -> Result<u64> {
         let status = self.ask("status")?;
         status[of][0][name].as_u64().with_context(|| format!("there is no {name} of {of} in {status}"))
     }
 
     /// Asks the server over HTTP, with the key of whoever owns the data directory.
-    pub(super) fn get(&self, port: u16, path: &str) -> Result<Value> {
+    pub(crate) fn get(&self, port: u16, path: &str) -> Result<Value> {
         let key = std::fs::read_to_string(self.path("data/local-key"))?;
         let mut connection = Connection::open(&authority(port))?;
         let (status, body) = connection.get(&format!("/api/v1/{path}"), key.trim())?;
@@ -137,10 +137,10 @@ impl Node {
 }
 
 /// What makes a configuration that of a server.
-pub(super) fn server(port: u16, more: &str) -> String {
+pub(crate) fn server(port: u16, more: &str) -> String {
     format!("server: {{listen: \"{}\"}}\n{more}", authority(port))
 }
 
-pub(super) fn authority(port: u16) -> String {
+pub(crate) fn authority(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }

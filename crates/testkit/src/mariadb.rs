@@ -109,6 +109,11 @@ impl MariaDb {
         self.running = Some(running);
     }
 
+    /// Its process number, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(Running::pid)
+    }
+
     /// Kills it where it stands.
     #[track_caller]
     pub fn kill(&mut self) {

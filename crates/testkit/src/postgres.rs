@@ -128,6 +128,11 @@ impl Postgres {
         });
     }
 
+    /// Its process number, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(Running::pid)
+    }
+
     /// Kills it where it stands.
     #[track_caller]
     pub fn kill(&mut self) {

@@ -101,6 +101,11 @@ impl Running {
         }
     }
 
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory that it has taken so far, in bytes.
     #[track_caller]
     pub fn peak_memory(&self) -> u64 {
