@@ -62,7 +62,9 @@ impl Database {
     /// Numbers from 1 as a table of one column `n`.
     pub(super) fn numbers(&self, count: u64) -> String {
         match self {
-            Database::MariaDb(_) => format!("(SELECT CAST(seq AS SIGNED) AS n FROM seq_1_to_{count}) numbers"),
+            Database::MariaDb(_) => {
+                format!("(SELECT CAST(seq AS SIGNED) AS n FROM seq_1_to_{count}) numbers")
+            }
             Database::Postgres(_) => format!("generate_series(1::bigint, {count}) numbers(n)"),
         }
     }
