@@ -145,6 +145,31 @@ async fn killed_anywhere_it_goes_on_there() {
 }
 
 #[tokio::test]
+async fn killed_between_two_parts_it_knows_whose_key_was_taken() {
+    let bench = bench(ALL);
+    bench.world(|world| {
+        world.add(table("t", true));
+        world.before = true;
+        world.part = 1;
+        world.commit("t", &[Do::Put(row(1, "a", 1)), Do::Put(row(2, "b", 2))]);
+    });
+    let running = bench.start().await;
+    bench.same(&running, &["t"]).await;
+    let part = bench.world(|world| {
+        world.commit("t", &[Do::Set(1, row(2, "a", 1)), Do::Set(2, row(1, "b", 2))]);
+        world.withhold()
+    });
+    bench.until(&running, "a part is applied", || bench.copy().part().unwrap().is_some()).await;
+    running.stop().await.unwrap();
+    bench.world(|world| world.release(part));
+    let running = bench.start().await;
+    bench.same(&running, &["t"]).await;
+    assert!(bench.taken.unexplained().is_empty(), "{:#?}", bench.taken.unexplained());
+    assert_eq!(bench.taken.named("row.update").len(), 2);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_baseline_that_is_interrupted_goes_on_in_another_snapshot() {
     for (commits, written) in [(1, false), (2, true), (3, false), (4, true)] {
         let bench = bench(ALL);

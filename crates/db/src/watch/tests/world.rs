@@ -170,6 +170,18 @@ impl World {
         }
     }
 
+    /// Takes the last part of the newest transaction out of the stream, as if it were still to come.
+    pub(super) fn withhold(&mut self) -> Step {
+        self.at -= 10;
+        self.log.pop().unwrap()
+    }
+
+    /// It comes.
+    pub(super) fn release(&mut self, part: Step) {
+        self.at += 10;
+        self.log.push(part);
+    }
+
     /// Lets queries see the oldest commits that they do not see yet.
     pub(super) fn show(&mut self, commits: usize) {
         for _ in 0..commits.min(self.late.len()) {
