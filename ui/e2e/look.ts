@@ -58,6 +58,7 @@ export async function look(folder: string): Promise<void> {
       await page.keyboard.press('Enter');
       await shot('coverage-cell');
       if (!process.env.ATTESTRY_URL) await lookAtDatabases(page, server.url, shot);
+      if (!process.env.ATTESTRY_URL) await lookAtAlerts(page, server.url, shot);
       await page.goto(`${server.url}/agents`);
       await shot('agents');
       if (!process.env.ATTESTRY_URL) {
@@ -139,4 +140,28 @@ export async function lookAtDatabases(
   await shot('databases-all');
   await page.goto(`${url}/databases?watch=shop&table=orders`);
   await shot('databases-none');
+}
+
+export async function lookAtAlerts(
+  page: Page,
+  url: string,
+  shot: (name: string) => Promise<void>,
+): Promise<void> {
+  await page.goto(`${url}/alerts`);
+  await page.getByRole('grid', { name: 'Alerts' }).waitFor();
+  await page.keyboard.press('j');
+  await page.keyboard.press('x');
+  await shot('alerts');
+  await page.keyboard.press('s');
+  await page.getByRole('dialog').waitFor();
+  await shot('alerts-silence');
+  await page.keyboard.press('Escape');
+  // By role it is gone while it still has the focus.
+  await page.locator('dialog').waitFor({ state: 'detached' });
+  await page.keyboard.press('Enter');
+  await page.getByText('What became of it').waitFor();
+  await shot('alerts-detail');
+  await page.goto(`${url}/alerts?rules=1`);
+  await page.getByRole('table', { name: 'Rules' }).waitFor();
+  await shot('alerts-rules');
 }

@@ -2,6 +2,7 @@
 //!
 //! This crate is the binary: configuration, command line, wiring. Each part of the product is a crate of its own.
 
+mod alerts;
 mod client;
 mod commands;
 mod config;
@@ -27,7 +28,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     agent, backup, check, collect, coverage, db, explain, export, find, install as install_command, key,
-    ledger, send, sources as sources_command, spool, tap, user, verify,
+    ledger, rules, send, sources as sources_command, spool, tap, user, verify,
 };
 
 /// The allocator of a server that makes and drops many buffers from several threads.
@@ -77,6 +78,8 @@ enum Command {
     Sources(sources_command::Sources),
     /// Databases that are watched row by row: their tables, what broke a rule, signing off.
     Db(db::Db),
+    /// Rules and alerts: what is in force, whether it does what it should, what it found, and seeing to that.
+    Rules(rules::Rules),
     /// What waits for the sinks, and what they refused.
     Spool(spool::Spools),
     /// Events as they become durable on this host, from the running program.
@@ -125,6 +128,7 @@ fn main() -> ExitCode {
         Command::Coverage(of) => done(coverage::coverage(of)),
         Command::Sources(of) => done(sources_command::sources(of)),
         Command::Db(of) => db::db(of).map(|clean| u8::from(!clean)),
+        Command::Rules(of) => done(rules::rules(of)),
         Command::Spool(of) => done(spool::spool(of)),
         Command::Tap(of) => done(tap::tap(of)),
         Command::Explain(of) => done(explain::explain(of)),

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use attestry_event::{Event, Outcome};
 use parking_lot::Mutex;
 
+use crate::alerts::Watching;
 use crate::config::{Config, Mistake};
 use crate::flow::{Changes, Flow};
 use crate::logging::Level;
@@ -18,6 +19,8 @@ type Load = Box<dyn Fn() -> Result<Config, Vec<Mistake>> + Send + Sync>;
 pub(crate) struct Parts {
     pub(crate) flow: Arc<Flow>,
     pub(crate) sources: Arc<Sources>,
+    /// None on a node without ledgers.
+    pub(crate) rules: Option<Arc<Watching>>,
     pub(crate) log: Level,
 }
 
@@ -89,10 +92,15 @@ impl Reloader {
 
     /// Swaps. Where one part fails, the others are as configured all the same.
     async fn change(&self, new: &Config) -> Result<Changes> {
-        let Parts { flow, sources, log } = &self.parts;
+        let Parts { flow, sources, rules, log } = &self.parts;
         log.set(&new.written.log)?;
         let (collecting, wanted) = (Arc::clone(sources), new.clone());
         let collected = tokio::task::spawn_blocking(move || collecting.change(&wanted)).await?;
+        if let Some(rules) = rules.clone() {
+            // Also when the section is as it was: the files may be others.
+            let wanted = new.written.rules.clone();
+            tokio::task::spawn_blocking(move || rules.change(&wanted)).await?;
+        }
         let mut changes = flow.change(new).await?;
         let collected = collected?;
         changes.started.extend(collected.started);

@@ -9,12 +9,14 @@ use anyhow::{Context, Result};
 use attestry_event::{Clock, Event, SystemClock};
 use attestry_ledger::{DataDir, Ledger, Options};
 use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey};
+use attestry_server::alerts::Alerts;
 use attestry_server::databases::Databases;
 use attestry_server::{LedgerPart, LedgerRows, Parts, Server, record};
 use attestry_store::{Rows, Store};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::alerts::Watching;
 use crate::client::LOCAL_KEY_FILE;
 use crate::config::{Config, Mistake};
 use crate::control::{Address, Control};
@@ -137,6 +139,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     let flow = Arc::new(runtime.block_on(Flow::start(base, &config))?);
     let sources = Sources::start(&config, &ground, &data, &clock)?;
     let watches = Watches::start(&config, &ground, &clock)?;
+    let watching = Watching::start(&config.written.rules, &ledgers, data.path(), &clock)?;
     let house = House::start(&ledgers, &clock, data.path(), Arc::clone(&sources), Arc::clone(&flow))?;
     let parts = Parts {
         accounts: Arc::clone(&accounts),
@@ -146,10 +149,12 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
         clock: Arc::clone(&clock),
         operations: house.operations(),
         databases: Arc::clone(&watches) as Arc<dyn Databases>,
+        alerts: Arc::clone(&watching) as Arc<dyn Alerts>,
         owner_key: Some(owner_key),
     };
     let ended: Result<()> = runtime.block_on(async {
-        let reloads = reload::Parts { flow: Arc::clone(&flow), sources: Arc::clone(&sources), log };
+        let rules = Some(Arc::clone(&watching));
+        let reloads = reload::Parts { flow: Arc::clone(&flow), sources: Arc::clone(&sources), rules, log };
         let reloader = Arc::new(Reloader::new(reloads, config.clone(), run.loader()));
         let server = Server::bind(config.server, parts).await?;
         let address = Address { here: server.local_url(), public: server.url().to_owned() };
@@ -166,6 +171,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     watches.stop();
     sources.stop();
     house.stop();
+    watching.stop();
     runtime.block_on(flow.close_sinks());
     if ended.is_ok() {
         record(&audit, &*clock, Event::new("server.stop", "-").message("Attestry stopped"))?;
@@ -173,7 +179,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     drop(runtime);
     store.close();
     let closing: Vec<Arc<Ledger>> = ledgers.iter().map(|part| Arc::clone(&part.ledger)).collect();
-    drop((store, audit, ledgers, sources, watches, flow, ground));
+    drop((store, audit, ledgers, sources, watches, watching, flow, ground));
     close(closing);
     tracing::info!("stopped");
     ended

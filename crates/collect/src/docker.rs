@@ -231,7 +231,14 @@ impl Docker {
             self.seen.pop_front();
         }
         if self.health_checks || !self.checks.is_one(&self.engine, message) {
-            feed.push(message.event());
+            let mut event = message.event();
+            if event.event_name == "container.create" {
+                // One that is gone again, or an engine that does not answer, leaves the event as it is.
+                if let Ok(inspected) = self.engine.get(&format!("/containers/{}/json", message.id)) {
+                    describe::power(&mut event, &inspected);
+                }
+            }
+            feed.push(event);
         }
         self.known.apply(message)
     }

@@ -3,12 +3,14 @@
 /// What the names begin with in which Attestry tells of itself, of its evidence and of who got in. A key without the capability that
 /// sends one of them is refused: otherwise a client could write `gap.agent` or `login.failure` events that look like Attestry's own. What the
 /// sources of a host tell of, such as `user.add`, is for any application to use (docs/decisions/0006): who says it stands in `event_source`.
-pub const RESERVED_PREFIXES: [&str; 16] = [
+pub const RESERVED_PREFIXES: [&str; 18] = [
     "gap.",
     "clock.",
     "key.",
     "violation.",
     "alert.",
+    "notice.",
+    "rules.",
     "login.",
     "ledger.",
     "search.",

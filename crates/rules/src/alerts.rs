@@ -252,6 +252,11 @@ impl Alerts {
         }
     }
 
+    /// All of them are nobody's.
+    pub(crate) fn forget(&mut self) {
+        *self = Alerts { ledgers: std::mem::take(&mut self.ledgers), ..Alerts::default() };
+    }
+
     fn make_room(&mut self, of: Of<'_>, now: i64, steps: &mut Vec<Step>) {
         let mut oldest: Vec<(i64, Key)> =
             self.known.iter().map(|(key, alert)| (alert.last, key.clone())).collect();

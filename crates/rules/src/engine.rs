@@ -88,6 +88,11 @@ impl Engine {
         infos.filter(|(_, failures)| **failures > 0).map(|(info, failures)| (info.id.as_str(), *failures))
     }
 
+    /// Forgets all alerts; what leads to them is remembered. For a beginning: what was before is nobody's alert.
+    pub fn forget_alerts(&mut self) {
+        self.alerts.forget();
+    }
+
     /// How many alerts are open or silenced.
     pub fn alerts(&self) -> usize {
         self.alerts.known.len()

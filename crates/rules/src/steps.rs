@@ -75,7 +75,6 @@ pub(crate) struct Said<'a> {
 
 impl Said<'_> {
     pub(crate) fn step(self) -> Step {
-        let name = self.kind.event_name();
         let id = match self.kind {
             StepKind::Repeat => format!("{}:repeat:{}", self.alert, self.count),
             kind => format!("{}:{}", self.alert, kind.event_name().rsplit('.').next().unwrap_or_default()),
@@ -84,7 +83,13 @@ impl Said<'_> {
             self.group.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
         let evidence: Vec<String> =
             self.evidence.iter().map(|(ledger, index)| format!("{ledger}/{index}")).collect();
-        let mut event = Event::new(name, "-")
+        let event = match self.kind {
+            StepKind::Open => Event::new("alert.open", "-"),
+            StepKind::Repeat => Event::new("alert.repeat", "-"),
+            StepKind::Resolve => Event::new("alert.resolve", "-"),
+            StepKind::Gap => Event::new("gap.rules", "-"),
+        };
+        let mut event = event
             .id(id)
             .time(Nanos(self.at))
             .resource(self.alert)

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::accounts::{Accounts, Key, KeyUse};
 use crate::address::Network;
 use crate::agents::{Authority, Seen};
+use crate::alerts::Alerts;
 use crate::audit::Audit;
 use crate::body::Budget;
 use crate::config::Names;
@@ -48,6 +49,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) operations: Arc<dyn Operations>,
     pub(crate) databases: Arc<dyn Databases>,
+    pub(crate) alerts: Arc<dyn Alerts>,
     pub(crate) owner_key: Option<String>,
     /// Signs agents' certificates; there where the server speaks TLS.
     pub(crate) authority: Option<Arc<Authority>>,
@@ -111,6 +113,7 @@ impl App {
             clock: parts.clock,
             operations: parts.operations,
             databases: parts.databases,
+            alerts: parts.alerts,
             owner_key: parts.owner_key,
             authority,
             fingerprint,

@@ -13,6 +13,7 @@ pub mod accounts;
 mod address;
 mod agents;
 mod aggregate;
+pub mod alerts;
 mod app;
 mod audit;
 mod auth;

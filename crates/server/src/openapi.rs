@@ -29,6 +29,7 @@ use crate::problem::Kind;
         (name = "events", description = "Store events, read single ones, prove them"),
         (name = "search", description = "Find and count events"),
         (name = "ledgers", description = "What there is, and whether it is intact"),
+        (name = "alerts", description = "What rules found, and who saw to it"),
         (name = "databases", description = "Databases that are watched row by row"),
         (name = "log", description = "Each ledger as a C2SP tlog-tiles log"),
         (name = "people", description = "Log in and out"),

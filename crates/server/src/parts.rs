@@ -10,6 +10,7 @@ use attestry_store::Store;
 use serde::Serialize;
 
 use crate::accounts::Accounts;
+use crate::alerts::Alerts;
 use crate::databases::Databases;
 use crate::flow::FlowStatus;
 
@@ -32,6 +33,8 @@ pub struct Parts {
     pub operations: Arc<dyn Operations>,
     /// The databases that are watched.
     pub databases: Arc<dyn Databases>,
+    /// What the rules found.
+    pub alerts: Arc<dyn Alerts>,
     /// The id of the key that lies in the data directory. Whoever can read it could as well stop the server and change the files, so it
     /// may do what the command line does in a directory that is not in use.
     pub owner_key: Option<String>,

@@ -14,8 +14,8 @@ use crate::app::App;
 use crate::openapi::{self, Description, Texts};
 use crate::problem::{Kind, Problem};
 use crate::{
-    agents, aggregate, coverage, databases, entries, evidence, find, flow, gate, health, ingest, keys,
-    ledgers, log, page, people, prune, query, stats, tail, values,
+    agents, aggregate, alerts, coverage, databases, entries, evidence, find, flow, gate, health, ingest,
+    keys, ledgers, log, page, people, prune, query, stats, tail, values,
 };
 
 /// The routes with their descriptions.
@@ -50,6 +50,12 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(databases::violations))
         .routes(routes!(databases::history))
         .routes(routes!(databases::sign_off))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::silence))
+        .routes(routes!(alerts::resolve))
+        .routes(routes!(alerts::show))
+        .routes(routes!(alerts::rules))
         .routes(routes!(people::setup_state, people::set_up))
         .routes(routes!(people::show_session, people::start_session, people::end_session))
         .routes(routes!(keys::list, keys::create))

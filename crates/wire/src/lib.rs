@@ -18,8 +18,10 @@ mod hostname;
 mod http;
 #[cfg(test)]
 mod made;
+pub mod mail;
 pub mod nats;
 pub mod ndjson;
+mod notice;
 pub mod otlp;
 mod outgoing;
 pub mod queue;

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::http::{AddressError, Answer, Headers, Http, HttpError, Reach, address, header};
+use crate::notice::Notice;
 use crate::secret::Secret;
 use crate::tls::ClientTls;
 use attestry_event::Period;
@@ -73,6 +74,8 @@ pub enum Format {
     Ndjson,
     /// A request for each event, a JSON object.
     Single,
+    /// A batch in one message, as Slack, Mattermost and others take it at an incoming web hook: `{"text": "…"}`.
+    Slack,
 }
 
 fn timeout() -> Period {
@@ -130,9 +133,13 @@ impl WebhookSink {
         let mut events = Vec::with_capacity(parcels.len());
         for (at, parcel) in parcels.iter().enumerate() {
             let mut json = Vec::with_capacity(parcel.bytes());
-            match parcel.write_json(&mut json) {
+            let written = match self.config.format {
+                Format::Slack => Notice::of(parcel).map(|notice| json.extend(slack_line(&notice).bytes())),
+                _ => parcel.write_json(&mut json).map_err(|error| error.to_string()),
+            };
+            match written {
                 Ok(()) => events.push((at, json)),
-                Err(error) => refused.push(Refused { at, reason: error.to_string() }),
+                Err(reason) => refused.push(Refused { at, reason }),
             }
         }
         let each = if self.config.format == Format::Single { 1 } else { events.len().max(1) };
@@ -167,7 +174,7 @@ impl WebhookSink {
             |secret: &Secret| secret.read().map_err(|error| HttpError::Connection(error.to_string()));
         let kind = match self.config.format {
             Format::Ndjson => "application/x-ndjson",
-            Format::Array | Format::Single => "application/json",
+            Format::Array | Format::Single | Format::Slack => "application/json",
         };
         let mut headers = vec![header("content-type", kind)?];
         for (name, value) in &self.config.headers {
@@ -197,11 +204,39 @@ pub fn signature(secret: &[u8], time: u64, body: &[u8]) -> String {
     format!("t={time},v1={digest}")
 }
 
+/// Lines of a message to a chat; of more only their number is told.
+const SLACK_LINES_MAX: usize = 50;
+
+/// An event as a line of a message: bold, with what a chat would take for markup written so that it is not
+/// (<https://docs.slack.dev/messaging/formatting-message-text>).
+fn slack_line(notice: &Notice) -> String {
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut line = format!("*{}*", escape(&notice.title()).replace('*', "∗"));
+    for (before, text) in [(" on ", &notice.host), (", rule ", &notice.rule), (", alert ", &notice.alert)] {
+        if !text.is_empty() {
+            line.push_str(&format!("{before}{}", escape(text)));
+        }
+    }
+    line
+}
+
+fn slack(events: &[(usize, Vec<u8>)]) -> Vec<u8> {
+    let lines = events.iter().take(SLACK_LINES_MAX).map(|(_, line)| String::from_utf8_lossy(line));
+    let mut text = lines.collect::<Vec<_>>().join("\n");
+    if events.len() > SLACK_LINES_MAX {
+        text.push_str(&format!("\n… and {} more", events.len() - SLACK_LINES_MAX));
+    }
+    serde_json::json!({ "text": text }).to_string().into_bytes()
+}
+
 fn body(format: Format, events: &[(usize, Vec<u8>)]) -> Vec<u8> {
+    if format == Format::Slack {
+        return slack(events);
+    }
     let (open, between, close): (&[u8], &[u8], &[u8]) = match format {
         Format::Array => (b"[", b",", b"]"),
         Format::Ndjson => (b"", b"\n", b"\n"),
-        Format::Single => (b"", b"", b""),
+        Format::Single | Format::Slack => (b"", b"", b""),
     };
     let mut body = open.to_vec();
     for (at, (_, event)) in events.iter().enumerate() {

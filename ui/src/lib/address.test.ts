@@ -19,6 +19,11 @@ const base: Address = {
   table: '',
   state: 'pending',
   violation: '',
+  alertState: 'active',
+  level: '',
+  rule: '',
+  alert: '',
+  rules: false,
 };
 
 const cases: [what: string, view: Partial<Address>, address: string][] = [
@@ -74,6 +79,13 @@ const cases: [what: string, view: Partial<Address>, address: string][] = [
     { page: 'databases', watch: 'bank', table: 'a&b', state: 'all', violation: 'b2/x' },
     '/databases?watch=bank&table=a%26b&violation=b2/x&state=all',
   ],
+  ['alerts', { page: 'alerts' }, '/alerts'],
+  [
+    'an alert among the bad ones of a rule',
+    { page: 'alerts', alertState: 'all', level: 'high', rule: 'login-root', alert: '84fd94fd8d24653687d8' },
+    '/alerts?state=all&level=high&rule=login-root&id=84fd94fd8d24653687d8',
+  ],
+  ['the rules', { page: 'alerts', rules: true }, '/alerts?rules=1'],
 ];
 test.each(cases)('%s goes into the address and comes back', (_, change, address) => {
   const view = { ...base, ...change };

@@ -1,14 +1,16 @@
 /** The view as it stands in the address bar, so that every view can be sent as a link. */
+import { ALERT_STATES, LEVELS, type AlertStates } from './alert-api';
 import { isBound, type Range } from './time';
 import { STATES, type States } from './watch-api';
 
 export type PageName =
-  'search' | 'coverage' | 'databases' | 'agents' | 'flow' | 'ledgers' | 'settings' | 'setup';
+  'search' | 'coverage' | 'databases' | 'alerts' | 'agents' | 'flow' | 'ledgers' | 'settings' | 'setup';
 
 export const TITLES: Record<PageName, string> = {
   search: 'Search',
   coverage: 'Coverage',
   databases: 'Databases',
+  alerts: 'Alerts',
   agents: 'Agents',
   flow: 'Flow',
   ledgers: 'Ledgers',
@@ -47,6 +49,15 @@ export interface Address {
   state: States;
   /** The violation that is open in the drawer, by its fingerprint. */
   violation: string;
+  alertState: AlertStates;
+  /** Only alerts that are at least so bad; empty: all. */
+  level: string;
+  /** Only alerts of this rule. */
+  rule: string;
+  /** The alert that is open in the drawer. */
+  alert: string;
+  /** The rules instead of the alerts. */
+  rules: boolean;
 }
 
 export const DEFAULT_COLUMNS: Column[] = [
@@ -68,6 +79,8 @@ export function readAddress(pathname: string, search: string, fallback: Range): 
   };
   const [from, to] = [bound('from'), bound('to')];
   const given = params.has('from') || params.has('to');
+  /** A parameter that means something on one page only. */
+  const of = (page: PageName, key: string) => (name === page ? (params.get(key) ?? '') : '');
   const columns = params.getAll('col').map(readColumn);
   return {
     page: Object.hasOwn(TITLES, name) ? (name as PageName) : 'search',
@@ -84,8 +97,13 @@ export function readAddress(pathname: string, search: string, fallback: Range): 
     gaps: params.get('gaps') === '1',
     watch: params.get('watch') ?? '',
     table: params.get('table') ?? '',
-    state: STATES.find((state) => state === params.get('state')) ?? 'pending',
+    state: STATES.find((state) => state === of('databases', 'state')) ?? 'pending',
     violation: params.get('violation') ?? '',
+    alertState: ALERT_STATES.find((state) => state === of('alerts', 'state')) ?? 'active',
+    level: LEVELS.find((level) => level === of('alerts', 'level')) ?? '',
+    rule: of('alerts', 'rule'),
+    alert: of('alerts', 'id'),
+    rules: of('alerts', 'rules') === '1',
   };
 }
 
@@ -95,6 +113,13 @@ export function writeAddress(view: Address): string {
     for (const name of ['watch', 'table', 'violation'] as const)
       if (view[name] !== '') params.set(name, view[name]);
     if (view.state !== 'pending') params.set('state', view.state);
+    return written(view.page, params);
+  }
+  if (view.page === 'alerts') {
+    if (view.alertState !== 'active') params.set('state', view.alertState);
+    for (const name of ['level', 'rule'] as const) if (view[name] !== '') params.set(name, view[name]);
+    if (view.rules) params.set('rules', '1');
+    if (view.alert !== '') params.set('id', view.alert);
     return written(view.page, params);
   }
   if (view.page !== 'search' && view.page !== 'coverage') return `/${view.page}`;

@@ -38,7 +38,7 @@ class View {
   }
 
   go(page: PageName): void {
-    if (page !== this.#now.page) this.set({ page, event: '', live: false, cell: '', violation: '' });
+    if (page !== this.#now.page) this.set({ page, event: '', live: false, cell: '', violation: '', alert: '' });
   }
 
   /** From another page to everything that a query finds, at any time, in all ledgers. */

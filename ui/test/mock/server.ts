@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join } from 'node:path';
 import { makeCoverage, makeFlow } from './coverage.ts';
 import { makeEvent, makeEvents } from './data.ts';
+import { makeAlerts, type Alerts } from './alerts.ts';
 import { makeDatabases, type Databases } from './databases.ts';
 import { Log } from './merkle.ts';
 import { parseQuery, SyntaxProblem, values, type Row } from './search.ts';
@@ -13,6 +14,7 @@ export interface Mock {
   /** Adds an event as if it had just been collected. */
   append(): void;
   databases: Databases;
+  alerts: Alerts;
   setupToken: string;
 }
 
@@ -153,6 +155,7 @@ export function createMock(options: MockOptions = {}): Mock {
   for (const made of makeEvents(events, Date.now())) add(made);
   const append = () => add(makeEvent(Date.now()));
   const opening = rows.findLast((row) => row.event.event_name === 'violation.open');
+  const alerts = makeAlerts(Date.now());
   const databases = makeDatabases(Date.now(), String(opening?.event.event_id ?? ''));
 
   function found(url: URL): Row[] {
@@ -430,6 +433,28 @@ export function createMock(options: MockOptions = {}): Mock {
       return { status: 204, body: '' };
     }
     if (path === '/flow') return { body: fresh ? { receivers: [], sinks: [] } : makeFlow(Date.now()) };
+    if (path === '/rules') return { body: alerts.rules() };
+    if (path === '/alerts') return { body: fresh ? alerts.none() : alerts.list(p) };
+    if (path.startsWith('/alerts/') && method === 'POST') {
+      if (role !== 'admin') throw new Refusal(403, 'Not allowed', 'for administrators');
+      const {
+        alerts: ids,
+        reason,
+        until,
+      } = input as unknown as {
+        alerts: string[];
+        reason: string;
+        until?: string;
+      };
+      const refused = alerts.act(path.slice(8), ids, reason, account.name, until);
+      if (refused) throw new Refusal(refused.status, 'Not done', refused.detail);
+      return { body: { done: ids.length } };
+    }
+    if (path.startsWith('/alerts/')) {
+      const found = alerts.show(decodeURIComponent(path.slice(8)));
+      if (!found) throw new Refusal(404, 'There is no such thing', 'no such alert');
+      return { body: found };
+    }
     if (path === '/databases') return { body: { watches: fresh ? [] : databases.watches() } };
     if (path === '/violations') return { body: databases.violations(p) };
     if (path === '/violations/sign-off') {
@@ -555,7 +580,7 @@ export function createMock(options: MockOptions = {}): Mock {
     }, refuse);
   }
 
-  return { handle, append, databases, setupToken };
+  return { handle, append, alerts, databases, setupToken };
 }
 
 async function read(req: IncomingMessage): Promise<string> {

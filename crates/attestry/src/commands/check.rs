@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 
 use anyhow::{Result, bail};
+use attestry_rules::Rules;
 use attestry_script::{Scripts, run_cases};
 use clap::Args;
 
 use crate::client::Connection;
 use crate::config::Config;
+use crate::terminal::escape;
 
 #[derive(Args, Debug)]
 pub(crate) struct Check {
@@ -38,8 +40,28 @@ pub(crate) fn check(check: &Check) -> Result<()> {
     if check.test {
         return test(&config, &mut out);
     }
+    rules(&config, &mut out)?;
     writeln!(out, "The configuration is right.")?;
     Ok(())
+}
+
+/// Loads the rules, and tells of each that is wrong.
+fn rules(config: &Config, out: &mut impl Write) -> Result<()> {
+    if !config.serves {
+        return Ok(());
+    }
+    let rules = Rules::load(&config.written.rules);
+    let report = &rules.report;
+    for of in &report.refused {
+        writeln!(out, "{}:{}: {}", escape(&of.file), of.line, escape(&of.reason))?;
+    }
+    for id in &report.unknown {
+        writeln!(out, "{}: there is no rule {id:?}", config.lines.place(&["rules", "disable"]))?;
+    }
+    match report.refused.len() + report.unknown.len() {
+        0 => Ok(()),
+        wrong => bail!("{wrong} mistakes in the rules; the others are in force all the same"),
+    }
 }
 
 /// Runs every case and tells how each came out.

@@ -72,6 +72,13 @@ impl Written {
                 wrong(&place, format!("{}: {what}", item.join(".")));
             }
         }
+        if !serves && self.rules != attestry_rules::Options::default() {
+            wrong(&["rules"], "rules run where the ledgers are; this node has none".to_owned());
+        }
+        // A rule that is wrong keeps no server from starting; `attestry check` tells of it.
+        for folder in self.rules.folders.iter().filter(|folder| !folder.is_dir()) {
+            wrong(&["rules", "folders"], format!("there is no folder {}", folder.display()));
+        }
         for (name, receiver) in &self.receivers {
             if let Some(what) = self.no_ledger(serves, receiver.ledger()) {
                 wrong(&["receivers", name, "ledger"], what);

@@ -3,7 +3,9 @@
 use attestry_event::Period;
 use attestry_pipeline::worker::{Batching, Retry, Start};
 use attestry_script::{Case, Zone};
-use attestry_wire::{amqp, archive, attestry, file, gelf, nats, sql, sqs, stdout, stomp, syslog, webhook};
+use attestry_wire::{
+    amqp, archive, attestry, file, gelf, mail, nats, sql, sqs, stdout, stomp, syslog, webhook,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,8 @@ pub(crate) struct Sink {
     pub(crate) sqs: Option<sqs::SinkConfig>,
     /// Any HTTP server, with a signature.
     pub(crate) webhook: Option<webhook::SinkConfig>,
+    /// E-mail, by SMTP.
+    pub(crate) mail: Option<mail::SinkConfig>,
     /// A table in PostgreSQL, MySQL, MariaDB or SQLite.
     pub(crate) sql: Option<sql::SinkConfig>,
     /// A file of NDJSON, rotated.
@@ -105,6 +109,7 @@ impl Default for Sink {
             stomp: None,
             sqs: None,
             webhook: None,
+            mail: None,
             sql: None,
             file: None,
             archive: None,
@@ -147,7 +152,7 @@ impl Sink {
                 }
             )*};
         }
-        look!(attestry, syslog, gelf, nats, amqp, stomp, sqs, webhook, sql, file, archive);
+        look!(attestry, syslog, gelf, nats, amqp, stomp, sqs, webhook, mail, sql, file, archive);
         if self.stdout.is_some() {
             given.push(("stdout", Vec::new()));
         }
@@ -164,6 +169,12 @@ impl Sink {
             condition: self.condition.as_deref(),
             tests: &self.tests,
         }
+    }
+
+    /// Whether what it sends are messages to people, rather than events for another program.
+    pub(crate) fn tells_people(&self) -> bool {
+        let chat = self.webhook.as_ref().is_some_and(|of| of.format == webhook::Format::Slack);
+        self.mail.is_some() || chat
     }
 
     pub(crate) fn batching(&self) -> Batching {

@@ -22,6 +22,8 @@ pub(crate) struct Written {
     pub(crate) sources: BTreeMap<String, Source>,
     /// Databases that are watched row by row, by name.
     pub(crate) audit: BTreeMap<String, attestry_db::WatchConfig>,
+    /// What deserves attention.
+    pub(crate) rules: attestry_rules::Options,
     /// Where events come in from others, by name.
     pub(crate) receivers: BTreeMap<String, Receiver>,
     /// Where events go besides the ledgers, by name. On a node without ledgers: all there is.
@@ -111,6 +113,7 @@ impl Default for Written {
                 built_in
             },
             audit: BTreeMap::new(),
+            rules: attestry_rules::Options::default(),
             receivers: BTreeMap::new(),
             sinks: BTreeMap::new(),
             spool: Spool::default(),

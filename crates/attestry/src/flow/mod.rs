@@ -2,6 +2,7 @@
 
 mod followed;
 mod ground;
+mod noticed;
 mod receivers;
 mod seen;
 mod sinks;

@@ -10,11 +10,14 @@ use attestry_pipeline::dead::DeadOptions;
 use attestry_pipeline::worker::{Ended, Handle, Task};
 use attestry_pipeline::{DeadLetters, Filter, Parcel, Sink, SinkHook, Verdict, Worker};
 use attestry_script::Applied;
-use attestry_wire::{amqp, archive, attestry, file, gelf, nats, sql, sqs, stdout, stomp, syslog, webhook};
+use attestry_wire::{
+    amqp, archive, attestry, file, gelf, mail, nats, sql, sqs, stdout, stomp, syslog, webhook,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::{Followable, Ground};
+use super::noticed::Noticed;
 use crate::config::{Filters, Sink as Config};
 
 /// A sink at work.
@@ -61,7 +64,9 @@ impl Setting {
                 name: name.to_owned(),
                 log: Arc::clone(&log.log),
                 news: log.news.clone(),
-                sink: self.sink(config).with_context(|| format!("the sink {name} cannot be made"))?,
+                sink: self
+                    .noticed(name, config)
+                    .with_context(|| format!("the sink {name} cannot be made"))?,
                 filter: filter(config, filters),
                 batching: config.batching(),
                 retry: config.retrying(),
@@ -76,6 +81,15 @@ impl Setting {
             workers.push((log.name.clone(), handle, tokio::spawn(worker.run())));
         }
         Ok(Running { config: config.clone(), workers, dead, stop })
+    }
+
+    /// The sink, its deliveries recorded where they are messages to people.
+    fn noticed(&self, name: &str, config: &Config) -> Result<Box<dyn Sink>> {
+        let sink = self.sink(config)?;
+        Ok(match config.tells_people() {
+            true => Box::new(Noticed::new(sink, name, Arc::clone(&self.ground))),
+            false => sink,
+        })
     }
 
     fn sink(&self, config: &Config) -> Result<Box<dyn Sink>> {
@@ -95,6 +109,7 @@ impl Setting {
             Config { stomp: Some(of), .. } => Box::new(stomp::StompSink::new(of.clone())),
             Config { sqs: Some(of), .. } => Box::new(sqs::SqsSink::new(of.clone())),
             Config { webhook: Some(of), .. } => Box::new(webhook::WebhookSink::new(of.clone())?),
+            Config { mail: Some(of), .. } => Box::new(mail::MailSink::new(of.clone())),
             Config { sql: Some(of), .. } => Box::new(sql::SqlSink::new(of)?),
             Config { file: Some(of), .. } => Box::new(file::FileSink::new(of.clone())),
             Config { archive: Some(of), .. } => Box::new(archive::ArchiveSink::new(of.clone())),
@@ -123,6 +138,13 @@ impl Running {
 /// Names first, which is cheap; then the transform; then the condition of what it left.
 fn filter(config: &Config, filters: &Filters) -> Filter {
     let mut hooks: Vec<SinkHook> = Vec::new();
+    if config.tells_people() {
+        // The records of its own messages: each would make another one.
+        hooks.push(Box::new(|parcel| match parcel.event() {
+            Ok(entry) if entry.event_name().starts_with("notice.") => Verdict::Drop,
+            _ => Verdict::Keep,
+        }));
+    }
     if !config.ledgers.is_empty() {
         // In a spool the events of all ledgers stand in one row.
         let ledgers = config.ledgers.clone();

@@ -51,6 +51,15 @@ macro_rules! image_and {
 type Fields = &'static [(&'static str, &'static str)];
 
 const CONTAINER: Fields = container_and![INFERRED, TIME_UNKNOWN];
+const CONTAINER_CREATE: Fields = container_and![
+    ("privileged", "true when it is: who is in it is root on the host"),
+    (
+        "engine_socket",
+        "true when an engine's socket, or a folder with one, is mounted into it: who is in it is root on the host"
+    ),
+    INFERRED,
+    TIME_UNKNOWN,
+];
 const CONTAINER_DIE: Fields = container_and![EXIT_CODE, INFERRED, TIME_UNKNOWN];
 const CONTAINER_EXEC_CREATE: Fields =
     container_and![EXEC_ID, ("command_line", "what, secrets taken out"), INFERRED, TIME_UNKNOWN];
@@ -113,7 +122,7 @@ pub(super) const DOCKER: &[Entry] = &[
         sources: "docker",
         meaning: "a container was created",
         who: "resource is the container's name",
-        fields: CONTAINER,
+        fields: CONTAINER_CREATE,
         example: r#"{"event_name":"container.create","username":"-","resource":"web","outcome":"success","severity":6,"message":"container web was created","event_data":{"container_id":"5790672ab6a0c1d2e3f405162738495a6b7c8d9e0f1a2b3c4d5e6f708192a3b4","container_name":"web","image_name":"nginx:1.27","compose_project":"shop","compose_service":"front"}}"#,
     },
     Entry {

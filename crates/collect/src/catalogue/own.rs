@@ -29,6 +29,29 @@ const SILENCE: &[(&str, &str)] = &[
     ("expected_every_s", "how often it should be heard, in seconds"),
 ];
 
+const NOTICE: &[(&str, &str)] = &[
+    ("sink", "the sink"),
+    ("events", "how many events it was about"),
+    ("alerts", "which alerts, at most 100"),
+    ("final", "of a failure: whether it is given up, and the events are among the sink's dead letters"),
+];
+
+/// What an alert's events have in common.
+const ALERT: &[(&str, &str)] = &[
+    ("alert", "the alert, which is the resource, too"),
+    ("rule", "the rule's id"),
+    ("rule_version", "what tells it from a former text of itself"),
+    ("title", "what has happened, in the rule's words"),
+    ("level", "informational, low, medium, high or critical; severity is 6 to 2"),
+    ("group", "what alerts of the rule are told apart by, and the values"),
+    ("count", "how often it happened"),
+    ("events", "how many events that were"),
+    ("evidence", "the newest entries of it, ledger and index, at most 10"),
+    ("why", "of alert.resolve: quiet, heard again, an event ended it, or not waited for any more"),
+    ("reason", "why, where a person did it"),
+    ("until", "of alert.silence: until when"),
+];
+
 /// All of them, by name.
 pub const OWN: &[Entry] = &[
     Entry {
@@ -81,6 +104,46 @@ pub const OWN: &[Entry] = &[
         who: "username is who made it, resource the agent's name",
         fields: &[("ledgers", "the ledgers it may write to"), TIMED],
         example: r#"{"event_name":"agent.token","username":"dora","resource":"web1","outcome":"success","message":"dora invited the agent web1","event_data":{"ledgers":["audit"],"expires_at":"2026-11-21T13:00:00Z"}}"#,
+    },
+    Entry {
+        name: "alert.ack",
+        sources: "attestry",
+        meaning: "a person has seen an alert",
+        who: "username is who, resource the alert",
+        fields: ALERT,
+        example: r#"{"event_name":"alert.ack","username":"dora","resource":"84fd94fd8d24653687d8","source_ip_address":"192.0.2.1","severity":5,"message":"dora has seen: Root logged in","event_data":{"alert":"84fd94fd8d24653687d8","rule":"login-root","title":"Root logged in","reason":"it was me"}}"#,
+    },
+    Entry {
+        name: "alert.open",
+        sources: "attestry",
+        meaning: "a rule found something that deserves attention; its time is that of the log, its id follows from what it found",
+        who: "resource is the alert",
+        fields: ALERT,
+        example: r#"{"event_name":"alert.open","username":"-","resource":"84fd94fd8d24653687d8","severity":3,"message":"root logged in to web1 from 192.0.2.7","host":"web1","event_data":{"alert":"84fd94fd8d24653687d8","rule":"login-root","rule_version":"9f86d081884c7d65","title":"Root logged in","level":"high","group":{"host":"web1","source_ip_address":"192.0.2.7"},"count":1,"events":1,"evidence":["audit/812"]}}"#,
+    },
+    Entry {
+        name: "alert.repeat",
+        sources: "attestry",
+        meaning: "it happened again; at most one a minute for an alert, with all that was counted since it was opened",
+        who: "resource is the alert",
+        fields: ALERT,
+        example: r#"{"event_name":"alert.repeat","username":"-","resource":"84fd94fd8d24653687d8","severity":3,"message":"root logged in to web1 from 192.0.2.7","host":"web1","event_data":{"alert":"84fd94fd8d24653687d8","rule":"login-root","rule_version":"9f86d081884c7d65","title":"Root logged in","level":"high","group":{"host":"web1","source_ip_address":"192.0.2.7"},"count":7,"events":7,"evidence":["audit/812","audit/907"]}}"#,
+    },
+    Entry {
+        name: "alert.resolve",
+        sources: "attestry",
+        meaning: "an alert is over, by itself or because a person says so; should it happen again, another one is opened",
+        who: "username is who said so, - for the rules themselves; resource the alert",
+        fields: ALERT,
+        example: r#"{"event_name":"alert.resolve","username":"dora","resource":"84fd94fd8d24653687d8","source_ip_address":"192.0.2.1","severity":5,"message":"dora resolved: Root logged in","event_data":{"alert":"84fd94fd8d24653687d8","rule":"login-root","title":"Root logged in","reason":"root may not log in any more"}}"#,
+    },
+    Entry {
+        name: "alert.silence",
+        sources: "attestry",
+        meaning: "a person wants to hear nothing of an alert for a time; what happens is counted",
+        who: "username is who, resource the alert",
+        fields: ALERT,
+        example: r#"{"event_name":"alert.silence","username":"dora","resource":"84fd94fd8d24653687d8","source_ip_address":"192.0.2.1","severity":5,"message":"dora wants silence until 2026-11-22T12:00:00.000000000Z about: Root logged in","event_data":{"alert":"84fd94fd8d24653687d8","rule":"login-root","title":"Root logged in","reason":"known","until":"2026-11-22T12:00:00.000000000Z"}}"#,
     },
     Entry {
         name: "clock.tick",
@@ -220,6 +283,18 @@ pub const OWN: &[Entry] = &[
             ("beginning", "of a line that was too long: its beginning"),
         ],
         example: r#"{"event_name":"gap.malformed","username":"-","outcome":"failure","severity":4,"message":"what orders sent is no event and is kept as it is","event_data":{"problems":[{"field":"event_name","found":"nothing","expected":"a name"}],"bytes":2,"raw":"{}"}}"#,
+    },
+    Entry {
+        name: "gap.rules",
+        sources: "attestry",
+        meaning: "a rule had no more room, and what it remembered of the longest unused groups is forgotten",
+        who: "resource is the rule",
+        fields: &[
+            ("rule", "the rule's id"),
+            ("what", "groups, open alerts, or windows of correlations"),
+            ("count", "how many"),
+        ],
+        example: r#"{"event_name":"gap.rules","username":"-","resource":"login-brute-force","severity":4,"message":"the rule login-brute-force had no more room: 1000 groups were forgotten, the longest unused ones","event_data":{"rule":"login-brute-force","what":"groups","count":1000}}"#,
     },
     Entry {
         name: "gap.sequence",
@@ -366,6 +441,22 @@ pub const OWN: &[Entry] = &[
         example: r#"{"event_name":"login.success","username":"dora","source_ip_address":"203.0.113.9","outcome":"success","message":"dora logged in"}"#,
     },
     Entry {
+        name: "notice.failed",
+        sources: "attestry",
+        meaning: "a message to people was refused, or does not get through at present; told once until one does",
+        who: "resource is the sink",
+        fields: NOTICE,
+        example: r#"{"event_name":"notice.failed","username":"-","resource":"oncall","outcome":"failure","severity":4,"message":"oncall cannot tell people of 1 events now: connection refused","event_data":{"sink":"oncall","events":1,"alerts":["84fd94fd8d24653687d8"],"final":false}}"#,
+    },
+    Entry {
+        name: "notice.sent",
+        sources: "attestry",
+        meaning: "a message to people was taken by the mail server or the chat",
+        who: "resource is the sink",
+        fields: NOTICE,
+        example: r#"{"event_name":"notice.sent","username":"-","resource":"oncall","outcome":"success","severity":6,"message":"oncall told people of 1 events","event_data":{"sink":"oncall","events":1,"alerts":["84fd94fd8d24653687d8"]}}"#,
+    },
+    Entry {
         name: "person.create",
         sources: "attestry",
         meaning: "a user of the page was made",
@@ -380,6 +471,20 @@ pub const OWN: &[Entry] = &[
         who: "username is who set it, resource the user",
         fields: &[],
         example: r#"{"event_name":"person.password","username":"root","resource":"dora","outcome":"success","message":"root set the password of dora"}"#,
+    },
+    Entry {
+        name: "rules.load",
+        sources: "attestry",
+        meaning: "other rules are in force than before",
+        who: "",
+        fields: &[
+            ("version", "a hash over all of them"),
+            ("rules", "how many"),
+            ("not_applicable", "how many are of log sources that are not here"),
+            ("refused", "how many are wrong"),
+            ("disabled", "the ids of those that are switched off"),
+        ],
+        example: r#"{"event_name":"rules.load","username":"-","severity":6,"message":"19 rules are in force, 0 are not applicable here, 0 were refused","event_data":{"version":"9f86d081884c7d659a2feaa0c55ad015","rules":19,"not_applicable":0,"refused":0,"disabled":[]}}"#,
     },
     Entry {
         name: "search.event",
@@ -480,7 +585,7 @@ mod tests {
     fn every_name_that_the_code_gives_is_here_and_no_other() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut names = BTreeSet::new();
-        for name in ["attestry", "ledger", "pipeline", "server", "wire"] {
+        for name in ["attestry", "ledger", "pipeline", "rules", "server", "wire"] {
             look_through(&crates.join(name).join("src"), &mut names);
         }
         let own: BTreeSet<String> = OWN.iter().map(|entry| entry.name.to_owned()).collect();

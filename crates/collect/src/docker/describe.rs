@@ -57,6 +57,24 @@ pub(crate) fn container(event: &mut Event, id: &str, name: &str, image: Option<&
     event.resource = Some(name.to_owned());
 }
 
+/// Whether a container can take over its host, as `GET /containers/{id}/json` tells: it is privileged, or an engine's socket is mounted
+/// into it, or a folder in which one is.
+pub(crate) fn power(event: &mut Event, inspected: &Value) {
+    let privileged = inspected["HostConfig"]["Privileged"] == true;
+    let mounts = inspected["Mounts"].as_array().into_iter().flatten();
+    let socket = mounts.filter_map(|mount| mount["Source"].as_str()).any(|source| {
+        let source = source.trim_end_matches('/');
+        let sockets = ["docker.sock", "containerd.sock", "podman.sock", "crio.sock"];
+        let folders = ["", "/run", "/var/run", "/var", "/run/docker", "/run/containerd", "/run/podman"];
+        folders.contains(&source) || sockets.iter().any(|name| source.rsplit('/').next() == Some(name))
+    });
+    put_some(event, "privileged", Some(true).filter(|_| privileged));
+    put_some(event, "engine_socket", Some(true).filter(|_| socket));
+    if privileged || socket {
+        event.severity = Some(4);
+    }
+}
+
 pub(crate) fn network(event: &mut Event, id: &str, name: &str, kind: Option<&str>) {
     put(event, "network_id", id);
     put(event, "network_name", name);
@@ -75,5 +93,33 @@ pub(crate) fn health(event: &mut Event, health: &str) {
     if health == "unhealthy" {
         event.outcome = Some(Outcome::Failure);
         event.severity = Some(4);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_can_take_over_its_host_is_told() {
+        let mount = |source: &str| json!({"HostConfig": {"Privileged": false}, "Mounts": [{"Source": "/srv"}, {"Source": source}]});
+        for (inspected, privileged, socket) in [
+            (json!({"HostConfig": {"Privileged": true}, "Mounts": []}), true, false),
+            (mount("/var/run/docker.sock"), false, true),
+            (mount("/run/"), false, true),
+            (mount("/"), false, true),
+            (mount("/srv/docker.sock.d"), false, false),
+            (json!({}), false, false),
+        ] {
+            let mut event = Event::new("container.create", "-");
+            power(&mut event, &inspected);
+            let data = event.event_data.unwrap_or_default();
+            assert_eq!(
+                (data.contains_key("privileged"), data.contains_key("engine_socket")),
+                (privileged, socket)
+            );
+            assert_eq!(event.severity, (privileged || socket).then_some(4), "{inspected}");
+        }
     }
 }

@@ -173,3 +173,24 @@ fn says_what_is_wrong_with_a_configuration() {
         serde_json::from_value::<SinkConfig>(json!({"url": "https://h.example", "secrte": "x"})).is_err()
     );
 }
+
+#[tokio::test]
+async fn a_chat_gets_one_message_of_harmless_lines() {
+    let server = Scripted::start(|_| status(200));
+    let mut parcels = vec![crate::notice::tests::alert(1, "<!channel> & *root*\nlogged in")];
+    parcels.extend((2..=60).map(|number| crate::notice::tests::alert(number, "x")));
+    assert_eq!(
+        sink(&server, json!({"format": "slack", "secret": "key"})).deliver(&parcels).await,
+        Ok(vec![])
+    );
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1);
+    assert!(requests[0].header("attestry-signature").is_some());
+    let body: Value = serde_json::from_slice(&requests[0].body).unwrap();
+    let lines: Vec<&str> = body["text"].as_str().unwrap().lines().collect();
+    assert_eq!(
+        lines[0],
+        "*[high] &lt;!channel&gt; &amp; ∗root∗ logged in* on web1, rule login-root, alert a1"
+    );
+    assert_eq!((lines.len(), lines[50]), (51, "… and 10 more"));
+}
