@@ -97,7 +97,7 @@ impl Config {
     /// The file that a watch of a database keeps its copy in.
     pub(crate) fn copy_of(&self, name: &str, watch: &attestry_db::WatchConfig) -> PathBuf {
         let default = || self.written.data_dir.join("databases").join(format!("{name}.sqlite"));
-        watch.copy.clone().unwrap_or_else(default)
+        watch.copy_file().cloned().unwrap_or_else(default)
     }
 
     /// The JSON Schema of the file, for editors.

@@ -138,6 +138,17 @@ pub struct Transaction {
     pub ends: Option<Position>,
 }
 
+/// How much of an application's own words is kept, in characters.
+const WORDS_MAX: usize = 200;
+
+impl Transaction {
+    /// Whose it was: the account, or else what the application itself says.
+    pub fn who(&self) -> Option<String> {
+        let said = || self.comment.as_ref().map(|words| words.trim().chars().take(WORDS_MAX).collect());
+        self.account.clone().or_else(said)
+    }
+}
+
 /// What a stream gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {

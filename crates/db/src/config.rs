@@ -78,9 +78,9 @@ pub struct WatchConfig {
     /// How much of the database's time comparing may take.
     #[serde(default)]
     pub reconcile: Budget,
-    /// Where the copy is kept, on this host. Default: in the data directory.
+    /// Where the copy is kept: a file on this host, or, besides, a schema of the watched server. Default: a file in the data directory.
     #[serde(default)]
-    pub copy: Option<PathBuf>,
+    pub copy: Option<CopyPlace>,
     /// Whether to begin with an empty copy at each start: what happened before is then not compared. Default: no.
     #[serde(default)]
     pub start_empty: bool,
@@ -134,6 +134,27 @@ impl Default for Budget {
     fn default() -> Budget {
         Budget { rows_per_second: 20_000, chunk_rows: 2_000, every: Period::seconds(3_600) }
     }
+}
+
+/// Where a copy is kept.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum CopyPlace {
+    /// In a file on this host.
+    File(PathBuf),
+    /// In a file on this host, and for others to read in a schema of the watched server.
+    Schema(CopySchema),
+}
+
+/// A schema of the watched server that shows the copy, in Watchy's layout.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CopySchema {
+    /// The schema (of MySQL: the database). It must be another one than the watched, and nobody else's.
+    pub schema: String,
+    /// The file on this host. Default: in the data directory.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
 }
 
 /// What identifies the rows of a table that has neither a primary nor a unique key.

@@ -20,6 +20,7 @@ mod database;
 pub mod dump;
 pub mod mysql;
 pub mod postgres;
+mod projection;
 mod rules;
 mod table;
 pub mod watch;
@@ -29,7 +30,8 @@ pub use cell::{Cell, CellError, MaskKey, RowHash, chunk_digest, decode_row, enco
 pub use change::{Change, Op, Position, PositionError, Sent, Step, Transaction};
 pub use choice::fits;
 pub use config::{
-    Allow, Budget, Defaults, Engine, FieldRules, Identify, Mistake, Rules, TableConfig, WatchConfig,
+    Allow, Budget, CopyPlace, CopySchema, Defaults, Engine, FieldRules, Identify, Mistake, Rules,
+    TableConfig, WatchConfig,
 };
 pub use database::{Changes, DbError, Digest, Finding, Level, Reader, Scan};
 pub use rules::{

@@ -1,10 +1,11 @@
 //! What is wrong with a watch, as far as it can be told without the database.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use attestry_wire::sql::Login;
 
-use super::WatchConfig;
+use super::{CopyPlace, WatchConfig};
 use crate::rules::Check;
 
 /// Which of the two a database is.
@@ -58,6 +59,31 @@ impl WatchConfig {
         self.slot.clone().unwrap_or_else(|| format!("attestry_{}", watch.replace('-', "_")))
     }
 
+    /// The file of the copy, where one is named.
+    pub fn copy_file(&self) -> Option<&PathBuf> {
+        match self.copy.as_ref()? {
+            CopyPlace::File(file) => Some(file),
+            CopyPlace::Schema(place) => place.file.as_ref(),
+        }
+    }
+
+    /// The schema of the watched server that shows the copy.
+    pub fn copy_schema(&self) -> Option<&str> {
+        match self.copy.as_ref()? {
+            CopyPlace::File(_) => None,
+            CopyPlace::Schema(place) => Some(&place.schema),
+        }
+    }
+
+    /// The schema that is watched.
+    pub fn watched_schema(&self) -> Option<String> {
+        match (&self.schema, self.engine()?) {
+            (Some(schema), _) => Some(schema.clone()),
+            (None, Engine::Postgres) => Some("public".to_owned()),
+            (None, Engine::Mysql) => Some(self.login().mysql().ok()?.database().to_owned()),
+        }
+    }
+
     /// All that is wrong.
     pub fn check(&self, watch: &str) -> Vec<Mistake> {
         let mut wrong: Vec<Mistake> = Vec::new();
@@ -94,6 +120,16 @@ impl WatchConfig {
                 say(&["checks"], format!("{name}: {what}"));
             }
         }
+        if let Some(schema) = self.copy_schema() {
+            if schema.is_empty() || schema.len() > SLOT_BYTES_MAX {
+                say(&["copy"], format!("found {schema:?}, expected the name of a schema"));
+            }
+            // MySQL may or may not tell names apart by their case.
+            if self.watched_schema().is_some_and(|watched| watched.eq_ignore_ascii_case(schema)) {
+                let what = format!("found {schema}, which is watched, expected a schema of the copy's own");
+                say(&["copy"], what);
+            }
+        }
         let slot = self.slot_name(watch);
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         if slot.len() > SLOT_BYTES_MAX || slot.is_empty() || !slot.bytes().all(fits) {
@@ -114,6 +150,10 @@ mod tests {
         for (yaml, expected) in [
             ("{url: 'mysql://a@db/bank'}", vec![]),
             ("{url: 'postgres://a@db/bank', slot: mine}", vec![]),
+            ("{url: 'postgres://a@db/bank', copy: /var/lib/bank.sqlite}", vec![]),
+            ("{url: 'postgres://a@db/bank', copy: {schema: audit}}", vec![]),
+            ("{url: 'postgres://a@db/bank', copy: {schema: public}}", vec!["copy"]),
+            ("{url: 'mysql://a@db/bank', copy: {schema: Bank}}", vec!["copy"]),
             (
                 "{url: 'mysql://a@db/bank', checks: {sum: {sql: SELECT 0, every: '0 3 * * *', tolerance: '0.01'}}}",
                 vec![],

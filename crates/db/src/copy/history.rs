@@ -40,16 +40,26 @@ impl Copy {
     /// # Errors
     /// When the file cannot be read or is damaged.
     pub fn history(&mut self, watched: i64, place: &[u8], limit: u32) -> Result<Vec<Version>, CopyError> {
+        self.versions("1 ORDER BY v.version DESC LIMIT ?3", params![watched, place, limit])
+    }
+
+    /// The versions of a row that fit, of which the table and the place are the first parameters.
+    pub(super) fn versions(
+        &mut self,
+        which: &str,
+        parameters: &[&dyn rusqlite::ToSql],
+    ) -> Result<Vec<Version>, CopyError> {
+        let sql = format!(
+            "SELECT v.version, v.op, v.layout, v.image, v.event, o.seen_by, o.position, o.txn, o.time, o.account
+             FROM (SELECT version, op, layout, image, event, origin FROM row WHERE watched = ?1 AND place = ?2
+                   UNION ALL
+                   SELECT version, op, layout, image, event, origin FROM version WHERE watched = ?1 AND place = ?2) v
+             JOIN origin o ON o.id = v.origin WHERE {which}"
+        );
         let mut found = Vec::new();
         {
-            let mut select = self.connection.prepare_cached(
-                "SELECT v.version, v.op, v.layout, v.image, v.event, o.seen_by, o.position, o.txn, o.time, o.account
-                 FROM (SELECT version, op, layout, image, event, origin FROM row WHERE watched = ?1 AND place = ?2
-                       UNION ALL
-                       SELECT version, op, layout, image, event, origin FROM version WHERE watched = ?1 AND place = ?2) v
-                 JOIN origin o ON o.id = v.origin ORDER BY v.version DESC LIMIT ?3",
-            )?;
-            let mut rows = select.query(params![watched, place, limit])?;
+            let mut select = self.connection.prepare_cached(&sql)?;
+            let mut rows = select.query(parameters)?;
             while let Some(row) = rows.next()? {
                 let version = unsigned(row, 0)?;
                 let op: String = row.get(1)?;

@@ -9,6 +9,7 @@
 //! [`Copy::begin`], the changes, [`Copy::commit`]. Whatever a sign-off or a comparison has to tell goes into the outbox in the
 //! transaction that does it, and from there out. Every method blocks.
 
+mod behind;
 mod history;
 mod marks;
 mod migrate;
@@ -31,6 +32,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use crate::cell::{CellError, MaskKey};
 use crate::table::Name;
 
+pub use behind::Behind;
 pub use history::{Past, Version};
 pub use marks::{Counts, Day, Part, Pass};
 pub use origin::{Origin, SeenBy};

@@ -126,6 +126,17 @@ const STEPS: &[&str] = &["
         unexplained INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (day, watched)
     ) STRICT, WITHOUT ROWID;
+",
+"
+    CREATE TABLE changed (                    -- rows that a projection of the copy lacks; filled by triggers where there is one
+        watched INTEGER NOT NULL,
+        place BLOB NOT NULL,
+        number INTEGER NOT NULL,              -- rises with every change
+        since INTEGER NOT NULL,               -- versions from this one on are new
+        PRIMARY KEY (watched, place)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX changed_by ON changed (number);
+    CREATE INDEX violation_of ON violation (watched, place);
 "];
 
 /// Takes the steps that the file has not taken yet, each in a transaction of its own.

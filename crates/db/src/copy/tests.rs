@@ -337,3 +337,89 @@ fn rows_follow_a_new_key() {
     }
     assert_eq!(bench.copy.watched().unwrap()[0].rows, 3);
 }
+
+#[test]
+fn what_changed_is_noted_until_it_was_written() {
+    let mut bench = bench(Kind::Int, true);
+    let table = bench.watched.id;
+    bench.copy.set_baseline(table, &Position::Wal(1), None, 1, true).unwrap();
+    bench.put(1, "a", Op::Insert);
+    bench.copy.commit().unwrap();
+    assert_eq!(bench.copy.projected_as().unwrap(), None);
+    bench.copy.note_changes(true).unwrap();
+    let id = bench.copy.projected_as().unwrap();
+    assert!(id.is_some() && bench.copy.behind(9).unwrap().is_empty());
+    bench.copy.begin().unwrap();
+    bench.copy.note_all(None).unwrap();
+    bench.copy.commit().unwrap();
+    let noted = bench.copy.behind(9).unwrap();
+    assert_eq!((noted.len(), &noted[0].place, noted[0].since), (1, &bench.place(1), 1));
+
+    // It changes while it is written.
+    bench.copy.begin().unwrap();
+    bench.put(1, "b", Op::Update);
+    bench.put(2, "c", Op::Insert);
+    bench.copy.caught_up(&[(noted[0].clone(), None)]).unwrap();
+    bench.copy.commit().unwrap();
+    let noted = bench.copy.behind(9).unwrap();
+    let places: Vec<_> = noted.iter().map(|behind| behind.place.clone()).collect();
+    assert_eq!(places, [bench.place(1), bench.place(2)], "the longest waiting first");
+    let all: Vec<_> = noted.into_iter().map(|behind| (behind, None)).collect();
+    bench.copy.begin().unwrap();
+    bench.copy.caught_up(&all).unwrap();
+    // What was not committed was not noted.
+    bench.remove(2);
+    bench.copy.roll_back().unwrap();
+    bench.copy.begin().unwrap();
+    bench.copy.caught_up(&all).unwrap();
+    bench.copy.commit().unwrap();
+    assert_eq!(bench.copy.behind(9).unwrap(), []);
+
+    // A deletion, a violation and its sign-off, by whichever process.
+    bench.copy.begin().unwrap();
+    bench.remove(2);
+    let opened = bench.violate(1, "r", 5);
+    bench.copy.commit().unwrap();
+    let noted = bench.copy.behind(9).unwrap();
+    assert_eq!(noted.len(), 2);
+    let (two, one) = (bench.place(2), bench.place(1));
+    assert_eq!(bench.copy.versions_from(table, &two, 1, 9).unwrap().len(), 2);
+    assert!(bench.copy.versions_from(table, &two, 2, 9).unwrap()[0].is_end());
+    assert_eq!(bench.copy.last_image(table, &two).unwrap().map(|version| version.version), Some(1));
+    assert_eq!(bench.copy.violations_of(table, &one).unwrap().len(), 1);
+    bench.copy.begin().unwrap();
+    bench.copy.caught_up(&noted.into_iter().map(|behind| (behind, None)).collect::<Vec<_>>()).unwrap();
+    bench.copy.commit().unwrap();
+    let mut other = Copy::open(bench.copy.path()).unwrap();
+    let signed = Signed { by: "ada".to_owned(), from: "-".to_owned(), why: "x".to_owned(), at: 1 };
+    other.sign_off(&[opened.fingerprint], &signed).unwrap();
+    let noted = bench.copy.behind(9).unwrap();
+    assert_eq!(noted.iter().map(|behind| &behind.place).collect::<Vec<_>>(), [&one]);
+
+    bench.copy.note_changes(true).unwrap();
+    assert_eq!(bench.copy.projected_as().unwrap(), id, "nothing changes when it is said again");
+    bench.copy.note_changes(false).unwrap();
+    assert_eq!(bench.copy.behind(9).unwrap(), []);
+}
+
+#[test]
+fn a_fingerprint_may_be_shortened() {
+    let mut bench = bench(Kind::Int, true);
+    bench.put(1, "a", Op::Insert);
+    let one = bench.violate(1, "r", 5).fingerprint;
+    let other = bench.violate(1, "s", 6).fingerprint;
+    assert_eq!(bench.copy.fingerprints_like(&one, 9).unwrap(), [one.clone()]);
+    let common = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
+    assert_eq!(bench.copy.fingerprints_like(&one[..=common], 9).unwrap(), [one.clone()]);
+    for none in ["", "%", "g", "zz", &format!("{one}0")] {
+        assert_eq!(bench.copy.fingerprints_like(none, 9).unwrap(), Vec::<String>::new(), "{none}");
+    }
+    let filter = Filter { rule: Some("s".to_owned()), until: Some(7), ..Filter::default() };
+    assert_eq!(bench.copy.fingerprints(&filter, 9).unwrap(), [other.clone()]);
+    let mut both = bench.copy.fingerprints(&Filter::default(), 9).unwrap();
+    both.sort();
+    let mut expected = vec![one, other];
+    expected.sort();
+    assert_eq!(both, expected);
+    assert_eq!(bench.copy.fingerprints(&Filter::default(), 1).unwrap().len(), 1);
+}

@@ -128,7 +128,7 @@ pub struct SchemaChange {
     pub table: Option<Table>,
 }
 
-const COLUMNS: &str = "fingerprint, watched, layout, place, key, field, rule, description, old_image, new_image, \
+pub(super) const COLUMNS: &str = "fingerprint, watched, layout, place, key, field, rule, description, old_image, new_image, \
                        old_version, new_version, event, opened, repeated, last_seen, signed_by, signed_from, signed_why, signed_at";
 
 impl Copy {
@@ -232,43 +232,42 @@ impl Copy {
     /// # Errors
     /// When the file cannot be read or is damaged.
     pub fn violations(&mut self, filter: &Filter, limit: u32) -> Result<Vec<Violation>, CopyError> {
-        let (mut conditions, mut values) = (vec!["1".to_owned()], Vec::new());
-        let mut condition = |sql: &str, given: Vec<Value>| {
-            conditions.push(sql.to_owned());
-            values.extend(given);
-        };
-        match filter.pending {
-            Some(true) => condition("signed_at IS NULL", Vec::new()),
-            Some(false) => condition("signed_at IS NOT NULL", Vec::new()),
-            None => {}
-        }
-        if let Some(name) = &filter.table {
-            condition(
-                "watched = (SELECT id FROM watched WHERE schema = ? AND name = ?)",
-                vec![Value::Text(name.schema.clone()), Value::Text(name.table.clone())],
-            );
-        }
-        for (sql, text) in [("field = ?", &filter.field), ("rule = ?", &filter.rule)] {
-            if let Some(text) = text {
-                condition(sql, vec![Value::Text(text.clone())]);
-            }
-        }
-        for (sql, time) in [("opened >= ?", filter.since), ("opened < ?", filter.until)] {
-            if let Some(time) = time {
-                condition(sql, vec![Value::Integer(time)]);
-            }
-        }
-        if let Some((opened, fingerprint)) = &filter.after {
-            condition(
-                "(opened, fingerprint) < (?, ?)",
-                vec![Value::Integer(*opened), Value::Text(fingerprint.clone())],
-            );
-        }
+        let (conditions, values) = conditions(filter);
         let sql = format!(
-            "SELECT {COLUMNS} FROM violation WHERE {} ORDER BY opened DESC, fingerprint DESC LIMIT {limit}",
-            conditions.join(" AND ")
+            "SELECT {COLUMNS} FROM violation WHERE {conditions} ORDER BY opened DESC, fingerprint DESC LIMIT {limit}"
         );
         self.find(&sql, values)
+    }
+
+    /// What violations that fit are called by, the oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn fingerprints(&self, filter: &Filter, limit: u32) -> Result<Vec<String>, CopyError> {
+        let (conditions, values) = conditions(filter);
+        let sql = format!(
+            "SELECT fingerprint FROM violation WHERE {conditions} ORDER BY opened, fingerprint LIMIT {limit}"
+        );
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let found = select.query_map(rusqlite::params_from_iter(values), |row| row.get(0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// Fingerprints that begin like this; none for what is not hexadecimal digits.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn fingerprints_like(&self, beginning: &str, limit: u32) -> Result<Vec<String>, CopyError> {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if beginning.is_empty() || !beginning.bytes().all(digit) {
+            return Ok(Vec::new());
+        }
+        // `g` comes after every digit.
+        let mut select = self.connection.prepare_cached(
+            "SELECT fingerprint FROM violation WHERE fingerprint >= ?1 AND fingerprint < ?1 || 'g' ORDER BY fingerprint LIMIT ?2",
+        )?;
+        let found = select.query_map(params![beginning, limit], |row| row.get(0))?;
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     /// Sign-offs whose events are still to be told, the oldest first.
@@ -328,7 +327,7 @@ impl Copy {
         Ok(select.query_row(params![watched, place], |row| row.get(0))?)
     }
 
-    fn find(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Violation>, CopyError> {
+    pub(super) fn find(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Violation>, CopyError> {
         let mut found = Vec::new();
         {
             let mut select = self.connection.prepare_cached(sql)?;
@@ -339,6 +338,43 @@ impl Copy {
         }
         found.into_iter().map(|raw| raw.violation(self)).collect()
     }
+}
+
+/// What a filter says in SQL.
+fn conditions(filter: &Filter) -> (String, Vec<Value>) {
+    let (mut conditions, mut values) = (vec!["1".to_owned()], Vec::new());
+    let mut condition = |sql: &str, given: Vec<Value>| {
+        conditions.push(sql.to_owned());
+        values.extend(given);
+    };
+    match filter.pending {
+        Some(true) => condition("signed_at IS NULL", Vec::new()),
+        Some(false) => condition("signed_at IS NOT NULL", Vec::new()),
+        None => {}
+    }
+    if let Some(name) = &filter.table {
+        condition(
+            "watched = (SELECT id FROM watched WHERE schema = ? AND name = ?)",
+            vec![Value::Text(name.schema.clone()), Value::Text(name.table.clone())],
+        );
+    }
+    for (sql, text) in [("field = ?", &filter.field), ("rule = ?", &filter.rule)] {
+        if let Some(text) = text {
+            condition(sql, vec![Value::Text(text.clone())]);
+        }
+    }
+    for (sql, time) in [("opened >= ?", filter.since), ("opened < ?", filter.until)] {
+        if let Some(time) = time {
+            condition(sql, vec![Value::Integer(time)]);
+        }
+    }
+    if let Some((opened, fingerprint)) = &filter.after {
+        condition(
+            "(opened, fingerprint) < (?, ?)",
+            vec![Value::Integer(*opened), Value::Text(fingerprint.clone())],
+        );
+    }
+    (conditions.join(" AND "), values)
 }
 
 fn fingerprint(opening: &Opening<'_>) -> String {

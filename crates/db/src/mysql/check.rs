@@ -35,8 +35,12 @@ pub(super) async fn check(session: &mut Session, config: &WatchConfig) -> Result
         settings(session, server, &mut findings).await?;
         stream_privileges(session, server, &account, &grants, config, &mut findings).await?;
     }
-    let too_much: Vec<&str> =
-        TOO_MUCH.into_iter().filter(|name| grants.iter().any(|grant| grant.has(name))).collect();
+    // Where the copy is shown the account has to write.
+    let copy = config.copy_schema();
+    let too_much: Vec<&str> = TOO_MUCH
+        .into_iter()
+        .filter(|name| grants.iter().any(|grant| grant.has(name) && !grant.is_on(copy)))
+        .collect();
     if !too_much.is_empty() {
         findings.push(Finding {
             level: Level::Warning,
@@ -75,6 +79,7 @@ pub(super) async fn check(session: &mut Session, config: &WatchConfig) -> Result
             opens: None,
         });
     }
+    findings.extend(crate::projection::findings(config).await?);
     Ok(findings)
 }
 
@@ -203,9 +208,16 @@ async fn account(session: &mut Session) -> Result<String, DbError> {
 struct Grant {
     privileges: Vec<String>,
     everywhere: bool,
+    /// What they are on, as it is written.
+    on: String,
 }
 
 impl Grant {
+    fn is_on(&self, schema: Option<&str>) -> bool {
+        // In a pattern of names `_` stands for any letter unless it is marked.
+        schema.is_some_and(|schema| self.on.replace('\\', "") == format!("{}.*", quoted(schema)))
+    }
+
     fn has(&self, name: &str) -> bool {
         self.privileges.iter().any(|known| known == name)
     }
@@ -223,7 +235,8 @@ fn grant(line: &str) -> Option<Grant> {
     if rest.contains("WITH GRANT OPTION") {
         privileges.push("GRANT OPTION".to_owned());
     }
-    Some(Grant { privileges, everywhere: rest.starts_with("*.* TO ") })
+    let on = rest.split_once(" TO ").map_or(rest, |(on, _)| on).to_owned();
+    Some(Grant { privileges, everywhere: rest.starts_with("*.* TO "), on })
 }
 
 async fn stream_privileges(

@@ -8,12 +8,12 @@ use crate::database::{DbError, Scan};
 use crate::table::{Column, Table};
 
 /// A name between backquotes.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
 /// Bytes as a literal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let mut literal = String::with_capacity(bytes.len() * 2 + 3);
     literal.push_str("X'");
@@ -26,8 +26,20 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// Text as a literal.
-pub(super) fn text_literal(text: &str) -> String {
+pub(crate) fn text_literal(text: &str) -> String {
     format!("_utf8mb4 {}", hex(text.as_bytes()))
+}
+
+/// A value as a literal that is put into a column of the same type; none when no value of it is like this.
+pub(crate) fn value_literal(column: &Column, cell: &Cell) -> Option<String> {
+    let kind = column.mysql_type().ok()?;
+    match (&kind, cell) {
+        // Put in by their labels, whose character set the literal has to say.
+        (ColumnType::Enum { .. } | ColumnType::Set { .. } | ColumnType::Json, Cell::Value(bytes)) => {
+            Some(format!("_utf8mb4 {}", hex(bytes)))
+        }
+        _ => Typed { column, kind }.literal(cell).flatten(),
+    }
 }
 
 /// The statements about one table.

@@ -22,4 +22,6 @@ mod statement;
 mod tables;
 
 pub use changes::MysqlChanges;
+pub(crate) use expression::{hex, quoted, text_literal, value_literal};
 pub use reader::MysqlReader;
+pub(crate) use session::Session;

@@ -18,9 +18,9 @@ pub(super) struct Server {
 }
 
 /// A row of a text result.
-pub(super) type Row = Vec<Option<Vec<u8>>>;
+pub(crate) type Row = Vec<Option<Vec<u8>>>;
 
-pub(super) struct Session {
+pub(crate) struct Session {
     login: MysqlLogin,
     timeout: Duration,
     open: Option<Open>,
@@ -44,7 +44,7 @@ pub(super) fn login(config: &WatchConfig) -> Result<MysqlLogin, DbError> {
 }
 
 impl Session {
-    pub(super) fn new(config: &WatchConfig) -> Result<Session, DbError> {
+    pub(crate) fn new(config: &WatchConfig) -> Result<Session, DbError> {
         Ok(Session { login: login(config)?, timeout: config.timeout.0, open: None })
     }
 
@@ -70,7 +70,7 @@ impl Session {
     }
 
     /// Runs a statement and gives its rows, as the texts the server gives.
-    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, DbError> {
+    pub(crate) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, DbError> {
         self.rows_within(sql, self.timeout).await
     }
 

@@ -18,6 +18,9 @@ use crate::table::Table;
 /// How many changes are given at once of a transaction that has more.
 const PART: usize = 1_000;
 
+/// Whom a message is for that says whose a transaction is: `SELECT pg_logical_emit_message(true, 'attestry', 'user=ada')` in it.
+const SAID: &str = "attestry";
+
 /// 2000-01-01 in microseconds since 1970.
 const EPOCH: i64 = 946_684_800_000_000;
 
@@ -40,6 +43,8 @@ pub(super) struct Assembly {
 struct Current {
     number: u32,
     time: Nanos,
+    /// What the application said of it.
+    comment: Option<String>,
     first: u64,
     changes: Vec<Change>,
     /// It was given before.
@@ -121,6 +126,7 @@ impl Assembly {
                 self.current = Some(Current {
                     number,
                     time,
+                    comment: None,
                     first: 0,
                     changes: Vec::new(),
                     passed: commit < self.given,
@@ -173,6 +179,15 @@ impl Assembly {
                     self.push(change);
                 }
             }
+            Message::Said { transactional, prefix, text } => {
+                if transactional
+                    && prefix == SAID
+                    && !text.is_empty()
+                    && let Some(current) = &mut self.current
+                {
+                    current.comment = Some(String::from_utf8_lossy(text).into_owned());
+                }
+            }
             Message::Other => {}
         }
         Ok(())
@@ -195,6 +210,7 @@ impl Assembly {
             let now = Current {
                 number: current.number,
                 time: current.time,
+                comment: current.comment.clone(),
                 first: current.first,
                 changes,
                 passed: false,
@@ -211,7 +227,7 @@ fn part(current: Current, ends: Option<Position>) -> Transaction {
         time: current.time,
         account: None,
         connection: None,
-        comment: None,
+        comment: current.comment,
         first: current.first,
         changes: current.changes,
         ends,

@@ -15,7 +15,7 @@ use super::poll::Poll;
 use super::publication::Publication;
 use super::pushed::Pushed;
 use super::reader::slot_name;
-use super::session::{Session, login};
+use super::session::{Session, login, value};
 use super::slot::{self, Slot};
 use crate::cell::MaskKey;
 use crate::change::{Position, Step};
@@ -31,6 +31,9 @@ pub(super) const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long the end of the log may lie unwritten before it is asked for.
 pub(super) const UNWRITTEN: Duration = Duration::from_millis(700);
+
+/// The first version whose decoder hands on messages.
+const SAYING_VERSION: i32 = 140_000;
 
 /// A connection that follows the stream through a slot of its own.
 pub struct PostgresChanges {
@@ -56,6 +59,8 @@ pub(super) struct Following {
     session: Option<Session>,
     /// Whether the publication has the tables as they were set last.
     published: bool,
+    /// Whether the decoder hands on what applications say, as it does from version 14 on.
+    pub(super) says: bool,
 }
 
 impl std::fmt::Debug for PostgresChanges {
@@ -97,6 +102,7 @@ impl PostgresChanges {
             confirmed: given,
             session: Some(session),
             published: false,
+            says: false,
         };
         let way = match Pushed::begin(&mut following).await {
             Ok(pushed) => Way::Pushed(pushed),
@@ -173,6 +179,8 @@ impl Following {
             self.session().await?;
             if let Some(session) = &mut self.session {
                 self.assembly.ask(session).await?;
+                let version = session.row("SELECT current_setting('server_version_num')::int4", &[]).await?;
+                self.says = value::<i32>(&version, 0)? >= SAYING_VERSION;
             }
             self.published = true;
         }

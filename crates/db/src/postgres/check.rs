@@ -91,6 +91,7 @@ pub(super) async fn findings(
         let publication = Publication::read(session, name).await?;
         found.extend(publication.findings(name, &known));
     }
+    found.extend(crate::projection::findings(config).await?);
     found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     Ok(found)
 }

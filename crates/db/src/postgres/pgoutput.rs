@@ -50,7 +50,16 @@ pub enum Message<'a> {
         /// The relations' numbers.
         relations: Vec<u32>,
     },
-    /// `O`, `Y`, `M`: where a change came from, a type's name, a message. Nothing that is needed.
+    /// `M`: what somebody had put into the log (`pg_logical_emit_message`).
+    Said {
+        /// Whether it belongs to the transaction.
+        transactional: bool,
+        /// Whom it is for.
+        prefix: String,
+        /// It.
+        text: &'a [u8],
+    },
+    /// `O`, `Y`: where a change came from, a type's name. Nothing that is needed.
     Other,
 }
 
@@ -160,7 +169,14 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, NoMessage> {
             let relations = (0..count).map(|_| rest.u32()).collect::<Result<_, _>>()?;
             Message::Truncate { relations }
         }
-        b'O' | b'Y' | b'M' => return Ok(Message::Other),
+        b'M' => {
+            let transactional = rest.byte()? & 1 != 0;
+            rest.take(8)?;
+            let prefix = rest.text()?;
+            let length = usize::try_from(rest.u32()?).unwrap_or(usize::MAX);
+            Message::Said { transactional, prefix, text: rest.take(length)? }
+        }
+        b'O' | b'Y' => return Ok(Message::Other),
         _ => return Err(NoMessage { expected: "a known letter", at: 0 }),
     };
     match rest.at == bytes.len() {
@@ -311,6 +327,10 @@ mod tests {
             &Message::Delete { relation: 16_385, old: Old::Row(vec![Value::Null]) },
         );
         check(b"T\0\0\0\x02\x01\0\0\0\x05\0\0\0\x06", &Message::Truncate { relations: vec![5, 6] });
+        check(
+            b"M\x01\0\0\0\0\0\0\0\x07attestry\0\0\0\0\x08user=ada",
+            &Message::Said { transactional: true, prefix: "attestry".to_owned(), text: b"user=ada" },
+        );
         assert_eq!(parse(b"Oanything"), Ok(Message::Other));
         for (wrong, at) in [(&b"Sx"[..], 0), (b"", 0), (b"I\0\0\0\x01X", 5), (b"I\0\0\0\x01N\0\x01b", 8)] {
             assert_eq!(parse(wrong).unwrap_err().at, at, "{}", wrong.escape_ascii());

@@ -154,13 +154,12 @@ impl Poll {
         self.began = Instant::now();
         let name = following.name.clone();
         let names = quoted(&name);
+        let says = if following.says { ", 'messages', 'true'" } else { "" };
+        let sql = format!(
+            "SELECT data FROM pg_logical_slot_peek_binary_changes($1, $2, NULL, 'proto_version', '1', 'publication_names', $3{says})"
+        );
         let session = following.session().await?;
-        let stream = session
-            .stream(
-                "SELECT data FROM pg_logical_slot_peek_binary_changes($1, $2, NULL, 'proto_version', '1', 'publication_names', $3)",
-                &[&name, &PgLsn::from(upto), &names],
-            )
-            .await?;
+        let stream = session.stream(&sql, &[&name, &PgLsn::from(upto), &names]).await?;
         self.reading = Some((Box::pin(stream), upto));
         Ok(())
     }

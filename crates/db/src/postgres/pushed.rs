@@ -49,7 +49,7 @@ impl Pushed {
             tokio::time::sleep(PAUSE).await;
         }
         following.slot(None).await?;
-        Replication::begin(&following.login, &name, following.assembly.given()).await
+        Replication::begin(&following.login, &name, following.assembly.given(), following.says).await
     }
 
     /// What was read and not given comes again, by another connection.

@@ -73,16 +73,22 @@ pub(super) async fn try_in(login: &PostgresLogin) -> Result<(), Said> {
 }
 
 impl Replication {
-    /// Begins to read from a slot, after a position.
-    pub(super) async fn begin(login: &PostgresLogin, name: &str, from: u64) -> Result<Replication, Said> {
+    /// Begins to read from a slot, after a position; with what applications say, if the decoder knows that.
+    pub(super) async fn begin(
+        login: &PostgresLogin,
+        name: &str,
+        from: u64,
+        says: bool,
+    ) -> Result<Replication, Said> {
         let parameters = [("replication", "database"), ("options", SETTINGS)];
         let (mut incoming, process) = connect(login, &parameters).await?;
         let mut out = BytesMut::new();
         let statement = format!(
-            "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names '{}')",
+            "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names '{}'{})",
             quoted(name),
             Position::Wal(from),
-            quoted(name).replace('\'', "''")
+            quoted(name).replace('\'', "''"),
+            if says { ", messages 'true'" } else { "" }
         );
         frontend::query(&statement, &mut out).map_err(|error| DbError::Refused(error.to_string()))?;
         incoming.send(&mut out).await?;

@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(10);
 const MAX_STATEMENTS: usize = 500;
 
 /// A connection with prepared statements.
-pub(super) struct Session {
+pub(crate) struct Session {
     client: Client,
     statements: HashMap<String, Statement>,
     place: String,
@@ -42,7 +42,7 @@ pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Session {
     /// Connects. Statements that run longer than `time` are ended.
-    pub(super) async fn connect(login: &PostgresLogin, time: Duration) -> Result<Session, DbError> {
+    pub(crate) async fn connect(login: &PostgresLogin, time: Duration) -> Result<Session, DbError> {
         Session::with_settings(login, time, "").await
     }
 
@@ -63,7 +63,7 @@ impl Session {
     }
 
     /// Runs statements that give nothing.
-    pub(super) async fn run(&self, sql: &str) -> Result<(), DbError> {
+    pub(crate) async fn run(&self, sql: &str) -> Result<(), DbError> {
         self.in_time(self.client.batch_execute(sql)).await
     }
 
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// The rows of a statement without parameters, as text.
-    pub(super) async fn texts(&self, sql: &str) -> Result<Vec<tokio_postgres::SimpleQueryMessage>, DbError> {
+    pub(crate) async fn texts(&self, sql: &str) -> Result<Vec<tokio_postgres::SimpleQueryMessage>, DbError> {
         self.in_time(self.client.simple_query(sql)).await
     }
 
@@ -145,7 +145,7 @@ pub(super) fn value<'a, T: tokio_postgres::types::FromSql<'a>>(
 }
 
 /// How to come into the database of a configuration.
-pub(super) fn login(config: &WatchConfig) -> Result<PostgresLogin, DbError> {
+pub(crate) fn login(config: &WatchConfig) -> Result<PostgresLogin, DbError> {
     let login = Login {
         url: &config.url,
         password: config.password.as_ref(),

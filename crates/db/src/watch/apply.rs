@@ -52,7 +52,7 @@ impl Store {
             position: transaction.ends.as_ref().map(ToString::to_string),
             transaction: Some(transaction.id.clone()),
             time: micros(transaction.time),
-            account: transaction.account.clone(),
+            account: transaction.who(),
         };
         let mut done = transaction.first;
         for change in &transaction.changes {

@@ -21,6 +21,7 @@ mod feed;
 mod follow;
 mod found;
 mod parked;
+mod project;
 mod reconcile;
 mod schema;
 mod status;
@@ -198,6 +199,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     /// When the copy cannot be opened.
     pub fn open(database: D, outlet: O, options: Options) -> Result<(Watch<D, O>, Handle), CopyError> {
         let mut copy = Copy::open(&options.copy)?;
+        crate::projection::prepare(&mut copy, &options.config)?;
         if options.config.start_empty {
             copy.begin()?;
             copy.start_again()?;
@@ -229,6 +231,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             () = stop => Ok(()),
             ended = self.sessions() => ended,
             ended = self.errands() => ended,
+            ended = self.project() => ended,
         }
     }
 

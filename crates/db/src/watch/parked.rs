@@ -94,7 +94,7 @@ impl Store {
         let kept = Kept {
             id: transaction.id.clone(),
             time: transaction.time.0,
-            account: transaction.account.clone(),
+            account: transaction.who(),
             ends: transaction.ends.as_ref().map(ToString::to_string),
             number,
             layout,

@@ -6,5 +6,6 @@ mod bench;
 mod dump;
 mod mysql;
 mod postgres;
+mod projection;
 mod watch;
 mod watchy;

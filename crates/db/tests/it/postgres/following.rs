@@ -262,6 +262,17 @@ async fn kinds(settings: &[&str]) {
     // Nothing that worked before fails now.
     server.query("INSERT INTO keyless VALUES ('a'); UPDATE keyless SET v = 'b'; DELETE FROM keyless");
 
+    // Whose it is, if the application says so.
+    server.query("BEGIN; SELECT pg_logical_emit_message(true, 'attestry', 'user=ada'); SELECT pg_logical_emit_message(true, 'other', 'user=bob'); INSERT INTO a VALUES (77, ''); COMMIT; SELECT pg_logical_emit_message(false, 'attestry', 'user=eve'); DELETE FROM a WHERE id = 77");
+    let mut said = Vec::new();
+    while said.len() < 2 {
+        if let Step::Transaction(transaction) = follower.changes.next().await.unwrap() {
+            said.push(transaction.who());
+            follower.apply(transaction);
+        }
+    }
+    assert_eq!(said, [Some("user=ada".to_owned()), None]);
+
     // More than is given at once, in one transaction, and then some.
     server.query("INSERT INTO a SELECT n, repeat('x', 100) FROM generate_series(1, 12345) n");
     server.query("UPDATE a SET v = v || n FROM generate_series(1, 1) n");
