@@ -245,6 +245,10 @@ impl Databases for Watches {
         copies::violations(&self.places, wanted)
     }
 
+    fn matching(&self, wanted: &Wanted) -> Result<Vec<String>, WatchError> {
+        copies::matching(&self.places, wanted)
+    }
+
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
         copies::history(&self.places, fingerprint)
     }

@@ -4,6 +4,7 @@ mod answers;
 
 use std::sync::Arc;
 
+use attestry_event::Nanos;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -18,9 +19,13 @@ use crate::body;
 use crate::params::Params;
 use crate::parts::AUDIT_LEDGER;
 use crate::problem::{Kind, Problem, ProblemDetails};
+use crate::times;
 
 /// The most violations in one answer.
 pub const VIOLATIONS_MAX: usize = 1_000;
+
+/// The most violations that are signed off at once by what they have in common.
+pub const SIGN_OFF_MAX: usize = 20_000;
 
 /// The most that a reason for signing off may be, in characters.
 const REASON_CHARS_MAX: usize = 1_000;
@@ -36,10 +41,17 @@ pub trait Databases: Send + Sync {
     /// When there is no such watch, or no violation `after`, or a copy cannot be read.
     fn violations(&self, wanted: &Wanted) -> Result<Vec<Violation>, WatchError>;
 
-    /// Every known version of the row that a violation is about, the newest first.
+    /// What violations that fit are called by, at most `limit`.
     ///
     /// # Errors
-    /// When there is no such violation, or the copy cannot be read.
+    /// When there is no such watch, or a copy cannot be read.
+    fn matching(&self, wanted: &Wanted) -> Result<Vec<String>, WatchError>;
+
+    /// Every known version of the row that a violation is about, the newest first. Fingerprints may be shortened, here and elsewhere, as long as they
+    /// fit one violation.
+    ///
+    /// # Errors
+    /// When there is no such violation, several begin so, or the copy cannot be read.
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError>;
 
     /// Signs off violations and schema changes; returns when the events that say so are durable.
@@ -65,6 +77,10 @@ impl Databases for NoDatabases {
         }
     }
 
+    fn matching(&self, wanted: &Wanted) -> Result<Vec<String>, WatchError> {
+        self.violations(wanted).map(|_| Vec::new())
+    }
+
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
         Err(WatchError::Unknown(format!("there is no violation {fingerprint:?}")))
     }
@@ -84,6 +100,9 @@ pub enum WatchError {
     /// It is signed off already.
     #[error("{0}")]
     Done(String),
+    /// Several violations begin like this.
+    #[error("{0}")]
+    Ambiguous(String),
     /// The copy or the ledger does not work at present.
     #[error("{0}")]
     Unavailable(String),
@@ -93,7 +112,7 @@ impl From<WatchError> for Problem {
     fn from(error: WatchError) -> Problem {
         let kind = match error {
             WatchError::Unknown(_) => Kind::NotFound,
-            WatchError::Done(_) => Kind::Conflict,
+            WatchError::Done(_) | WatchError::Ambiguous(_) => Kind::Conflict,
             WatchError::Unavailable(_) => Kind::Unavailable,
         };
         Problem::new(kind, error.to_string())
@@ -107,6 +126,12 @@ pub struct Wanted {
     pub watch: Option<String>,
     /// Of one table.
     pub table: Option<String>,
+    /// Of one column.
+    pub field: Option<String>,
+    /// Of one rule.
+    pub rule: Option<String>,
+    /// Opened before this time.
+    pub before: Option<Nanos>,
     /// Pending ones, signed-off ones, or all.
     pub state: States,
     /// One, by its fingerprint.
@@ -170,10 +195,16 @@ pub(crate) struct ViolationsQuery {
     watch: Option<String>,
     /// Only those of this table.
     table: Option<String>,
+    /// Only those of this column.
+    field: Option<String>,
+    /// Only those of this rule.
+    rule: Option<String>,
+    /// Only those that were opened before: RFC 3339, or relative such as `-24h`.
+    before: Option<String>,
     /// `pending`, `signed_off` or `all`. Default: `pending`.
     #[serde(default)]
     state: States,
-    /// Only the one with this fingerprint.
+    /// Only the one with this fingerprint, or whose fingerprint alone begins so.
     fingerprint: Option<String>,
     /// Only those that come after the one with this fingerprint, the last one of the page before.
     after: Option<String>,
@@ -185,8 +216,15 @@ pub(crate) struct ViolationsQuery {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignOffRequest {
-    /// Violations and changes of schemas, all or none of them.
+    /// Violations and changes of schemas, all or none of them. A fingerprint may be shortened as long as it fits one.
+    #[serde(default)]
     fingerprints: Vec<String>,
+    /// Or all that are pending and have this in common, at most 20000.
+    #[serde(default)]
+    filter: Option<SignOffFilter>,
+    /// How many fit the filter, as it was answered before. Without it nothing is signed off: the answer says how many fit.
+    #[serde(default)]
+    count: Option<usize>,
     /// Why this is all right.
     reason: String,
     /// Who, for the record. Only with the local key, which names nobody.
@@ -194,9 +232,38 @@ pub(crate) struct SignOffRequest {
     by: Option<String>,
 }
 
+/// What pending violations have in common.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignOffFilter {
+    /// Of this watch.
+    #[serde(default)]
+    watch: Option<String>,
+    /// Of this table.
+    #[serde(default)]
+    table: Option<String>,
+    /// Of this column.
+    #[serde(default)]
+    field: Option<String>,
+    /// Of this rule.
+    #[serde(default)]
+    rule: Option<String>,
+    /// Opened before: RFC 3339, or relative such as `-24h`.
+    #[serde(default)]
+    before: Option<String>,
+}
+
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct SignOffAnswer {
     signed_off: usize,
+    /// How many fit the filter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matching: Option<usize>,
+}
+
+/// The time of `before`.
+fn before(app: &App, text: Option<&str>) -> Result<Option<Nanos>, Problem> {
+    text.map(|text| times::parse("before", text, app.clock.now())).transpose()
 }
 
 /// Rows hold whatever the watched tables hold: for those who may read all of what is recorded.
@@ -241,6 +308,9 @@ pub(crate) async fn violations(
     let wanted = Wanted {
         watch: query.watch,
         table: query.table,
+        field: query.field,
+        rule: query.rule,
+        before: before(&app, query.before.as_deref())?,
         state: query.state,
         fingerprint: query.fingerprint,
         after: query.after,
@@ -298,9 +368,16 @@ pub(crate) async fn sign_off(
     let is_owner = caller.admin_or_owner(&app)?;
     let request: SignOffRequest = body::json(&headers, body, &app.budget).await?;
     let wrong = |field: &str, detail: String| Err(Problem::bad_request(detail).with("field", field));
-    if request.fingerprints.is_empty() || request.fingerprints.len() > VIOLATIONS_MAX {
-        let found = request.fingerprints.len();
-        return wrong("fingerprints", format!("fingerprints: found {found}, expected 1 to {VIOLATIONS_MAX}"));
+    let given = request.fingerprints.len();
+    match &request.filter {
+        None if given == 0 || given > VIOLATIONS_MAX => {
+            let detail = format!("fingerprints: found {given}, expected 1 to {VIOLATIONS_MAX}, or a filter");
+            return wrong("fingerprints", detail);
+        }
+        Some(_) if given > 0 => {
+            return wrong("filter", "filter: found fingerprints, too, expected one of both".to_owned());
+        }
+        _ => {}
     }
     let reason = request.reason.trim().to_owned();
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
@@ -314,8 +391,36 @@ pub(crate) async fn sign_off(
         Some(by) => by,
         None => actor.name,
     };
-    let sign_off = SignOff { fingerprints: request.fingerprints, by, address: actor.address, reason };
+    let mut sign_off = SignOff { fingerprints: request.fingerprints, by, address: actor.address, reason };
+    let mut matching = None;
+    if let Some(filter) = request.filter {
+        let wanted = Wanted {
+            watch: filter.watch,
+            table: filter.table,
+            field: filter.field,
+            rule: filter.rule,
+            before: before(&app, filter.before.as_deref())?,
+            limit: SIGN_OFF_MAX + 1,
+            ..Wanted::default()
+        };
+        let databases = Arc::clone(&app.databases);
+        let found = blocking(move || Ok(databases.matching(&wanted)?)).await?;
+        if found.len() > SIGN_OFF_MAX {
+            return wrong("filter", format!("filter: more than {SIGN_OFF_MAX} fit, expected a narrower one"));
+        }
+        match request.count {
+            Some(count) if count != found.len() => {
+                let detail = format!("count: found {count}, but {} fit now", found.len());
+                return Err(Problem::new(Kind::Conflict, detail).with("field", "count"));
+            }
+            None => return Ok(Json(SignOffAnswer { signed_off: 0, matching: Some(found.len()) })),
+            Some(_) => {}
+        }
+        (matching, sign_off.fingerprints) = (Some(found.len()), found);
+    }
     let signed_off = sign_off.fingerprints.len();
-    blocking(move || Ok(app.databases.sign_off(&sign_off)?)).await?;
-    Ok(Json(SignOffAnswer { signed_off }))
+    if signed_off > 0 {
+        blocking(move || Ok(app.databases.sign_off(&sign_off)?)).await?;
+    }
+    Ok(Json(SignOffAnswer { signed_off, matching }))
 }

@@ -41,21 +41,15 @@ enum Command {
     Violations(violations::List),
     /// One violation: the row before and since, and all it has ever been.
     Show {
-        /// The violation's fingerprint.
+        /// The violation's fingerprint, or its beginning.
         fingerprint: String,
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Say that violations, or the change of a table's schema, are all right, and why. All of them or none.
-    SignOff {
-        /// Their fingerprints.
-        #[arg(required = true)]
-        fingerprints: Vec<String>,
-        /// Why.
-        #[arg(long)]
-        reason: String,
-    },
+    /// Say that violations, or the change of a table's schema, are all right, and why. All of them or none: those named, or all pending
+    /// ones that have something in common.
+    SignOff(violations::SignOff),
 }
 
 /// Whether nothing was found that somebody must look at.
@@ -66,9 +60,9 @@ pub(crate) fn db(db: &Db) -> Result<bool> {
         Command::Status { json } => status(&db.connection.client()?, *json),
         Command::Violations(list) => violations::list(&db.connection.client()?, list),
         Command::Show { fingerprint, json } => violations::show(&db.connection.client()?, fingerprint, *json),
-        Command::SignOff { fingerprints, reason } => {
+        Command::SignOff(of) => {
             let by = (!db.connection.names_server()).then(person);
-            violations::sign_off(&db.connection.owner_client()?, fingerprints, reason, by)
+            violations::sign_off(&db.connection.owner_client()?, of, by)
         }
     }
     .map(|()| true)

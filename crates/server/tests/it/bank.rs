@@ -101,6 +101,16 @@ impl Databases for Bank {
         Ok(violations.iter().skip(first).filter(fits).take(wanted.limit + 1).cloned().collect())
     }
 
+    fn matching(&self, wanted: &Wanted) -> Result<Vec<String>, WatchError> {
+        let fits = |one: &&Violation| {
+            one.signed_off.is_none()
+                && wanted.rule.as_ref().is_none_or(|rule| *rule == one.rule)
+                && wanted.before.is_none_or(|before| one.opened < before)
+        };
+        let violations = self.violations.lock();
+        Ok(violations.iter().filter(fits).map(|one| one.fingerprint.clone()).collect())
+    }
+
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
         let known = self.violations.lock().iter().any(|violation| violation.fingerprint == fingerprint);
         if !known {

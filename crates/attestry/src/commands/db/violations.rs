@@ -98,6 +98,7 @@ pub(crate) fn show(client: &Client, fingerprint: &str, as_json: bool) -> Result<
     let Some(violation) = answer["violations"].as_array().and_then(|found| found.first()) else {
         bail!("there is no violation {fingerprint:?}");
     };
+    let fingerprint = text(&violation["fingerprint"]);
     let history = client.json(&format!("/api/v1/violations/{fingerprint}/history"), &[])?;
     let mut out = io::stdout().lock();
     if as_json {
@@ -178,16 +179,68 @@ fn versions(list: &Value) -> Table {
     table
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct SignOff {
+    /// Their fingerprints, or the beginnings of them.
+    #[arg(required_unless_present_any = ["watch", "table", "field", "rule", "before"],
+          conflicts_with_all = ["watch", "table", "field", "rule", "before"])]
+    fingerprints: Vec<String>,
+    /// All of this watch.
+    #[arg(long)]
+    watch: Option<String>,
+    /// All of this table.
+    #[arg(long)]
+    table: Option<String>,
+    /// All of this column.
+    #[arg(long)]
+    field: Option<String>,
+    /// All of this rule.
+    #[arg(long)]
+    rule: Option<String>,
+    /// All that were opened before: RFC 3339, or relative such as -24h.
+    #[arg(long, allow_hyphen_values = true)]
+    before: Option<String>,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+    /// Sign off all that fit; without it they are only counted.
+    #[arg(long)]
+    yes: bool,
+}
+
 /// `by` is who asks, where only the key of this host's owner says so.
-pub(crate) fn sign_off(
-    client: &Client,
-    fingerprints: &[String],
-    reason: &str,
-    by: Option<String>,
-) -> Result<()> {
-    let mut body = json!({"fingerprints": fingerprints, "reason": reason});
+pub(crate) fn sign_off(client: &Client, of: &SignOff, by: Option<String>) -> Result<()> {
+    let mut body = json!({"reason": of.reason});
     if let Some(by) = by {
         body["by"] = by.into();
+    }
+    if of.fingerprints.is_empty() {
+        let mut filter = json!({});
+        for (name, value) in [
+            ("watch", &of.watch),
+            ("table", &of.table),
+            ("field", &of.field),
+            ("rule", &of.rule),
+            ("before", &of.before),
+        ] {
+            if let Some(value) = value {
+                filter[name] = value.as_str().into();
+            }
+        }
+        body["filter"] = filter;
+        let counted = client.post_json("/api/v1/violations/sign-off", &body)?;
+        let count = counted["matching"].as_u64().unwrap_or(0);
+        if count == 0 {
+            note("no pending violation fits");
+            return Ok(());
+        }
+        if !of.yes {
+            bail!("{count} pending violations fit; --yes signs them off");
+        }
+        note(&format!("{count} pending violations fit"));
+        body["count"] = count.into();
+    } else {
+        body["fingerprints"] = json!(of.fingerprints);
     }
     let answer = client.post_json("/api/v1/violations/sign-off", &body)?;
     writeln!(io::stdout(), "Signed off: {}.", text(&answer["signed_off"]))?;
