@@ -102,7 +102,9 @@ async fn measure(settings: &[&str], seconds: u64) {
                 lags[lags.len() - 1]
             );
         }
-        writer.map(|writer| writer.join().unwrap());
+        if let Some(writer) = writer {
+            writer.join().unwrap();
+        }
     }
 }
 

@@ -73,12 +73,10 @@ impl<'a, D: Database + Clone> Scene<'a, D> {
     /// Waits until a statement gives this; until then it may fail, since its tables may not be there yet.
     async fn until(&self, running: &Running, expected: &str, sql: &str) {
         let begun = Instant::now();
-        let guarded = format!(
-            "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'audit' AND table_name = '_rule_violations'"
-        );
+        let guarded = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'audit' AND table_name = '_rule_violations'";
         loop {
             assert!(!running.is_finished(), "the watch ended");
-            let there = (self.query)(&guarded) == "1" && self.is_made();
+            let there = (self.query)(guarded) == "1" && self.is_made();
             // They may be made anew just now.
             let ask = std::panic::AssertUnwindSafe(|| (self.query)(sql));
             let found = if there { std::panic::catch_unwind(ask).unwrap_or_default() } else { String::new() };
