@@ -57,8 +57,11 @@ export async function look(folder: string): Promise<void> {
       await page.keyboard.press('n');
       await page.keyboard.press('Enter');
       await shot('coverage-cell');
-      if (!process.env.ATTESTRY_URL) await lookAtDatabases(page, server.url, shot);
-      if (!process.env.ATTESTRY_URL) await lookAtAlerts(page, server.url, shot);
+      if (!process.env.ATTESTRY_URL) {
+        await lookAtDatabases(page, server.url, shot);
+        await lookAtAlerts(page, server.url, shot);
+        await lookAtReports(page, server.url, shot);
+      }
       await page.goto(`${server.url}/agents`);
       await shot('agents');
       if (!process.env.ATTESTRY_URL) {
@@ -105,6 +108,31 @@ export async function look(folder: string): Promise<void> {
   }
   await server.stop();
   await fresh.stop();
+}
+
+export async function lookAtReports(
+  page: Page,
+  url: string,
+  shot: (name: string) => Promise<void>,
+): Promise<void> {
+  await page.goto(`${url}/reports`);
+  await page.getByRole('table', { name: 'Reports that were made' }).waitFor();
+  await shot('reports');
+  await page.getByRole('button', { name: 'Run breach-scope' }).click();
+  await shot('reports-run');
+  await page.keyboard.press('Escape');
+  await page.locator('dialog').waitFor({ state: 'detached' });
+  // There is no room for it on a phone.
+  const schedule = page.getByRole('button', { name: 'Schedule packages' });
+  if (await schedule.isVisible()) {
+    await schedule.click();
+    await shot('reports-schedule');
+    await page.keyboard.press('Escape');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+  }
+  await page.goto(`${url}/reports?report=rm-0001`);
+  await page.frameLocator('iframe').getByRole('heading').waitFor();
+  await shot('reports-shown');
 }
 
 async function openDetail(page: Page): Promise<void> {

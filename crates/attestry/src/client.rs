@@ -262,6 +262,20 @@ impl Client {
         Ok(answer)
     }
 
+    /// Deletes what is at a path.
+    pub(crate) fn delete(&self, path: &str, parameters: &[(&str, Option<&str>)]) -> Result<()> {
+        let mut request = self.agent.delete(format!("{}{path}", self.base));
+        for (name, value) in parameters {
+            if let Some(value) = value {
+                request = request.query(*name, *value);
+            }
+        }
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        succeeded(request.call().with_context(|| self.unreachable())?).map(drop)
+    }
+
     fn unreachable(&self) -> String {
         format!(
             "cannot reach the server at {} (is it running? `attestry run` starts one; --url names another)",

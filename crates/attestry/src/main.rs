@@ -17,6 +17,7 @@ mod logging;
 mod negated;
 mod node;
 mod reload;
+mod reports;
 mod run;
 mod sources;
 mod terminal;
@@ -28,7 +29,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     agent, backup, check, collect, coverage, db, explain, export, find, install as install_command, key,
-    ledger, rules, send, sources as sources_command, spool, tap, user, verify,
+    ledger, report, rules, send, sources as sources_command, spool, tap, user, verify,
 };
 
 /// The allocator of a server that makes and drops many buffers from several threads.
@@ -80,6 +81,8 @@ enum Command {
     Db(db::Db),
     /// Rules and alerts: what is in force, whether it does what it should, what it found, and seeing to that.
     Rules(rules::Rules),
+    /// Reports: make one, make one again from the ledger, and what is made and sent by itself.
+    Report(report::Reports),
     /// What waits for the sinks, and what they refused.
     Spool(spool::Spools),
     /// Events as they become durable on this host, from the running program.
@@ -129,6 +132,7 @@ fn main() -> ExitCode {
         Command::Sources(of) => done(sources_command::sources(of)),
         Command::Db(of) => db::db(of).map(|clean| u8::from(!clean)),
         Command::Rules(of) => done(rules::rules(of)),
+        Command::Report(of) => report::report(of).map(|same| u8::from(!same)),
         Command::Spool(of) => done(spool::spool(of)),
         Command::Tap(of) => done(tap::tap(of)),
         Command::Explain(of) => done(explain::explain(of)),

@@ -116,6 +116,8 @@ impl Reloader {
             ("data_dir", old.data_dir != new.data_dir),
             ("server", old.server != new.server),
             ("audit", old.audit != new.audit),
+            ("reports", old.reports != new.reports),
+            ("openpgp", old.openpgp != new.openpgp),
             ("ledgers", old.ledgers != new.ledgers),
             ("spool", old.spool != new.spool),
             ("log.format", old.log.format != new.log.format),

@@ -25,6 +25,7 @@ use crate::flow::{Base, Flow, Ground};
 use crate::house::House;
 use crate::logging::Level;
 use crate::reload::{self, Reloader};
+use crate::reports::{Desk, Scheduler};
 use crate::sources::Sources;
 
 /// The accounts' file in the data directory.
@@ -140,6 +141,8 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     let sources = Sources::start(&config, &ground, &data, &clock)?;
     let watches = Watches::start(&config, &ground, &clock)?;
     let watching = Watching::start(&config.written.rules, &ledgers, data.path(), &clock)?;
+    let desk = Arc::new(Desk::new(&config, &ledgers, &store, &clock)?);
+    let scheduler = Scheduler::start(&desk)?;
     let house = House::start(&ledgers, &clock, data.path(), Arc::clone(&sources), Arc::clone(&flow))?;
     let parts = Parts {
         accounts: Arc::clone(&accounts),
@@ -150,6 +153,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
         operations: house.operations(),
         databases: Arc::clone(&watches) as Arc<dyn Databases>,
         alerts: Arc::clone(&watching) as Arc<dyn Alerts>,
+        reports: Arc::clone(&desk) as Arc<dyn attestry_server::reports::Reports>,
         owner_key: Some(owner_key),
     };
     let ended: Result<()> = runtime.block_on(async {
@@ -172,6 +176,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     sources.stop();
     house.stop();
     watching.stop();
+    scheduler.stop();
     runtime.block_on(flow.close_sinks());
     if ended.is_ok() {
         record(&audit, &*clock, Event::new("server.stop", "-").message("Attestry stopped"))?;
@@ -179,7 +184,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
     drop(runtime);
     store.close();
     let closing: Vec<Arc<Ledger>> = ledgers.iter().map(|part| Arc::clone(&part.ledger)).collect();
-    drop((store, audit, ledgers, sources, watches, watching, flow, ground));
+    drop((desk, store, audit, ledgers, sources, watches, watching, flow, ground));
     close(closing);
     tracing::info!("stopped");
     ended

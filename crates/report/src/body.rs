@@ -162,14 +162,19 @@ impl Body {
 }
 
 impl Chart {
+    /// Where a bucket begins, counted from 0.
+    pub(crate) fn begin_of(&self, bucket: usize) -> Nanos {
+        let seconds = self.interval_s.saturating_mul(bucket as u64);
+        let offset = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+        Nanos(self.from.0.saturating_add(offset))
+    }
+
     /// Each bucket's begin, with the value of each series.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (Nanos, Vec<u64>)> + '_ {
         let buckets = self.series.iter().map(|series| series.values.len()).max().unwrap_or(0);
         (0..buckets).map(|bucket| {
-            let seconds = self.interval_s.saturating_mul(bucket as u64);
-            let offset = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
             let values = self.series.iter().map(|series| series.values.get(bucket).copied().unwrap_or(0));
-            (Nanos(self.from.0.saturating_add(offset)), values.collect())
+            (self.begin_of(bucket), values.collect())
         })
     }
 }

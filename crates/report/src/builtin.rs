@@ -44,4 +44,19 @@ mod tests {
             built_in().iter().all(|of| of.window.is_some() && of.version > 0 && !of.description.is_empty())
         );
     }
+
+    /// The worked examples of the manual, and the one within it.
+    #[test]
+    fn the_manuals_examples_can_be_read() {
+        for text in [
+            include_str!("../../../docs/reports/accounting.yaml"),
+            include_str!("../../../docs/reports/btc.yaml"),
+            include_str!("../../../docs/reports/financial.yaml"),
+        ] {
+            Definition::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        }
+        let manual = include_str!("../../../docs/reports.md");
+        let example = manual.split("```yaml\n").find(|part| part.starts_with("name: ")).unwrap();
+        Definition::parse(example.split("```").next().unwrap()).unwrap();
+    }
 }

@@ -294,6 +294,9 @@ impl Definition {
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::refused(format!("figures: {:?} is there twice", twice[0])));
         }
+        if !names.is_empty() && !self.ledgers.is_empty() && !self.ledgers.iter().any(|name| name == "audit") {
+            return Err(Error::refused("ledgers: figures stand in audit, which is missing here"));
+        }
         for (nth, section) in self.sections.iter().enumerate() {
             let place = match section.title.as_str() {
                 "" => format!("section {}", nth + 1),
@@ -482,6 +485,10 @@ mod tests {
             (&format!("{head}  - aggregate: {{}}"), "aggregate: expected exactly one"),
             (&format!("{head}  - aggregate: {{matrix: {{by: []}}}}"), "by: expected 1 to 3"),
             (&format!("{head}  - aggregate: {{counts: [{{query: x}}]}}"), "expected what is counted"),
+            (
+                "name: a\ntitle: A\nledgers: [logs]\nsections: [{figures: [{name: x, sql: {watch: w, query: SELECT 1}}]}]",
+                "figures stand in audit",
+            ),
             (&format!("{head}  - figures: [{{name: x}}]"), "expected exactly one of sql, http, json_rpc"),
         ] {
             let error = Definition::parse(yaml).unwrap_err().to_string();

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use attestry_event::{Entry, LargeValue, Scalar, Text, walk, write_event};
 use attestry_ledger::{Ledger, ReadError};
-use attestry_store::Store;
+use attestry_store::{Hit, Store};
 use attestry_tlog::{Hash, Nodes};
+use serde_json::Value;
 
 use crate::{Error, LedgerAt};
 
@@ -71,6 +73,35 @@ impl Logs {
             root: signed.root.to_string(),
         };
         Ok((at, signed.note.to_string()))
+    }
+
+    /// An event as its sender wrote it, with its large values in their places.
+    ///
+    /// # Errors
+    /// When the entry or a value cannot be read.
+    pub fn event(&self, hit: &Hit) -> Result<Value, Error> {
+        let unreadable = |error: &dyn std::error::Error| Error::NoReport(error.to_string());
+        let entry = Entry::parse(&hit.entry).map_err(|error| unreadable(&error))?;
+        let ledger = self.ledger(&hit.ledger)?;
+        let mut references = Vec::new();
+        if let Some(Text::Ref { hash, .. }) = entry.message() {
+            references.push(hash);
+        }
+        let walked = walk(entry.event_data().unwrap_or(b"{}"), &mut |_: &str, scalar: Scalar<'_>| {
+            if let Scalar::Ref { hash, .. } = scalar {
+                references.push(hash);
+            }
+        });
+        walked.map_err(|error| unreadable(&error))?;
+        let mut values = Vec::new();
+        for hash in references {
+            if let Some(value) = ledger.value(&hash)? {
+                values.push(LargeValue { hash, salt: value.salt, content: value.content });
+            }
+        }
+        let mut out = Vec::new();
+        write_event(&hit.entry, &values, &mut out).map_err(|error| unreadable(&error))?;
+        serde_json::from_slice(&out).map_err(|error| unreadable(&error))
     }
 
     /// Whether a ledger is still the one that a report speaks of, and has all of its entries.

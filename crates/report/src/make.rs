@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use attestry_event::{Entry, LargeValue, Nanos, Scalar, Text, walk, write_event};
+use attestry_event::{Entry, Nanos};
 use attestry_store::{Hit, Order, Query, Scope, SearchRequest, Stop};
-use serde_json::Value;
 
 use crate::body::{Body, Cite, Configuration, Part};
 use crate::figures::{self, Figures};
@@ -176,32 +175,6 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// An event's `event_data` with its large values in their places.
-    pub(crate) fn data(&self, hit: &Hit) -> Result<Value, Error> {
-        let entry = Entry::parse(&hit.entry).map_err(|error| Error::NoReport(error.to_string()))?;
-        let ledger = self.logs.ledger(&hit.ledger)?;
-        let mut references = Vec::new();
-        if let Some(Text::Ref { hash, .. }) = entry.message() {
-            references.push(hash);
-        }
-        let _ = walk(entry.event_data().unwrap_or(b"{}"), &mut |_: &str, scalar| {
-            if let Scalar::Ref { hash, .. } = scalar {
-                references.push(hash);
-            }
-        });
-        let mut values = Vec::new();
-        for hash in references {
-            if let Some(value) = ledger.value(&hash)? {
-                values.push(LargeValue { hash, salt: value.salt, content: value.content });
-            }
-        }
-        let mut out = Vec::new();
-        write_event(&hit.entry, &values, &mut out).map_err(|error| Error::NoReport(error.to_string()))?;
-        let mut event: Value =
-            serde_json::from_slice(&out).map_err(|error| Error::NoReport(error.to_string()))?;
-        Ok(event.get_mut("event_data").map(Value::take).unwrap_or_default())
-    }
-
     /// What the ledger says of the figures of this run: of each, its first event.
     fn figures(&self) -> Result<Figures, Error> {
         let query = definition::query(&figures::query_of(self.recipe), &self.recipe.parameters)
@@ -216,7 +189,7 @@ impl<'a> Maker<'a> {
         hits.sort_by(|one, other| (&one.ledger, one.index).cmp(&(&other.ledger, other.index)));
         let mut found = Figures::new();
         for hit in hits {
-            if let Some((name, taken)) = figures::read(&self.data(&hit)?) {
+            if let Some((name, taken)) = figures::read(&self.logs.event(&hit)?["event_data"]) {
                 found.entry(name).or_insert_with(|| (cite(&hit), taken));
             }
         }

@@ -22,6 +22,7 @@ use crate::databases::Databases;
 use crate::metrics::Metrics;
 use crate::parts::{LedgerPart, Operations};
 use crate::problem::{Kind, Problem};
+use crate::reports::Reports;
 use crate::searched::Searched;
 use crate::silence::Watch;
 
@@ -33,6 +34,9 @@ const SEARCHES_WAITING: usize = 256;
 
 /// How many exports run at once; each has a thread for as long as its reader takes.
 const EXPORTS: usize = 16;
+
+/// How many reports are made at once; each keeps a core busy and holds what it shows in memory.
+const MAKING: usize = 2;
 
 /// How many tails are open at once; each holds a connection and looks for news every second.
 const TAILS: usize = 256;
@@ -50,6 +54,7 @@ pub(crate) struct App {
     pub(crate) operations: Arc<dyn Operations>,
     pub(crate) databases: Arc<dyn Databases>,
     pub(crate) alerts: Arc<dyn Alerts>,
+    pub(crate) reports: Arc<dyn Reports>,
     pub(crate) owner_key: Option<String>,
     /// Signs agents' certificates; there where the server speaks TLS.
     pub(crate) authority: Option<Arc<Authority>>,
@@ -72,6 +77,8 @@ pub(crate) struct App {
     pub(crate) searches_waiting: Arc<Semaphore>,
     /// A permit a running export.
     pub(crate) exports: Arc<Semaphore>,
+    /// A permit a report being made.
+    pub(crate) making: Arc<Semaphore>,
     /// A permit an open tail.
     pub(crate) tails: Arc<Semaphore>,
     /// A permit a password being hashed.
@@ -114,6 +121,7 @@ impl App {
             operations: parts.operations,
             databases: parts.databases,
             alerts: parts.alerts,
+            reports: parts.reports,
             owner_key: parts.owner_key,
             authority,
             fingerprint,
@@ -127,6 +135,7 @@ impl App {
             searches: Arc::new(Semaphore::new(SEARCHES)),
             searches_waiting: Arc::new(Semaphore::new(SEARCHES_WAITING)),
             exports: Arc::new(Semaphore::new(EXPORTS)),
+            making: Arc::new(Semaphore::new(MAKING)),
             tails: Arc::new(Semaphore::new(TAILS)),
             passwords: Arc::new(Semaphore::new(PASSWORDS)),
             keys_used: Mutex::default(),

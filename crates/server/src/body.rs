@@ -119,6 +119,14 @@ fn too_large(max: usize) -> Problem {
         .with("max_bytes", max)
 }
 
+/// Reads a body that is text.
+pub(crate) async fn text(headers: &HeaderMap, body: Body, budget: &Arc<Budget>) -> Result<String, Problem> {
+    let mut lease = budget.lease();
+    let wire = read(body, headers, &mut lease).await?;
+    let bytes = decode(Encoding::of(headers)?, wire, &mut lease)?;
+    String::from_utf8(bytes).map_err(|_| Problem::bad_request("the body is not UTF-8"))
+}
+
 /// Reads a body as it was sent.
 pub(crate) async fn read(body: Body, headers: &HeaderMap, lease: &mut Lease) -> Result<Vec<u8>, Problem> {
     let length =

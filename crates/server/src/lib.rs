@@ -44,6 +44,7 @@ mod people;
 mod problem;
 mod prune;
 mod query;
+pub mod reports;
 mod routes;
 mod rows;
 mod search;

@@ -31,6 +31,7 @@ use crate::problem::Kind;
         (name = "ledgers", description = "What there is, and whether it is intact"),
         (name = "alerts", description = "What rules found, and who saw to it"),
         (name = "databases", description = "Databases that are watched row by row"),
+        (name = "reports", description = "What is handed over, and made again from the ledger"),
         (name = "log", description = "Each ledger as a C2SP tlog-tiles log"),
         (name = "people", description = "Log in and out"),
         (name = "keys", description = "API keys"),

@@ -13,6 +13,7 @@ use crate::accounts::Accounts;
 use crate::alerts::Alerts;
 use crate::databases::Databases;
 use crate::flow::FlowStatus;
+use crate::reports::Reports;
 
 /// The ledger that holds what was done to Attestry itself. There is always one.
 pub const AUDIT_LEDGER: &str = "audit";
@@ -35,6 +36,8 @@ pub struct Parts {
     pub databases: Arc<dyn Databases>,
     /// What the rules found.
     pub alerts: Arc<dyn Alerts>,
+    /// What makes reports.
+    pub reports: Arc<dyn Reports>,
     /// The id of the key that lies in the data directory. Whoever can read it could as well stop the server and change the files, so it
     /// may do what the command line does in a directory that is not in use.
     pub owner_key: Option<String>,

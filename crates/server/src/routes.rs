@@ -15,7 +15,7 @@ use crate::openapi::{self, Description, Texts};
 use crate::problem::{Kind, Problem};
 use crate::{
     agents, aggregate, alerts, coverage, databases, entries, evidence, find, flow, gate, health, ingest,
-    keys, ledgers, log, page, people, prune, query, stats, tail, values,
+    keys, ledgers, log, page, people, prune, query, reports, stats, tail, values,
 };
 
 /// The routes with their descriptions.
@@ -56,6 +56,13 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(alerts::resolve))
         .routes(routes!(alerts::show))
         .routes(routes!(alerts::rules))
+        .routes(routes!(reports::list))
+        .routes(routes!(reports::run))
+        .routes(routes!(reports::history))
+        .routes(routes!(reports::file))
+        .routes(routes!(reports::replay))
+        .routes(routes!(reports::schedule))
+        .routes(routes!(reports::unschedule))
         .routes(routes!(people::setup_state, people::set_up))
         .routes(routes!(people::show_session, people::start_session, people::end_session))
         .routes(routes!(keys::list, keys::create))

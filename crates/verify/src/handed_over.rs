@@ -56,7 +56,7 @@ struct Proven {
 }
 
 /// The part for programs of a text that may be a report: none when it has none. The last one counts.
-pub(crate) fn part(text: &str) -> Option<String> {
+fn part(text: &str) -> Option<String> {
     if text.starts_with('{') {
         return text.contains("\"attestry_report\"").then(|| text.to_owned());
     }
@@ -73,10 +73,14 @@ pub(crate) fn part(text: &str) -> Option<String> {
     })
 }
 
-/// Checks the report whose part for programs this is.
+/// Checks a report that was read already; none when the text is no report.
 ///
 /// Without a key or pin in the options, the keys that the report itself names are used, and what that leaves open is said.
-pub(crate) fn handed_over(target: &str, part: &str, options: &Options<'_>) -> Report {
+pub fn handed_over(target: &str, text: &str, options: &Options<'_>) -> Option<Report> {
+    part(text).map(|part| checked(target, &part, options))
+}
+
+fn checked(target: &str, part: &str, options: &Options<'_>) -> Report {
     let mut report = Report::new(target, Subject::Report);
     let document: Document = match serde_json::from_str(part) {
         Ok(document) => document,

@@ -11,7 +11,7 @@
 //! - [`directory()`]: everything in a data directory; [`ledger()`]: one ledger of it
 //! - [`server()`]: a log as it is served over HTTP
 //! - [`export()`], [`proof()`]: what was handed out
-//! - reports, in any of their renderings, by [`check`]
+//! - [`handed_over()`]: a report, in any of its renderings
 //! - [`check`]: whichever of these a path or URL names
 
 mod compare;
@@ -38,6 +38,7 @@ pub use attestry_tlog::{Pin, VerifierKey};
 
 pub use crate::directory::{directory, ledger};
 pub use crate::export::export;
+pub use crate::handed_over::handed_over;
 pub use crate::proof::proof;
 pub use crate::report::{Damage, Kind, Ledger, Pinned, Report, Signed, Subject};
 pub use crate::server::server;

@@ -36,9 +36,8 @@ pub fn check(target: &str, options: &Options<'_>) -> Result<Report, CannotCheck>
     }
     if !beginning.starts_with(PROOF_HEAD.as_bytes()) {
         let text = String::from_utf8(read(path, MAX_REPORT_BYTES)?);
-        let part = text.ok().and_then(|text| handed_over::part(&text));
-        let part = part.ok_or_else(|| CannotCheck::Unknown(target.to_owned()))?;
-        return Ok(handed_over::handed_over(target, &part, options));
+        let report = text.ok().and_then(|text| handed_over(target, &text, options));
+        return report.ok_or_else(|| CannotCheck::Unknown(target.to_owned()));
     }
     let text = String::from_utf8_lossy(&read(path, MAX_FILE_BYTES)?).into_owned();
     let entry = options.entry.clone().unwrap_or_else(|| path.with_extension("json"));

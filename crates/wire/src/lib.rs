@@ -6,6 +6,7 @@
 
 pub mod amqp;
 pub mod archive;
+pub mod ask;
 pub mod attestry;
 mod broker;
 mod connections;

@@ -24,6 +24,7 @@ const base: Address = {
   rule: '',
   alert: '',
   rules: false,
+  report: '',
 };
 
 const cases: [what: string, view: Partial<Address>, address: string][] = [
@@ -86,6 +87,7 @@ const cases: [what: string, view: Partial<Address>, address: string][] = [
     '/alerts?state=all&level=high&rule=login-root&id=84fd94fd8d24653687d8',
   ],
   ['the rules', { page: 'alerts', rules: true }, '/alerts?rules=1'],
+  ['a report', { page: 'reports', report: '0198-f1' }, '/reports?report=0198-f1'],
 ];
 test.each(cases)('%s goes into the address and comes back', (_, change, address) => {
   const view = { ...base, ...change };

@@ -4,13 +4,23 @@ import { isBound, type Range } from './time';
 import { STATES, type States } from './watch-api';
 
 export type PageName =
-  'search' | 'coverage' | 'databases' | 'alerts' | 'agents' | 'flow' | 'ledgers' | 'settings' | 'setup';
+  | 'search'
+  | 'coverage'
+  | 'databases'
+  | 'alerts'
+  | 'reports'
+  | 'agents'
+  | 'flow'
+  | 'ledgers'
+  | 'settings'
+  | 'setup';
 
 export const TITLES: Record<PageName, string> = {
   search: 'Search',
   coverage: 'Coverage',
   databases: 'Databases',
   alerts: 'Alerts',
+  reports: 'Reports',
   agents: 'Agents',
   flow: 'Flow',
   ledgers: 'Ledgers',
@@ -58,6 +68,8 @@ export interface Address {
   alert: string;
   /** The rules instead of the alerts. */
   rules: boolean;
+  /** The report that is shown, by its event. */
+  report: string;
 }
 
 export const DEFAULT_COLUMNS: Column[] = [
@@ -104,6 +116,7 @@ export function readAddress(pathname: string, search: string, fallback: Range): 
     rule: of('alerts', 'rule'),
     alert: of('alerts', 'id'),
     rules: of('alerts', 'rules') === '1',
+    report: params.get('report') ?? '',
   };
 }
 
@@ -120,6 +133,10 @@ export function writeAddress(view: Address): string {
     for (const name of ['level', 'rule'] as const) if (view[name] !== '') params.set(name, view[name]);
     if (view.rules) params.set('rules', '1');
     if (view.alert !== '') params.set('id', view.alert);
+    return written(view.page, params);
+  }
+  if (view.page === 'reports') {
+    if (view.report !== '') params.set('report', view.report);
     return written(view.page, params);
   }
   if (view.page !== 'search' && view.page !== 'coverage') return `/${view.page}`;

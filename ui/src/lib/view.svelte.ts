@@ -38,7 +38,8 @@ class View {
   }
 
   go(page: PageName): void {
-    if (page !== this.#now.page) this.set({ page, event: '', live: false, cell: '', violation: '', alert: '' });
+    if (page !== this.#now.page)
+      this.set({ page, event: '', live: false, cell: '', violation: '', alert: '', report: '' });
   }
 
   /** From another page to everything that a query finds, at any time, in all ledgers. */

@@ -6,6 +6,7 @@ import { makeEvent, makeEvents } from './data.ts';
 import { makeAlerts, type Alerts } from './alerts.ts';
 import { makeDatabases, type Databases } from './databases.ts';
 import { Log } from './merkle.ts';
+import { makeReports } from './reports.ts';
 import { parseQuery, SyntaxProblem, values, type Row } from './search.ts';
 
 /** The HTTP API as the page sees it, over made-up events: for development, and for the tests until there is a server. */
@@ -157,6 +158,8 @@ export function createMock(options: MockOptions = {}): Mock {
   const opening = rows.findLast((row) => row.event.event_name === 'violation.open');
   const alerts = makeAlerts(Date.now());
   const databases = makeDatabases(Date.now(), String(opening?.event.event_id ?? ''));
+
+  const reports = makeReports(Date.now());
 
   function found(url: URL): Row[] {
     const p = url.searchParams;
@@ -468,6 +471,34 @@ export function createMock(options: MockOptions = {}): Mock {
       const versions = databases.history(decodeURIComponent(path.split('/')[2] ?? ''));
       if (!versions) throw new Refusal(404, 'There is no such thing', 'no such violation');
       return { body: { versions } };
+    }
+    if (path === '/reports') return { body: fresh ? { reports: [], schedules: [] } : reports.list() };
+    if (path === '/reports/made') return { body: fresh ? { made: [], more: false } : reports.made() };
+    if (path === '/reports/run') {
+      const done = reports.run(input, account.name);
+      if ('status' in done) throw new Refusal(Number(done.status), 'Not made', String(done.detail));
+      return { status: 201, body: done };
+    }
+    if (path === '/reports/schedules' || path.startsWith('/reports/schedules/')) {
+      if (role !== 'admin') throw new Refusal(403, 'Not allowed', 'for administrators');
+      const { name, planned } = input as unknown as { name: string; planned: Record<string, unknown> };
+      const refused =
+        method === 'DELETE'
+          ? void reports.unschedule(decodeURIComponent(path.slice('/reports/schedules/'.length)))
+          : reports.schedule(name, planned, account.name);
+      if (refused) throw new Refusal(refused.status, 'Not scheduled', refused.detail);
+      return { status: 204, body: '' };
+    }
+    if (path.startsWith('/reports/made/')) {
+      const text = reports.page(decodeURIComponent(path.slice('/reports/made/'.length)));
+      if (text === null) throw new Refusal(404, 'There is no such thing', 'no such report');
+      const headers = {
+        'content-security-policy':
+          "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'self'",
+        'x-frame-options': 'SAMEORIGIN',
+        ...(p.get('show') === 'true' ? {} : { 'content-disposition': 'attachment; filename="report.html"' }),
+      };
+      return { type: 'text/html; charset=utf-8', body: text, headers };
     }
     if (path === '/coverage') return { body: makeCoverage(rows, url, Date.now()) };
     if (path === '/ledgers') return { body: ledgers() };

@@ -41,6 +41,10 @@ pub(crate) fn check(check: &Check) -> Result<()> {
         return test(&config, &mut out);
     }
     rules(&config, &mut out)?;
+    let wrong = crate::reports::key_problems(&config);
+    if !wrong.is_empty() {
+        bail!("the configuration is right, but for OpenPGP keys:\n  {}", wrong.join("\n  "));
+    }
     writeln!(out, "The configuration is right.")?;
     Ok(())
 }

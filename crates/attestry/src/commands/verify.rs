@@ -1,17 +1,21 @@
-//! `attestry verify`: is it whole? The checks are those of `attestry-verify`, to which nothing is added.
+//! `attestry verify`: is it whole? The checks are those of `attestry-verify`. Only of a report more is told: whose OpenPGP signature it has, and
+//! whether what it shows is what its part for programs says.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use attestry_verify::{Options, Progress, check, read_pin};
+use anyhow::{Context, Result, bail};
+use attestry_openpgp::{Demand, Fingerprint, Gpg, KeyUse, OpenError, Signature, Trust};
+use attestry_verify::{Damage, Kind, Options, Progress, Report, check, read_pin};
 use clap::Args;
+
+use crate::config::Config;
 
 #[derive(Args, Debug)]
 pub(crate) struct Verify {
-    /// A data directory, the URL of a server or of one of its logs, an export, or a proof.
+    /// A data directory, the URL of a server or of one of its logs, an export, a proof, or a report (also signed or encrypted with OpenPGP).
     target: String,
     /// A verifier key and checkpoint that were kept elsewhere (`attestry ledger show --pin`); may be given several times.
     #[arg(long, value_name = "FILE")]
@@ -19,6 +23,9 @@ pub(crate) struct Verify {
     /// The verifier key that a proof or an export must be signed with.
     #[arg(long, value_name = "KEY")]
     vkey: Option<String>,
+    /// A key whose OpenPGP signature on a report counts, by fingerprint, id or mail address; may be given several times.
+    #[arg(long, value_name = "KEY")]
+    signer: Vec<String>,
     /// The entry that a proof is of; else the proof's name with the ending .json.
     #[arg(long, visible_alias = "event", value_name = "FILE")]
     entry: Option<PathBuf>,
@@ -52,7 +59,7 @@ pub(crate) fn verify(verify: &Verify) -> Result<u8> {
         authorities: verify.ca_file.clone(),
         progress: terminal.then_some(&progress),
     };
-    let report = check(&verify.target, &options)?;
+    let report = handed_over(verify, &options)?;
     if terminal {
         write!(io::stderr(), "\r\x1b[K")?;
     }
@@ -62,6 +69,122 @@ pub(crate) fn verify(verify: &Verify) -> Result<u8> {
         false => write!(out, "{report}")?,
     }
     Ok(report.exit_code())
+}
+
+/// How an armoured OpenPGP message begins.
+const ARMOUR: &[u8] = b"-----BEGIN PGP ";
+
+/// The most that a report may have, in bytes.
+const REPORT_MAX: u64 = 256 << 20;
+
+/// Checks the target; of a report the OpenPGP signature as well, and that it was rendered from its data.
+fn handed_over(verify: &Verify, options: &Options<'_>) -> Result<Report> {
+    let path = Path::new(&verify.target);
+    let beside = PathBuf::from(format!("{}.asc", path.display()));
+    if !path.is_file() || std::fs::metadata(path)?.len() > REPORT_MAX {
+        return Ok(check(&verify.target, options)?);
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (bytes, signature) = if bytes.starts_with(ARMOUR) {
+        match opened(verify, &bytes)? {
+            Ok((text, signature)) => (text, Some(Ok(signature))),
+            Err(why) => bail!("{}: {why}", path.display()),
+        }
+    } else if beside.is_file() {
+        let signature =
+            std::fs::read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
+        let signature = detached(verify, &signature, &bytes)?;
+        (bytes, Some(signature))
+    } else {
+        (bytes, None)
+    };
+    let text = String::from_utf8(bytes).ok();
+    let found = text.as_ref().and_then(|text| attestry_verify::handed_over(&verify.target, text, options));
+    let (Some(text), Some(mut report)) = (text, found) else { return Ok(check(&verify.target, options)?) };
+    match attestry_report::parse(&text) {
+        Ok((document, format)) if attestry_report::render(&document, format)? == text => {}
+        Ok((document, _)) if document.recipe.generator != attestry_report::GENERATOR => {
+            let what = format!(
+                "whether what is shown is what the data says: the report was made by {}",
+                document.recipe.generator
+            );
+            tell(&mut report, |ledger| ledger.unchecked.push(what.clone()));
+        }
+        Ok(_) => report.damage.push(damage(
+            "what the report shows is not what its part for programs says: it was changed by hand",
+        )),
+        Err(error) => report.damage.push(damage(&error.to_string())),
+    }
+    match signature {
+        None => {}
+        Some(Ok(signature)) => {
+            let what = format!(
+                "OpenPGP signature by {} at {}, trusted {}",
+                signature.signer,
+                attestry_event::Nanos(
+                    i64::try_from(signature.time).unwrap_or(0).saturating_mul(1_000_000_000)
+                ),
+                signature.trust.name()
+            );
+            tell(&mut report, |ledger| ledger.notes.push(what.clone()));
+        }
+        Some(Err(why)) => report.damage.push(damage(&format!("the OpenPGP signature: {why}"))),
+    }
+    Ok(report)
+}
+
+fn damage(what: &str) -> Damage {
+    Damage { kind: Kind::File, first: None, end: None, what: what.to_owned() }
+}
+
+/// Tells it with the first ledger, which every report has.
+fn tell(report: &mut Report, f: impl FnOnce(&mut attestry_verify::Ledger)) {
+    if let Some(ledger) = report.ledgers.first_mut() {
+        f(ledger);
+    }
+}
+
+/// The user's GnuPG, and whose signatures count: those given, else those that the configuration's schedules sign with.
+fn signers(verify: &Verify) -> Result<(Gpg, Vec<Fingerprint>)> {
+    let config = Config::load(None, std::env::vars(), |_| {}).ok();
+    let gpg = Gpg::new(&config.as_ref().map(|config| config.written.openpgp.clone()).unwrap_or_default());
+    let mut wanted = verify.signer.clone();
+    if wanted.is_empty() {
+        let schedules = config.iter().flat_map(|config| config.written.reports.schedules.values());
+        wanted = schedules.filter_map(|planned| planned.sign_with.clone()).collect();
+    }
+    if wanted.is_empty() {
+        bail!("the report is signed with OpenPGP: say whose signature counts (--signer FINGERPRINT)");
+    }
+    // Whether the key may be believed is judged with the signature: here only which one it is.
+    let fingerprint = |text: &String| match text.parse::<Fingerprint>() {
+        Ok(fingerprint) => Ok(fingerprint),
+        Err(_) => Ok(gpg.key(text, KeyUse::Believe)?.fingerprint),
+    };
+    let fingerprints = wanted.iter().map(fingerprint).collect::<Result<_>>()?;
+    Ok((gpg, fingerprints))
+}
+
+type Judged<T> = Result<T, String>;
+
+fn judged<T>(done: Result<T, OpenError>) -> Result<Judged<T>> {
+    match done {
+        Ok(done) => Ok(Ok(done)),
+        Err(OpenError::Refused(why)) => Ok(Err(why.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn opened(verify: &Verify, message: &[u8]) -> Result<Judged<(Vec<u8>, Signature)>> {
+    let (gpg, signers) = signers(verify)?;
+    let demand = Demand { signers: &signers, trust: Trust::Full, bytes_max: REPORT_MAX };
+    Ok(judged(gpg.open(message, &demand))?.map(|opened| (opened.text, opened.signature)))
+}
+
+fn detached(verify: &Verify, signature: &[u8], signed: &[u8]) -> Result<Judged<Signature>> {
+    let (gpg, signers) = signers(verify)?;
+    let demand = Demand { signers: &signers, trust: Trust::Full, bytes_max: REPORT_MAX };
+    judged(gpg.verify_detached(signature, &demand, &mut &*signed))
 }
 
 fn show(progress: &Progress<'_>, shown: &Mutex<Option<Instant>>) {

@@ -79,6 +79,14 @@ impl Written {
         for folder in self.rules.folders.iter().filter(|folder| !folder.is_dir()) {
             wrong(&["rules", "folders"], format!("there is no folder {}", folder.display()));
         }
+        let sinks: Vec<&str> = self.sinks.keys().map(String::as_str).collect();
+        for (item, what) in self.reports.check(&sinks) {
+            let place: Vec<&str> = ["reports"].into_iter().chain(item.iter().map(String::as_str)).collect();
+            wrong(&place, what);
+        }
+        for (item, what) in self.openpgp.check() {
+            wrong(&["openpgp", item], format!("{item}: {what}"));
+        }
         for (name, receiver) in &self.receivers {
             if let Some(what) = self.no_ledger(serves, receiver.ledger()) {
                 wrong(&["receivers", name, "ledger"], what);

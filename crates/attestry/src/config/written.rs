@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Receiver, Sink, Source, sources};
+use super::{Receiver, Reports, Sink, Source, sources};
 
 /// The configuration as it stands in the file. Every item has a default, so an empty file is a configuration.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -24,6 +24,10 @@ pub(crate) struct Written {
     pub(crate) audit: BTreeMap<String, attestry_db::WatchConfig>,
     /// What deserves attention.
     pub(crate) rules: attestry_rules::Options,
+    /// Reports: what is handed over, when, and to whom.
+    pub(crate) reports: Reports,
+    /// The user's GnuPG, which signs and encrypts reports.
+    pub(crate) openpgp: attestry_openpgp::OpenpgpConfig,
     /// Where events come in from others, by name.
     pub(crate) receivers: BTreeMap<String, Receiver>,
     /// Where events go besides the ledgers, by name. On a node without ledgers: all there is.
@@ -114,6 +118,8 @@ impl Default for Written {
             },
             audit: BTreeMap::new(),
             rules: attestry_rules::Options::default(),
+            reports: Reports::default(),
+            openpgp: attestry_openpgp::OpenpgpConfig::default(),
             receivers: BTreeMap::new(),
             sinks: BTreeMap::new(),
             spool: Spool::default(),

@@ -26,6 +26,7 @@ mod prove;
 mod prune;
 mod queued;
 mod refuse;
+mod reports;
 mod running;
 mod send;
 mod start;

@@ -473,6 +473,94 @@ pub const OWN: &[Entry] = &[
         example: r#"{"event_name":"person.password","username":"root","resource":"dora","outcome":"success","message":"root set the password of dora"}"#,
     },
     Entry {
+        name: "report.failed",
+        sources: "attestry",
+        meaning: "a report that was due could not be made or delivered",
+        who: "username is who scheduled it, resource the report",
+        fields: &[
+            ("schedule", "the schedule's name"),
+            ("due", "when it was due"),
+            ("run", "what tells this run from all others"),
+            ("target", "where it could not be delivered; absent when it could not be made"),
+            ("error", "why"),
+        ],
+        example: r#"{"event_name":"report.failed","username":"dora","resource":"violations","outcome":"failure","severity":3,"message":"the report violations could not be made: a search of the report failed","event_data":{"schedule":"nightly","due":"2026-11-21T06:00:00Z","run":"nightly@2026-11-21T06:00:00Z","error":"a search of the report failed"}}"#,
+    },
+    Entry {
+        name: "report.figure",
+        sources: "attestry",
+        meaning: "a figure from outside was taken for a report, which shows what this event says",
+        who: "username is who runs the report, resource the report",
+        fields: &[
+            ("run", "the run of the report it was taken for"),
+            ("figure", "the figure's name"),
+            ("from", "where it comes from"),
+            ("value", "what it is, where it is one value"),
+            ("table", "columns and rows as JSON, where it has several"),
+            ("error", "why it could not be had"),
+        ],
+        example: r#"{"event_name":"report.figure","username":"dora","resource":"btc","read_only":true,"outcome":"success","message":"balance is 21.5","event_data":{"run":"0198f1c2","figure":"balance","from":"JSON-RPC http://127.0.0.1:8332/ getbalance","value":"21.5"}}"#,
+    },
+    Entry {
+        name: "report.made",
+        sources: "attestry",
+        meaning: "a report was made; what it was made from is enough to make it again",
+        who: "username is who ran or scheduled it, resource the report",
+        fields: &[
+            ("title", "its heading"),
+            ("run", "what tells this run from all others"),
+            ("schedule", "the schedule's name"),
+            ("due", "when it was due"),
+            ("from", "the begin of the window"),
+            ("to", "its end"),
+            ("body_sha256", "SHA-256 of the body"),
+            ("cited", "how many entries it shows"),
+            ("recipe", "definition, parameters, window and ledgers, as JSON"),
+            ("checkpoints", "the signed checkpoints it was made at, in the order of the recipe's ledgers"),
+        ],
+        example: r#"{"event_name":"report.made","username":"dora","resource":"packages","source_ip_address":"192.0.2.1","read_only":true,"outcome":"success","message":"dora made the report packages","event_data":{"title":"Package changes","run":"0198f1c2","from":"2026-11-14T00:00:00Z","to":"2026-11-21T00:00:00Z","body_sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","cited":11,"recipe":"{}","checkpoints":[]}}"#,
+    },
+    Entry {
+        name: "report.schedule",
+        sources: "attestry",
+        meaning: "a report was scheduled, or its schedule changed",
+        who: "username is who did, resource the schedule",
+        fields: &[
+            ("schedule", "report, cron, zone, formats and where it goes, as JSON"),
+            ("configured", "whether it stands in the configuration"),
+        ],
+        example: r#"{"event_name":"report.schedule","username":"dora","resource":"nightly","outcome":"success","message":"dora scheduled violations: 0 6 * * * (Europe/Paris)","event_data":{"schedule":"{\"report\":\"violations\",\"cron\":\"0 6 * * *\"}","configured":false}}"#,
+    },
+    Entry {
+        name: "report.sent",
+        sources: "attestry",
+        meaning: "a report was put into a folder, or is handed to a sink, which takes it from this event",
+        who: "username is who scheduled it, resource the report",
+        fields: &[
+            ("run", "which run of it"),
+            ("schedule", "the schedule's name"),
+            ("target", "the folder's path, or the sink's name"),
+            ("file", "the file's name"),
+            ("format", "html, markdown, json or csv"),
+            ("media_type", "of the document as it stands here"),
+            ("signed_by", "the fingerprint of the key that signed it"),
+            ("encrypted_to", "the fingerprints of those who can read it"),
+            ("sha256", "of the document"),
+            ("bytes", "its length"),
+            ("document", "the document, for a sink"),
+            ("signature", "its detached OpenPGP signature, where it is one"),
+        ],
+        example: r#"{"event_name":"report.sent","username":"dora","resource":"violations","outcome":"success","message":"the report violations went to /srv/reports","event_data":{"run":"nightly@2026-11-21T06:00:00Z","schedule":"nightly","target":"/srv/reports","file":"violations-20261121T060000Z.md","format":"markdown","media_type":"text/markdown; charset=utf-8","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","bytes":4711}}"#,
+    },
+    Entry {
+        name: "report.unschedule",
+        sources: "attestry",
+        meaning: "a schedule was removed",
+        who: "username is who did, resource the schedule",
+        fields: &[("configured", "whether it stood in the configuration")],
+        example: r#"{"event_name":"report.unschedule","username":"dora","resource":"nightly","outcome":"success","message":"dora removed the schedule nightly","event_data":{"configured":false}}"#,
+    },
+    Entry {
         name: "rules.load",
         sources: "attestry",
         meaning: "other rules are in force than before",
@@ -585,7 +673,7 @@ mod tests {
     fn every_name_that_the_code_gives_is_here_and_no_other() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut names = BTreeSet::new();
-        for name in ["attestry", "ledger", "pipeline", "rules", "server", "wire"] {
+        for name in ["attestry", "ledger", "pipeline", "report", "rules", "server", "wire"] {
             look_through(&crates.join(name).join("src"), &mut names);
         }
         let own: BTreeSet<String> = OWN.iter().map(|entry| entry.name.to_owned()).collect();

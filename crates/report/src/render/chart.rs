@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use attestry_event::Nanos;
-
 use super::printable;
 use crate::body::Chart;
 
@@ -28,7 +26,10 @@ pub(super) fn colour(nth: usize, name: &str) -> &'static str {
 /// The chart. Everything in it is a number, a time, or escaped.
 pub(super) fn svg(chart: &Chart) -> String {
     let buckets = chart.series.iter().map(|series| series.values.len()).max().unwrap_or(0);
-    let sum = |bucket: usize| chart.series.iter().filter_map(|of| of.values.get(bucket)).sum::<u64>();
+    let sum = |bucket: usize| {
+        let values = chart.series.iter().filter_map(|of| of.values.get(bucket));
+        values.fold(0_u64, |sum, value| sum.saturating_add(*value))
+    };
     let highest = (0..buckets).map(sum).max().unwrap_or(0).max(1);
     let mut svg = format!(
         "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"counts over time\" xmlns=\"http://www.w3.org/2000/svg\">",
@@ -48,16 +49,15 @@ pub(super) fn svg(chart: &Chart) -> String {
     let step = (WIDTH - LEFT) * 100 / (buckets.max(1) as u64);
     for bucket in 0..buckets {
         let x = LEFT * 100 + step * bucket as u64;
-        let mut top = base * 100;
-        let time =
-            Nanos(chart.from.0.saturating_add((chart.interval_s * bucket as u64) as i64 * 1_000_000_000));
+        let mut top: u64 = base * 100;
+        let time = chart.begin_of(bucket);
         for (nth, series) in chart.series.iter().enumerate() {
             let value = series.values.get(bucket).copied().unwrap_or(0);
             if value == 0 {
                 continue;
             }
             let height = (u128::from(value) * u128::from((HEIGHT - 8) * 100) / u128::from(highest)) as u64;
-            top -= height;
+            top = top.saturating_sub(height);
             let _ = write!(
                 svg,
                 "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\"><title>{}: {value} {}</title></rect>",
@@ -71,7 +71,7 @@ pub(super) fn svg(chart: &Chart) -> String {
             );
         }
     }
-    let end = Nanos(chart.from.0.saturating_add((chart.interval_s * buckets as u64) as i64 * 1_000_000_000));
+    let end = chart.begin_of(buckets);
     for (x, time, anchor) in [(LEFT, chart.from, "start"), (WIDTH, end, "end")] {
         let text = time.to_string();
         let text = text.get(..16).unwrap_or_default().replace('T', " ");
@@ -91,6 +91,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use attestry_event::Nanos;
+
     use super::*;
     use crate::body::Series;
 

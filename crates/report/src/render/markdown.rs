@@ -54,8 +54,9 @@ fn section(part: &Part, out: &mut String) {
                 for fact in facts {
                     let cite = fact.cite.as_ref().map(|cite| format!(" ({}/{})", cite.ledger, cite.index));
                     let cite = cite.unwrap_or_default();
-                    let _ =
-                        writeln!(out, "- {}: {}{}", escape(&fact.name), escape(&fact.value), escape(&cite));
+                    let line = format!("- {}: {}{}", escape(&fact.name), escape(&fact.value), escape(&cite));
+                    // A clear signature of OpenPGP leaves out spaces at the ends of lines.
+                    let _ = writeln!(out, "{}", line.trim_end());
                 }
             }
             Content::Table(of) => table(of, out),

@@ -27,6 +27,22 @@ fn the_month_reads_as_expected() {
     }
 }
 
+/// The page as a browser gets it; `ui/e2e/reports.test.ts` opens and prints it. `UPDATE_EXPECT=1` writes it anew.
+#[test]
+fn the_page_is_the_one_that_was_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::open(dir.path());
+    month::record(&mut world);
+    let page = render(&world.make(&wish("logins", &[])).unwrap(), Format::Html).unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reports/expected/logins.html");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::create_dir_all(std::path::Path::new(path).parent().unwrap()).unwrap();
+        std::fs::write(path, &page).unwrap();
+    }
+    let expected = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(expected == page, "it is another page; UPDATE_EXPECT=1 writes it, and somebody looks at it");
+}
+
 /// What an event says never becomes markup, a link, a formula, or the report's own part for programs.
 #[test]
 fn what_events_say_stays_text() {

@@ -7,6 +7,7 @@
 mod bank;
 mod bodies;
 mod client;
+mod press;
 mod script;
 mod silences;
 mod starting;
@@ -33,6 +34,7 @@ scripts! {
     gate
     ingest
     proofs
+    reports
     search
     status
 }

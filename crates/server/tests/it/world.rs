@@ -151,6 +151,8 @@ impl World {
             clock: clock.clone(),
             operations: Arc::new(Nothing),
             databases: Arc::new(crate::bank::Bank::new()),
+            alerts: Arc::new(attestry_server::alerts::NoAlerts),
+            reports: Arc::new(crate::press::Press::default()),
             owner_key,
         };
         let runtime = Runtime::new().unwrap();

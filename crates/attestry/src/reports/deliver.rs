@@ -1,0 +1,216 @@
+//! Where a scheduled report goes: into a folder, and to sinks, signed and encrypted as its schedule says.
+//!
+//! Each delivery is an event whose id follows from run, format and target: what was delivered is not delivered again, also after a crash. A sink
+//! takes the report from its event, so spool, cursor, retries and dead letters are the sink's own.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+
+use attestry_event::{Event, Outcome};
+use attestry_openpgp::{Fingerprint, Form, GpgError, KeyUse, Protection};
+use attestry_report::{Format, Planned, render};
+use sha2::{Digest, Sha256};
+
+use super::{Desk, DeskError, Made, short_hash};
+
+/// The most that a report may have to go to a sink, in bytes: an event holds 16 MiB in all.
+const DOCUMENT_MAX: usize = 15 << 20;
+
+impl From<GpgError> for DeskError {
+    fn from(error: GpgError) -> DeskError {
+        DeskError::Failed(error.to_string())
+    }
+}
+
+/// Who signs and who reads.
+struct Keys {
+    signer: Option<Fingerprint>,
+    readers: Vec<Fingerprint>,
+}
+
+/// A report in its final form.
+struct Parcel {
+    file: String,
+    format: Format,
+    media_type: &'static str,
+    bytes: Vec<u8>,
+    /// A detached signature.
+    signature: Option<Vec<u8>>,
+}
+
+impl Desk {
+    /// Whether the keys that a schedule names can be used.
+    pub(super) fn check_keys(&self, planned: &Planned) -> Result<(), DeskError> {
+        self.keys(planned).map(drop).map_err(|error| DeskError::Refused(error.to_string()))
+    }
+
+    fn keys(&self, planned: &Planned) -> Result<Keys, GpgError> {
+        let of = |wanted: &String, purpose| self.gpg.key(wanted, purpose).map(|key| key.fingerprint);
+        Ok(Keys {
+            signer: planned.sign_with.as_ref().map(|key| of(key, KeyUse::Sign)).transpose()?,
+            readers: planned
+                .encrypt_to
+                .iter()
+                .map(|key| of(key, KeyUse::Encrypt))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Delivers to wherever it has not been delivered yet. Goes on with the others when one fails, and gives what failed.
+    pub(super) fn deliver(&self, made: &Made, planned: &Planned, by: &str) -> Result<Vec<String>, DeskError> {
+        let targets = targets(planned);
+        let mut failed = Vec::new();
+        for format in &planned.formats {
+            let mut parcel = None;
+            for target in &targets {
+                let event_id = delivery(made, *format, target);
+                if self.has(&event_id)? {
+                    continue;
+                }
+                if parcel.is_none() {
+                    parcel = Some(self.wrap(made, planned, *format));
+                }
+                let sent = match &parcel {
+                    Some(Ok((parcel, keys))) => self.send(made, planned, parcel, keys, target),
+                    Some(Err(error)) => Err(DeskError::Failed(error.to_string())),
+                    None => continue,
+                };
+                match sent {
+                    Ok(event) => {
+                        let mut event = event.id(event_id);
+                        event.username = by.to_owned();
+                        self.record(event)?;
+                    }
+                    Err(error) => failed.push(format!("{target} ({format}): {error}")),
+                }
+            }
+        }
+        Ok(failed)
+    }
+
+    /// Whether it went to everybody.
+    pub(super) fn is_delivered(&self, made: &Made, planned: &Planned) -> Result<bool, DeskError> {
+        for format in &planned.formats {
+            for target in &targets(planned) {
+                if !self.has(&delivery(made, *format, target))? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn wrap(&self, made: &Made, planned: &Planned, format: Format) -> Result<(Parcel, Keys), DeskError> {
+        let keys = self.keys(planned)?;
+        let (_, document) = self.document(&made.event_id)?;
+        let text = render(&document, format)?;
+        let file = format!("{}.{}", made.file_stem(), format.ending());
+        let plain = |bytes, signature| Parcel {
+            file: file.clone(),
+            format,
+            media_type: format.media_type(),
+            bytes,
+            signature,
+        };
+        let parcel = match (&keys.signer, keys.readers.as_slice()) {
+            (None, []) => plain(text.into_bytes(), None),
+            // What people read as it stands is signed as it stands.
+            (Some(signer), []) if format == Format::Markdown => Parcel {
+                file: format!("{file}.asc"),
+                ..plain(self.gpg.clear_sign(signer, &text)?.0.into_bytes(), None)
+            },
+            (Some(signer), []) => {
+                let (signature, _) =
+                    self.gpg.detached_signature(signer, Form::Armoured, &mut text.as_bytes())?;
+                plain(text.into_bytes(), Some(signature))
+            }
+            (signer, readers) => {
+                let how =
+                    Protection { sign_with: signer.as_ref(), encrypt_to: readers, form: Form::Armoured };
+                let mut bytes = Vec::new();
+                self.gpg.protect(&how, &mut text.as_bytes(), &mut bytes)?;
+                Parcel {
+                    file: format!("{file}.asc"),
+                    media_type: "application/pgp-encrypted",
+                    ..plain(bytes, None)
+                }
+            }
+        };
+        Ok((parcel, keys))
+    }
+
+    /// Sends it, and gives the event that says so.
+    fn send(
+        &self,
+        made: &Made,
+        planned: &Planned,
+        parcel: &Parcel,
+        keys: &Keys,
+        target: &str,
+    ) -> Result<Event, DeskError> {
+        let hash: String = Sha256::digest(&parcel.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let to_sink = planned.sinks.iter().any(|sink| sink == target);
+        let way = if to_sink { "is handed to the sink" } else { "went to" };
+        let mut event = Event::new("report.sent", "-")
+            .resource(made.report.as_str())
+            .outcome(Outcome::Success)
+            .message(format!("the report {} {way} {target}", made.report))
+            .data("run", made.run.as_str());
+        if let Some(schedule) = &made.schedule {
+            event = event.data("schedule", schedule.as_str());
+        }
+        event = event
+            .data("target", target)
+            .data("file", parcel.file.as_str())
+            .data("format", parcel.format.name())
+            .data("media_type", parcel.media_type);
+        if let Some(signer) = &keys.signer {
+            event = event.data("signed_by", signer.as_str());
+        }
+        if !keys.readers.is_empty() {
+            let readers: Vec<&str> = keys.readers.iter().map(Fingerprint::as_str).collect();
+            event = event.data("encrypted_to", readers);
+        }
+        event = event.data("sha256", hash).data("bytes", parcel.bytes.len() as u64);
+        if to_sink {
+            let size = parcel.bytes.len() + parcel.signature.as_ref().map_or(0, Vec::len);
+            if size > DOCUMENT_MAX {
+                let what = format!("the report has {size} bytes, and a sink gets at most {DOCUMENT_MAX}");
+                return Err(DeskError::Failed(what));
+            }
+            event = event.data("document", String::from_utf8_lossy(&parcel.bytes).into_owned());
+            if let Some(signature) = &parcel.signature {
+                event = event.data("signature", String::from_utf8_lossy(signature).into_owned());
+            }
+        } else {
+            let folder = Path::new(target);
+            let failed = |error: std::io::Error| DeskError::Failed(error.to_string());
+            write(folder, &parcel.file, &parcel.bytes).map_err(failed)?;
+            if let Some(signature) = &parcel.signature {
+                write(folder, &format!("{}.asc", parcel.file), signature).map_err(failed)?;
+            }
+        }
+        Ok(event)
+    }
+}
+
+fn targets(planned: &Planned) -> Vec<String> {
+    let folder = planned.folder.iter().map(|folder| folder.display().to_string());
+    folder.chain(planned.sinks.iter().cloned()).collect()
+}
+
+/// The id of the event of a delivery.
+fn delivery(made: &Made, format: Format, target: &str) -> String {
+    format!("rs-{}", short_hash(&format!("{}|{format}|{target}", made.run)))
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = folder.join(format!(".{name}.part"));
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, folder.join(name))?;
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,251 @@
+//! Makes and delivers what is due. Time is the log's: the `received_at` of the newest entry in `audit`, which ticks each minute. What was due
+//! while nobody was there is made up at the start, each with its own window; a report is made even when it has nothing to tell.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use attestry_event::{Entry, Event, Nanos, Outcome};
+use parking_lot::{Condvar, Mutex};
+
+use super::planning::Held;
+use super::{Desk, DeskError, Made, Wanted, short_hash};
+
+/// How often it is looked whether something is due.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long what could not be made or delivered waits, in nanoseconds of the log's time.
+const AGAIN: i64 = 60_000_000_000;
+
+/// So often a report is tried that cannot be made, before it is given up and the next one is due. Delivering is tried for ever.
+const ATTEMPTS: u32 = 5;
+
+/// No more reports are delivered after a start that were made before it.
+const UNDELIVERED_MAX: usize = 1_000;
+
+/// The thread that makes what is due.
+pub(crate) struct Scheduler {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+struct Shared {
+    desk: Arc<Desk>,
+    stop: Mutex<bool>,
+    stopped: Condvar,
+}
+
+/// A schedule under way.
+struct Row {
+    held: Held,
+    /// Up to when everything was made or given up.
+    done: Nanos,
+    attempts: u32,
+    not_before: Nanos,
+    /// Made, and not delivered to everybody yet.
+    waiting: Vec<Made>,
+}
+
+impl Scheduler {
+    pub(crate) fn start(desk: &Arc<Desk>) -> std::io::Result<Scheduler> {
+        let shared =
+            Arc::new(Shared { desk: Arc::clone(desk), stop: Mutex::new(false), stopped: Condvar::new() });
+        let own = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("reports".to_owned()).spawn(move || own.run())?;
+        Ok(Scheduler { shared, thread })
+    }
+
+    /// Ends, and gives up the report that is being made: it is due again at the next start.
+    pub(crate) fn stop(self) {
+        *self.shared.stop.lock() = true;
+        self.shared.stopped.notify_all();
+        self.shared.desk.end();
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that makes reports had ended by a panic");
+        }
+    }
+}
+
+impl Shared {
+    fn wait(&self, time: Duration) -> bool {
+        let mut stop = self.stop.lock();
+        if !*stop {
+            self.stopped.wait_for(&mut stop, time);
+        }
+        !*stop
+    }
+
+    fn run(&self) {
+        let mut rows: Option<BTreeMap<String, Row>> = None;
+        let mut told = false;
+        while self.wait(LOOK) {
+            let done = self.turn(&mut rows);
+            match done {
+                Ok(()) => told = false,
+                Err(error) if !told => {
+                    told = true;
+                    let error = format!("{:#}", anyhow::Error::from(error));
+                    tracing::error!(error, "scheduled reports wait");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stop.lock()
+    }
+
+    fn turn(&self, rows: &mut Option<BTreeMap<String, Row>>) -> Result<(), DeskError> {
+        let desk = &self.desk;
+        if rows.is_none() {
+            desk.note_configured()?;
+        }
+        if rows.is_none() || desk.take_changed() {
+            *rows = Some(self.rows(rows.take().unwrap_or_default())?);
+        }
+        let (Some(rows), Some(now)) = (rows, desk.log_time()?) else { return Ok(()) };
+        for (name, row) in rows.iter_mut() {
+            if row.not_before > now || self.is_stopping() {
+                continue;
+            }
+            self.deliver(row, now)?;
+            let schedule = row.held.schedule()?;
+            let (due, left_out) = schedule.due(row.done, now);
+            if left_out > 0 {
+                let why = format!("{left_out} older ones were due, too, and are not made up");
+                desk.give_up(name, &row.held, due.first().copied().unwrap_or(now), None, &why)?;
+            }
+            for due in due {
+                if self.is_stopping() {
+                    return Ok(());
+                }
+                let from = row.held.planned.window.map(|window| due.saturating_sub(window.0));
+                let wanted = Wanted {
+                    report: row.held.planned.report.clone(),
+                    from: Some(from.unwrap_or_else(|| schedule.window(due).from)),
+                    to: Some(due),
+                    parameters: row.held.planned.parameters.clone(),
+                    by: row.held.by.clone(),
+                    address: None,
+                    due: Some((name.clone(), due)),
+                };
+                match desk.run(&wanted, &|_| {}) {
+                    Ok((made, _)) => {
+                        (row.done, row.attempts) = (due, 0);
+                        row.waiting.push(made);
+                        self.deliver(row, now)?;
+                    }
+                    Err(error) => {
+                        row.attempts += 1;
+                        let error = format!("{:#}", anyhow::Error::from(error));
+                        tracing::warn!(schedule = name, error, "a scheduled report could not be made");
+                        if row.attempts < ATTEMPTS {
+                            row.not_before = Nanos(now.0.saturating_add(AGAIN));
+                            break;
+                        }
+                        desk.give_up(name, &row.held, due, None, &error)?;
+                        (row.done, row.attempts) = (due, 0);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The schedules that hold, those under way as they are.
+    fn rows(&self, mut former: BTreeMap<String, Row>) -> Result<BTreeMap<String, Row>, DeskError> {
+        let mut rows = BTreeMap::new();
+        for (name, held) in self.desk.schedules()? {
+            let row = match former.remove(&name).filter(|row| row.held.planned == held.planned) {
+                Some(row) => row,
+                None => {
+                    let last = self.desk.last_due(&name)?;
+                    let done = last.map_or(held.since, |last| last.max(held.since));
+                    // What a crash came into is delivered now.
+                    let waiting = self.desk.undelivered(&name, &held)?;
+                    Row { held, done, attempts: 0, not_before: Nanos(i64::MIN), waiting }
+                }
+            };
+            rows.insert(name, row);
+        }
+        Ok(rows)
+    }
+
+    fn deliver(&self, row: &mut Row, now: Nanos) -> Result<(), DeskError> {
+        let mut waiting = Vec::new();
+        for made in std::mem::take(&mut row.waiting) {
+            let failed = self.desk.deliver(&made, &row.held.planned, &row.held.by)?;
+            if let Some(why) = failed.first() {
+                tracing::warn!(report = made.report, why, "a report waits to be delivered");
+                if let (Some(schedule), Some(due)) = (&made.schedule, made.due) {
+                    self.desk.give_up(schedule, &row.held, due, Some(why), why)?;
+                }
+                row.not_before = Nanos(now.0.saturating_add(AGAIN));
+                waiting.push(made);
+            }
+        }
+        row.waiting = waiting;
+        Ok(())
+    }
+}
+
+impl Desk {
+    /// The time of the newest entry.
+    fn log_time(&self) -> Result<Option<Nanos>, DeskError> {
+        let Some(last) = self.audit.size().checked_sub(1) else { return Ok(None) };
+        let read = self.audit.with_entry(last, |entry| Entry::parse(entry).map(|entry| entry.received_at()));
+        match read {
+            Ok(Ok(time)) => Ok(Some(time)),
+            Ok(Err(error)) => Err(DeskError::Failed(error.to_string())),
+            Err(error) => Err(DeskError::Report(error.into())),
+        }
+    }
+
+    /// The reports that a schedule made since it is as it is, and that have not gone to everybody yet; the oldest first.
+    fn undelivered(&self, name: &str, held: &Held) -> Result<Vec<Made>, DeskError> {
+        let query = format!("event_name:report.made event_data.schedule:\"{name}\"");
+        let mut found = Vec::new();
+        for event in self.events(&query, attestry_store::Order::NewestFirst, UNDELIVERED_MAX)? {
+            let Some(made) = Made::read(&event).filter(|made| made.at >= held.since) else { break };
+            if self.is_delivered(&made, &held.planned)? {
+                break;
+            }
+            found.push(made);
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    /// Records that a report was not made or not delivered; once for each run and target.
+    fn give_up(
+        &self,
+        name: &str,
+        held: &Held,
+        due: Nanos,
+        target: Option<&str>,
+        why: &str,
+    ) -> Result<(), DeskError> {
+        let run = format!("{name}@{due}");
+        let event_id = format!("rf-{}", short_hash(&format!("{run}|{}", target.unwrap_or_default())));
+        if self.has(&event_id)? {
+            return Ok(());
+        }
+        let report = &held.planned.report;
+        let what = if target.is_some() { "delivered" } else { "made" };
+        let mut event = Event::new("report.failed", held.by.as_str())
+            .id(event_id)
+            .resource(report.as_str())
+            .outcome(Outcome::Failure)
+            .severity(3)
+            .message(format!("the report {report} could not be {what}: {why}"))
+            .data("schedule", name)
+            .data("due", due.to_string())
+            .data("run", run);
+        if let Some(target) = target {
+            event = event.data("target", target.split(" (").next().unwrap_or_default());
+        }
+        self.record(event.data("error", why))
+    }
+}
