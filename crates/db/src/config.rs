@@ -27,6 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::CheckConfig;
+use crate::snapshot::SnapshotConfig;
 
 pub use check::{Engine, Mistake};
 
@@ -84,6 +85,9 @@ pub struct WatchConfig {
     /// Whether to begin with an empty copy at each start: what happened before is then not compared. Default: no.
     #[serde(default)]
     pub start_empty: bool,
+    /// Dumps of the database, or of the copy, that are made on a schedule, by name.
+    #[serde(default)]
+    pub snapshots: BTreeMap<String, SnapshotConfig>,
     /// The ledger its events go to. Default: audit.
     #[serde(default)]
     pub ledger: Option<String>,

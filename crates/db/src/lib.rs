@@ -22,6 +22,8 @@ pub mod mysql;
 pub mod postgres;
 mod projection;
 mod rules;
+pub mod schedule;
+pub mod snapshot;
 mod table;
 pub mod watch;
 

@@ -3,7 +3,7 @@
 /// What the names begin with in which Attestry tells of itself, of its evidence and of who got in. A key without the capability that
 /// sends one of them is refused: otherwise a client could write `gap.agent` or `login.failure` events that look like Attestry's own. What the
 /// sources of a host tell of, such as `user.add`, is for any application to use (docs/decisions/0006): who says it stands in `event_source`.
-pub const RESERVED_PREFIXES: [&str; 18] = [
+pub const RESERVED_PREFIXES: [&str; 20] = [
     "gap.",
     "clock.",
     "key.",
@@ -22,6 +22,8 @@ pub const RESERVED_PREFIXES: [&str; 18] = [
     "server.",
     "agent.",
     "person.",
+    "snapshot.",
+    "control.",
 ];
 
 /// The `event_source` of events that Attestry writes about itself.

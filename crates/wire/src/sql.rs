@@ -28,7 +28,8 @@ use attestry_event::Period;
 use row::Row;
 
 pub use login::{
-    Login, LoginError, MysqlLogin, OpenedLogin, OpenedPostgres, PostgresHost, PostgresLogin, told,
+    Login, LoginError, MysqlLogin, OpenedLogin, OpenedPostgres, PostgresHost, PostgresLogin, ProgramLogin,
+    told,
 };
 
 /// A table of a database.

@@ -11,6 +11,8 @@ const UNEXPLAINED: (&str, &str) = ("unexplained", "true when the change stream d
 const SEEN_BY: (&str, &str) =
     ("seen_by", "comparison, when it was found by comparing: who did it and when is not known");
 const FINGERPRINT: (&str, &str) = ("fingerprint", "what the violation is called when it is signed off");
+const SNAPSHOT: (&str, &str) = ("snapshot", "the snapshot's name in the configuration");
+const WHAT: (&str, &str) = ("what", "watched, the database itself, or copy");
 const WATCH: (&str, &str) = ("watch", "the watch's name");
 const RULE: (&str, &str) = (
     "rule",
@@ -186,6 +188,39 @@ pub const DATABASES: &[Entry] = &[
         example: r#"{"event_name":"table.baseline","username":"-","resource":"bank.accounts","severity":5,"message":"bank.accounts is watched from now on: 5000 rows","event_data":{"schema":"bank","table":"accounts","rows":5000,"position":"0/16B3740"}}"#,
     },
     Entry {
+        name: "snapshot.failed",
+        sources: "a watch",
+        meaning: "a snapshot could not be made; nothing is left of it, and it is tried again",
+        who: "resource is the watch and the snapshot",
+        fields: &[WATCH, SNAPSHOT, WHAT, ("reason", "why")],
+        example: r#"{"event_name":"snapshot.failed","username":"-","resource":"bank@nightly","outcome":"failure","severity":3,"message":"the snapshot bank@nightly was not made: pg_dump failed","event_data":{"watch":"bank","snapshot":"nightly","what":"watched","reason":"pg_dump failed"}}"#,
+    },
+    Entry {
+        name: "snapshot.made",
+        sources: "a watch",
+        meaning: "a snapshot is complete and on the disk",
+        who: "resource is the watch and the snapshot, username whoever asked for it, or - when it was due",
+        fields: &[
+            WATCH,
+            SNAPSHOT,
+            WHAT,
+            ("folder", "where it is"),
+            ("file", "its name there"),
+            ("bytes", "its length"),
+            ("sha256", "SHA-256 of it, hexadecimal"),
+            ("dump_bytes", "the length of what was packed and encrypted"),
+            ("dump_sha256", "SHA-256 of that"),
+            ("compression", "zst or none"),
+            ("signed_with", "the fingerprint of the key that signed it"),
+            ("encrypted_to", "the fingerprints of the keys that can read it"),
+            ("position", "where in the stream the copy was when it began; of the copy, where it is"),
+            ("position_after", "of the database: where the copy was when the dump had ended"),
+            ("took_ms", "how long it took"),
+            ("removed", "older files that were removed"),
+        ],
+        example: r#"{"event_name":"snapshot.made","username":"-","resource":"bank@nightly","outcome":"success","severity":6,"message":"the snapshot bank@nightly was made: 52311 bytes","event_data":{"watch":"bank","snapshot":"nightly","what":"watched","folder":"/srv/snapshots","file":"bank@nightly-20261121T030000Z.sql.zst.gpg","bytes":52311,"sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","dump_bytes":410233,"dump_sha256":"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752","compression":"zst","signed_with":"5A694BB76B6C08C9AFEBF74ACE693478CF3C742B","encrypted_to":["7E2DC4884D0ECB80C2B7D587110236CCC0AB5646"],"position":"0/16B3740","position_after":"0/16B9A10","took_ms":2100,"removed":[]}}"#,
+    },
+    Entry {
         name: "violation.open",
         sources: "a watch",
         meaning: "something happened to a row, or to a table, that a rule does not allow",
@@ -231,8 +266,9 @@ mod tests {
     #[test]
     fn names_are_given_somewhere_and_examples_are_events() {
         assert!(DATABASES.is_sorted_by(|one, other| one.name < other.name));
-        let watch = Path::new(env!("CARGO_MANIFEST_DIR")).join("../db/src/watch");
-        let files = std::fs::read_dir(watch).unwrap().map(|entry| entry.unwrap().path());
+        let db = Path::new(env!("CARGO_MANIFEST_DIR")).join("../db/src");
+        let folders = ["watch", "snapshot"].map(|folder| std::fs::read_dir(db.join(folder)).unwrap());
+        let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
         let code: String =
             files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
         let border = Border {

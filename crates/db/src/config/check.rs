@@ -130,6 +130,11 @@ impl WatchConfig {
                 say(&["copy"], what);
             }
         }
+        for (name, snapshot) in &self.snapshots {
+            for (item, what) in snapshot.check(name) {
+                say(&["snapshots"], format!("{name}: {item}: {what}"));
+            }
+        }
         let slot = self.slot_name(watch);
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         if slot.len() > SLOT_BYTES_MAX || slot.is_empty() || !slot.bytes().all(fits) {
@@ -159,6 +164,14 @@ mod tests {
                 vec![],
             ),
             ("{url: 'mysql://a@db/bank', checks: {sum: {sql: SELECT 0, every: now}}}", vec!["checks"]),
+            (
+                "{url: 'mysql://a@db/bank', snapshots: {nightly: {schedule: '0 3 * * *', folder: /srv, encrypt_to: [a@b]}}}",
+                vec![],
+            ),
+            (
+                "{url: 'mysql://a@db/bank', snapshots: {nightly: {schedule: now, folder: /srv}}}",
+                vec!["snapshots", "snapshots"],
+            ),
             ("{url: 'oracle://a@db/bank'}", vec!["url"]),
             ("{url: 'mysql://a@db'}", vec!["url"]),
             ("{url: 'mysql://a:swordfish@db/bank'}", vec!["url"]),

@@ -3,19 +3,16 @@
 //! The first value of the first row decides. No row, NULL and a number that is 0, or no further from it than the tolerance, are right; everything
 //! else is a breach, a text too: `SELECT 'accounts without a branch' FROM … WHERE …`. Numbers are compared as exact decimals.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use attestry_event::{Nanos, Period};
 use attestry_script::Decimal;
-use croner::Cron;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Breach, shown};
 use crate::cell::Cell;
+use crate::schedule::Schedule;
 
 /// A check of whole tables.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -61,7 +58,7 @@ pub struct Check {
 #[derive(Clone, Debug)]
 enum Rhythm {
     Every(Duration),
-    Schedule(Box<Cron>, TimeZone),
+    Schedule(Schedule),
 }
 
 impl Check {
@@ -94,12 +91,7 @@ impl Check {
     pub fn next(&self, last: Nanos) -> Option<Nanos> {
         match &self.rhythm {
             Rhythm::Every(period) => last.0.checked_add(i64::try_from(period.as_nanos()).ok()?).map(Nanos),
-            Rhythm::Schedule(cron, zone) => {
-                let from = Timestamp::from_nanosecond(last.0.into()).ok()?.to_zoned(zone.clone());
-                let next = cron.find_next_occurrence(&from, false).ok()?.timestamp().as_nanosecond();
-                // What does not come after cannot be waited for.
-                i64::try_from(next).ok().filter(|next| *next > last.0).map(Nanos)
-            }
+            Rhythm::Schedule(schedule) => schedule.next(last),
         }
     }
 
@@ -149,13 +141,7 @@ fn rhythm(every: &str) -> Result<Rhythm, String> {
             "every: found {every:?}, expected a time such as 15m or a crontab such as \"0 3 * * *\": {why}"
         )
     };
-    // The parser takes seconds and years as well; a crontab has neither.
-    let fields = every.split_whitespace().count();
-    if fields != 5 && !every.starts_with('@') {
-        return Err(wrong(format!("it has {fields} fields")));
-    }
-    let cron = Cron::from_str(every).map_err(|error| wrong(error.to_string()))?;
-    Ok(Rhythm::Schedule(Box::new(cron), TimeZone::system()))
+    Schedule::new(every, None).map(Rhythm::Schedule).map_err(wrong)
 }
 
 #[cfg(test)]

@@ -7,5 +7,6 @@ mod dump;
 mod mysql;
 mod postgres;
 mod projection;
+mod snapshot;
 mod watch;
 mod watchy;

@@ -101,6 +101,22 @@ fn wrong(reason: String) -> ConfigError {
     ConfigError { field: "url", reason }
 }
 
+/// What another program, of the database's own, is told to come in the same way. Its secrets are read.
+pub struct ProgramLogin {
+    /// Names or addresses, or the folder of a socket, with commas between several.
+    pub hosts: String,
+    /// The port of each.
+    pub ports: String,
+    /// May be empty.
+    pub user: String,
+    /// May be empty.
+    pub database: String,
+    /// None when there is none.
+    pub password: Option<String>,
+    /// None when it comes without.
+    pub tls: Option<ClientTls>,
+}
+
 /// A way into a MySQL or MariaDB.
 #[derive(Clone, Debug)]
 pub struct MysqlLogin {
@@ -138,6 +154,22 @@ impl MysqlLogin {
             password: password.map_err(|error| failed(reason(&error)))?.unwrap_or_default(),
             tls,
             timeout: self.timeout,
+        })
+    }
+
+    /// For a program that comes in for us.
+    ///
+    /// # Errors
+    /// When the password cannot be read.
+    pub fn for_program(&self) -> Result<ProgramLogin, LoginError> {
+        let password = self.password.as_ref().map(Secret::read).transpose();
+        Ok(ProgramLogin {
+            hosts: self.options.ip_or_hostname().trim_matches(['[', ']']).to_owned(),
+            ports: self.options.tcp_port().to_string(),
+            user: self.options.user().unwrap_or_default().to_owned(),
+            database: self.database().to_owned(),
+            password: password.map_err(|error| LoginError { place: self.place(), reason: reason(&error) })?,
+            tls: self.tls.clone(),
         })
     }
 
@@ -252,6 +284,30 @@ impl PostgresLogin {
             password: password.map_err(|error| failed(reason(&error)))?,
             tls: tls.map_err(|error| failed(reason(&error)))?,
             timeout: self.config.get_connect_timeout().copied().unwrap_or(Duration::from_secs(30)),
+        })
+    }
+
+    /// For a program that comes in for us.
+    ///
+    /// # Errors
+    /// When the password cannot be read.
+    pub fn for_program(&self) -> Result<ProgramLogin, LoginError> {
+        let password = self.password.as_ref().map(Secret::read).transpose();
+        let hosts = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.trim_matches(['[', ']']).to_owned(),
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let ports = match self.config.get_ports() {
+            [] => "5432".to_owned(),
+            ports => ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        };
+        Ok(ProgramLogin {
+            hosts: hosts.collect::<Vec<_>>().join(","),
+            ports,
+            user: self.config.get_user().unwrap_or_default().to_owned(),
+            database: self.config.get_dbname().unwrap_or_default().to_owned(),
+            password: password.map_err(|error| LoginError { place: self.place(), reason: reason(&error) })?,
+            tls: self.tls.clone(),
         })
     }
 
