@@ -4,6 +4,7 @@
 //! editors is made from it. What the program uses is checked and made ready from it once, at the start.
 
 mod check;
+mod control;
 mod environment;
 mod filters;
 mod lines;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use control::{Control, ControlQueue};
 pub(crate) use filters::Filters;
 pub(crate) use lines::Lines;
 pub(crate) use mistakes::Mistake;

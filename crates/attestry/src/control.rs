@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use attestry_db::snapshot::Made;
 use attestry_pipeline::dead::Letter;
 use attestry_pipeline::spool::Fill;
 use attestry_pipeline::{DeadLetters, Limits};
@@ -21,6 +22,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::databases::Watches;
 use crate::flow::{Flow, Ground};
 use crate::reload::Reloader;
 
@@ -52,6 +54,8 @@ pub(crate) enum Request {
     Reload,
     /// Where the server is reached.
     Address,
+    /// Make a snapshot of a watched database now, or all that it has, for somebody.
+    Snapshot { watch: String, name: Option<String>, by: String },
 }
 
 /// Where a running server is reached.
@@ -76,6 +80,7 @@ impl Control {
         flow: Arc<Flow>,
         reloader: Arc<Reloader>,
         address: Option<Address>,
+        databases: Option<Arc<Watches>>,
     ) -> Result<Control> {
         let path = data_dir.join(SOCKET);
         // What is there is of a process that has ended: the data directory is ours alone.
@@ -101,9 +106,10 @@ impl Control {
                     continue;
                 };
                 let (flow, reloader, ends) = (Arc::clone(&flow), Arc::clone(&reloader), ends.clone());
-                let address = address.clone();
+                let (address, databases) = (address.clone(), databases.clone());
                 tokio::spawn(async move {
-                    let mut talk = Talk { stream: AsyncBufReader::new(stream), flow, reloader, address };
+                    let stream = AsyncBufReader::new(stream);
+                    let mut talk = Talk { stream, flow, reloader, address, databases };
                     tokio::select! {
                         () = talk.answer() => {}
                         () = ends.cancelled() => {}
@@ -127,6 +133,7 @@ struct Talk {
     flow: Arc<Flow>,
     reloader: Arc<Reloader>,
     address: Option<Address>,
+    databases: Option<Arc<Watches>>,
 }
 
 impl Talk {
@@ -202,6 +209,30 @@ impl Talk {
                 let address =
                     self.address.as_ref().context("this node has no ledgers, so it is no server")?;
                 self.say(&serde_json::to_value(address)?).await?;
+            }
+            Request::Snapshot { watch, name, by } => {
+                let databases =
+                    self.databases.as_ref().context("this node has no ledgers, so it watches nothing")?;
+                let mut answers = databases.snapshot(&watch, name.as_deref(), &by)?;
+                loop {
+                    let next;
+                    (answers, next) = tokio::task::spawn_blocking(move || {
+                        let next = answers.recv();
+                        (answers, next)
+                    })
+                    .await?;
+                    match next {
+                        Ok((snapshot, Ok(made))) => {
+                            let Made { file, bytes, sha256, .. } = made;
+                            self.say(&json!({"snapshot": snapshot, "file": file, "bytes": bytes, "sha256": sha256})).await?;
+                        }
+                        Ok((snapshot, Err(why))) => {
+                            let why = format!("{:#}", anyhow::Error::from(why));
+                            self.say(&json!({"snapshot": snapshot, "failed": why})).await?;
+                        }
+                        Err(_) => break,
+                    }
+                }
             }
             Request::Reload => {
                 let changes = self.reloader.reload().await?;

@@ -1,10 +1,11 @@
 //! The databases that are watched row by row: a thread for each watch, and what the server shows of them.
 
 mod copies;
+mod snapshots;
 mod view;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use attestry_db::watch::{
 };
 use attestry_db::{Engine, WatchConfig};
 use attestry_event::{Clock, Event};
+use attestry_openpgp::Gpg;
 use attestry_pipeline::{Closed, Incoming, Inlet, Intake, IntakeOptions, Landing};
 use attestry_server::AUDIT_LEDGER;
 use attestry_server::databases::{
@@ -26,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::flow::Ground;
 use copies::Place;
+pub(crate) use snapshots::Answer;
+use snapshots::{Setting, Snapshots};
 
 /// How long to wait before a copy that could not be opened or written is tried again.
 const COPY_AGAIN: Duration = Duration::from_secs(5);
@@ -60,6 +64,8 @@ struct Running {
     held: Held,
     stop: CancellationToken,
     thread: JoinHandle<()>,
+    /// None when it has none.
+    snapshots: Option<Snapshots>,
 }
 
 /// The watch while its copy works, else why not.
@@ -85,20 +91,53 @@ impl Watches {
             let options = Options {
                 name: name.clone(),
                 config: of.clone(),
-                copy,
+                copy: copy.clone(),
                 clock: Arc::clone(clock),
                 patience: Patience::default(),
             };
             let started = start(options, Kept(Arc::new(intake(name, of, ground, clock))));
-            watches.running.push(started.with_context(|| format!("the watch {name} cannot be started"))?);
+            let mut started = started.with_context(|| format!("the watch {name} cannot be started"))?;
+            if !of.snapshots.is_empty() {
+                let setting = Setting {
+                    watch: name.clone(),
+                    config: of.clone(),
+                    copy,
+                    gpg: Gpg::new(&config.written.openpgp),
+                    clock: Arc::clone(clock),
+                    inlet: intake(name, of, ground, clock),
+                };
+                started.snapshots = Some(Snapshots::start(setting)?);
+            }
+            watches.running.push(started);
         }
         Ok(Arc::new(watches))
     }
 
+    /// Asks for a snapshot of a watch, or for all that it has; the answers come as they are made.
+    pub(crate) fn snapshot(
+        &self,
+        watch: &str,
+        name: Option<&str>,
+        by: &str,
+    ) -> Result<mpsc::Receiver<Answer>> {
+        let running = self.running.iter().find(|running| running.name == watch);
+        let running = running.with_context(|| format!("there is no watch {watch:?}"))?;
+        let snapshots = running.snapshots.as_ref();
+        snapshots
+            .with_context(|| {
+                format!("the watch {watch} has no snapshots; name some under audit: {watch}: snapshots:")
+            })?
+            .ask(name, by)
+    }
+
     /// Ends them all; each goes on at the next start exactly where it was.
     pub(crate) fn stop(&self) {
+        let snapshots = || self.running.iter().filter_map(|running| running.snapshots.as_ref());
+        snapshots().for_each(Snapshots::signal);
         self.running.iter().for_each(|running| running.stop.cancel());
-        while self.running.iter().any(|running| !running.thread.is_finished()) {
+        while self.running.iter().any(|running| !running.thread.is_finished())
+            || snapshots().any(|snapshots| !snapshots.ended())
+        {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
@@ -132,7 +171,7 @@ fn start(options: Options, outlet: Kept) -> Result<Running> {
             (config.login().postgres()?.place(), spawn(database, outlet, options, &held, stop.clone())?)
         }
     };
-    Ok(Running { name, engine, place, held, stop, thread })
+    Ok(Running { name, engine, place, held, stop, thread, snapshots: None })
 }
 
 /// Runs a watch on a thread of its own. A copy that cannot be opened or written any more keeps nothing else from working, and is tried again: the disk may

@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod config;
 mod control;
+mod control_messages;
 mod databases;
 mod enrolment;
 mod first_contact;
@@ -29,7 +30,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{
     agent, backup, check, collect, coverage, db, explain, export, find, install as install_command, key,
-    ledger, report, rules, send, sources as sources_command, spool, tap, user, verify,
+    ledger, messages, report, rules, send, sources as sources_command, spool, tap, user, verify,
 };
 
 /// The allocator of a server that makes and drops many buffers from several threads.
@@ -83,6 +84,8 @@ enum Command {
     Rules(rules::Rules),
     /// Reports: make one, make one again from the ledger, and what is made and sent by itself.
     Report(report::Reports),
+    /// Messages that were received and sent, from the ledger.
+    Messages(messages::Messages),
     /// What waits for the sinks, and what they refused.
     Spool(spool::Spools),
     /// Events as they become durable on this host, from the running program.
@@ -133,6 +136,7 @@ fn main() -> ExitCode {
         Command::Db(of) => db::db(of).map(|clean| u8::from(!clean)),
         Command::Rules(of) => done(rules::rules(of)),
         Command::Report(of) => report::report(of).map(|same| u8::from(!same)),
+        Command::Messages(of) => done(messages::messages(of)),
         Command::Spool(of) => done(spool::spool(of)),
         Command::Tap(of) => done(tap::tap(of)),
         Command::Explain(of) => done(explain::explain(of)),

@@ -72,7 +72,7 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
         let parts =
             reload::Parts { flow: Arc::clone(&flow), sources: Arc::clone(&sources), rules: None, log };
         let reloader = Arc::new(Reloader::new(parts, config.clone(), run.loader()));
-        let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader), None)?;
+        let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader), None, None)?;
         let stop = CancellationToken::new();
         let report = Report::new(&config, &data, &spool, &flow, Some(Arc::clone(&sources)), STATUS_EVERY)?;
         let reporting = report.map(|report| tokio::spawn(report.repeat(stop.clone())));

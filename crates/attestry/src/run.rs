@@ -20,6 +20,7 @@ use crate::alerts::Watching;
 use crate::client::LOCAL_KEY_FILE;
 use crate::config::{Config, Mistake};
 use crate::control::{Address, Control};
+use crate::control_messages::ControlMessages;
 use crate::databases::Watches;
 use crate::flow::{Base, Flow, Ground};
 use crate::house::House;
@@ -160,12 +161,21 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
         let rules = Some(Arc::clone(&watching));
         let reloads = reload::Parts { flow: Arc::clone(&flow), sources: Arc::clone(&sources), rules, log };
         let reloader = Arc::new(Reloader::new(reloads, config.clone(), run.loader()));
-        let server = Server::bind(config.server, parts).await?;
+        let server = Server::bind(config.server.clone(), parts).await?;
         let address = Address { here: server.local_url(), public: server.url().to_owned() };
-        let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader), Some(address))?;
+        let control = Control::open(
+            data.path(),
+            Arc::clone(&flow),
+            Arc::clone(&reloader),
+            Some(address),
+            Some(Arc::clone(&watches)),
+        )?;
+        let databases = Arc::clone(&watches) as Arc<dyn Databases>;
+        let messages = ControlMessages::start(&config, &ground, &clock, databases, Arc::clone(&desk))?;
         announce(&server)?;
         server.run(signals.stopped(&reloader)).await;
         control.close().await;
+        messages.stop().await;
         flow.close_receivers().await;
         Ok(())
     });

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use anyhow::{Result, bail};
+use attestry_openpgp::{Gpg, KeyUse};
 use attestry_rules::Rules;
 use attestry_script::{Scripts, run_cases};
 use clap::Args;
@@ -41,12 +42,37 @@ pub(crate) fn check(check: &Check) -> Result<()> {
         return test(&config, &mut out);
     }
     rules(&config, &mut out)?;
-    let wrong = crate::reports::key_problems(&config);
+    let mut wrong = crate::reports::key_problems(&config);
+    wrong.extend(key_problems(&config));
     if !wrong.is_empty() {
         bail!("the configuration is right, but for OpenPGP keys:\n  {}", wrong.join("\n  "));
     }
     writeln!(out, "The configuration is right.")?;
     Ok(())
+}
+
+/// What is wrong with the keys of control messages and snapshots, each with the command that mends it.
+fn key_problems(config: &Config) -> Vec<String> {
+    let mut wanted = Vec::new();
+    for signer in &config.written.control.signers {
+        wanted.push((vec!["control", "signers"], signer.as_str(), KeyUse::Believe));
+    }
+    for (watch, of) in &config.written.audit {
+        for (name, snapshot) in &of.snapshots {
+            let place = |item| vec!["audit", watch, "snapshots", name, item];
+            wanted.extend(
+                snapshot.sign_with.iter().map(|key| (place("sign_with"), key.as_str(), KeyUse::Sign)),
+            );
+            let readers = snapshot.encrypt_to.iter();
+            wanted.extend(readers.map(|key| (place("encrypt_to"), key.as_str(), KeyUse::Encrypt)));
+        }
+    }
+    let gpg = Gpg::new(&config.written.openpgp);
+    let problem = |(place, key, purpose): (Vec<&str>, &str, KeyUse)| {
+        let error = anyhow::Error::from(gpg.key(key, purpose).err()?);
+        Some(format!("{}: {error:#}", config.lines.place(&place)))
+    };
+    wanted.into_iter().filter_map(problem).collect()
 }
 
 /// Loads the rules, and tells of each that is wrong.

@@ -2,6 +2,7 @@
 
 mod check;
 mod dump;
+mod snapshot;
 mod violations;
 
 use std::io::{self, Write};
@@ -37,6 +38,8 @@ enum Command {
     },
     /// What happened between two dumps, or between a watch's copy and a dump, and which of it breaks rules. Exit code 1: something that must be looked at.
     AuditDump(dump::AuditDump),
+    /// Make a snapshot now, by the program that runs.
+    Snapshot(snapshot::Snapshot),
     /// Rows that broke a rule.
     Violations(violations::List),
     /// One violation: the row before and since, and all it has ever been.
@@ -57,6 +60,7 @@ pub(crate) fn db(db: &Db) -> Result<bool> {
     match &db.command {
         Command::AuditDump(of) => return dump::audit(of, &db.connection.config()?),
         Command::Check { name } => check::check(&db.connection.config()?, name.as_deref()),
+        Command::Snapshot(of) => snapshot::snapshot(of, &db.connection.config()?),
         Command::Status { json } => status(&db.connection.client()?, *json),
         Command::Violations(list) => violations::list(&db.connection.client()?, list),
         Command::Show { fingerprint, json } => violations::show(&db.connection.client()?, fingerprint, *json),

@@ -13,6 +13,7 @@ pub(crate) mod find;
 pub(crate) mod install;
 pub(crate) mod key;
 pub(crate) mod ledger;
+pub(crate) mod messages;
 pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod send;

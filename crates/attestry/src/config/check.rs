@@ -84,9 +84,6 @@ impl Written {
             let place: Vec<&str> = ["reports"].into_iter().chain(item.iter().map(String::as_str)).collect();
             wrong(&place, what);
         }
-        for (item, what) in self.openpgp.check() {
-            wrong(&["openpgp", item], format!("{item}: {what}"));
-        }
         for (name, receiver) in &self.receivers {
             if let Some(what) = self.no_ledger(serves, receiver.ledger()) {
                 wrong(&["receivers", name, "ledger"], what);
@@ -102,6 +99,20 @@ impl Written {
             }
             named(&["sinks", name], name, &sink.protocols(), &mut wrong);
             checked.push((["sinks", name], sink.filters(), Input::Event));
+        }
+        if !serves && self.control.is_open() {
+            let what = "messages are for a server, which has the violations and reports; this node is none";
+            wrong(&["control"], what.to_owned());
+        }
+        for (item, what) in self.control.check() {
+            let place: Vec<&str> = ["control"].into_iter().chain(item.iter().copied()).collect();
+            wrong(&place, format!("{}: {what}", item.join(".")));
+        }
+        for name in self.control.queues.keys() {
+            is_name(&["control", "queues"], name, &mut wrong);
+        }
+        for (item, what) in self.openpgp.check() {
+            wrong(&["openpgp", item], format!("{item}: {what}"));
         }
         if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
             wrong(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Receiver, Reports, Sink, Source, sources};
+use super::{Control, Receiver, Reports, Sink, Source, sources};
 
 /// The configuration as it stands in the file. Every item has a default, so an empty file is a configuration.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -26,12 +26,14 @@ pub(crate) struct Written {
     pub(crate) rules: attestry_rules::Options,
     /// Reports: what is handed over, when, and to whom.
     pub(crate) reports: Reports,
-    /// The user's GnuPG, which signs and encrypts reports.
-    pub(crate) openpgp: attestry_openpgp::OpenpgpConfig,
     /// Where events come in from others, by name.
     pub(crate) receivers: BTreeMap<String, Receiver>,
     /// Where events go besides the ledgers, by name. On a node without ledgers: all there is.
     pub(crate) sinks: BTreeMap<String, Sink>,
+    /// Messages that tell Attestry to do something, signed by OpenPGP.
+    pub(crate) control: Control,
+    /// The user's GnuPG, for what is signed, encrypted and verified.
+    pub(crate) openpgp: attestry_openpgp::OpenpgpConfig,
     /// What a node without ledgers keeps until its sinks have it.
     pub(crate) spool: Spool,
     /// The program's own log, on standard error.
@@ -122,6 +124,7 @@ impl Default for Written {
             openpgp: attestry_openpgp::OpenpgpConfig::default(),
             receivers: BTreeMap::new(),
             sinks: BTreeMap::new(),
+            control: Control::default(),
             spool: Spool::default(),
             log: Log::default(),
         }

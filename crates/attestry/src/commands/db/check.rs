@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use attestry_db::mysql::MysqlReader;
 use attestry_db::postgres::PostgresReader;
 use attestry_db::{DbError, Engine, Finding, Level, Reader, Table, TableRules, WatchConfig};
+use attestry_openpgp::Gpg;
 
 use crate::config::Config;
 use crate::terminal::{Look, escape, paint};
@@ -31,6 +32,7 @@ pub(super) fn check(config: &Config, only: Option<&str>) -> Result<()> {
              audit:\n  bank:\n    url: mysql://auditor@127.0.0.1:3306/bank\n    password: {{file: /etc/attestry/bank.password}}\n"
         );
     }
+    let gpg = Gpg::new(&config.written.openpgp);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut out = io::stdout().lock();
     let mut wrong = 0;
@@ -40,16 +42,18 @@ pub(super) fn check(config: &Config, only: Option<&str>) -> Result<()> {
             writeln!(out)?;
         }
         writeln!(out, "{}  {}", paint(name, Look::Bold), escape(&watch.url))?;
-        match runtime.block_on(look(name, watch)) {
-            Ok(found) => wrong += usize::from(!tell(watch, &found, &mut out)?),
+        let well = match runtime.block_on(look(name, watch)) {
+            Ok(found) => tell(watch, &found, &mut out)?,
             Err(error) => {
-                wrong += 1;
                 writeln!(out, "  {}", paint(&escape(&error.to_string()), Look::Bad))?;
+                false
             }
-        }
+        };
+        let snapshots = tell_findings(&attestry_db::snapshot::check(watch, &gpg), &mut out)?;
+        wrong += usize::from(!well || !snapshots);
     }
     if wrong > 0 {
-        bail!("{wrong} of the databases cannot be watched as they are");
+        bail!("{wrong} of the databases cannot be watched, or their snapshots not be made, as they are");
     }
     Ok(())
 }
@@ -94,7 +98,13 @@ fn tell(watch: &WatchConfig, found: &Found, out: &mut impl Write) -> Result<bool
     for table in &found.tables {
         well &= tell_table(watch, table, out)?;
     }
-    for finding in &found.findings {
+    Ok(tell_findings(&found.findings, out)? && well)
+}
+
+/// Tells what was found, with what mends it; whether it works like this.
+fn tell_findings(findings: &[Finding], out: &mut impl Write) -> Result<bool> {
+    let mut well = true;
+    for finding in findings {
         let look = match finding.level {
             Level::Error => Look::Bad,
             Level::Warning => Look::Bold,
