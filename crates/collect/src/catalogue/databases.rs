@@ -180,14 +180,6 @@ pub const DATABASES: &[Entry] = &[
         example: r#"{"event_name":"schema.pause","username":"-","resource":"bank.accounts","severity":3,"message":"bank.accounts is paused: the table's definition changed: added colour","event_data":{"schema":"bank","table":"accounts","added":["colour"],"dropped":[],"changed":{},"key_changed":false,"fingerprint":"0123456789abcdef0123"}}"#,
     },
     Entry {
-        name: "table.baseline",
-        sources: "a watch",
-        meaning: "the rows that a table had when watching began are in the copy; from there on every change is an event",
-        who: "",
-        fields: &[SCHEMA, TABLE, ("rows", "how many"), ("position", "where in the stream the snapshot lies")],
-        example: r#"{"event_name":"table.baseline","username":"-","resource":"bank.accounts","severity":5,"message":"bank.accounts is watched from now on: 5000 rows","event_data":{"schema":"bank","table":"accounts","rows":5000,"position":"0/16B3740"}}"#,
-    },
-    Entry {
         name: "snapshot.failed",
         sources: "a watch",
         meaning: "a snapshot could not be made; nothing is left of it, and it is tried again",
@@ -219,6 +211,14 @@ pub const DATABASES: &[Entry] = &[
             ("removed", "older files that were removed"),
         ],
         example: r#"{"event_name":"snapshot.made","username":"-","resource":"bank@nightly","outcome":"success","severity":6,"message":"the snapshot bank@nightly was made: 52311 bytes","event_data":{"watch":"bank","snapshot":"nightly","what":"watched","folder":"/srv/snapshots","file":"bank@nightly-20261121T030000Z.sql.zst.gpg","bytes":52311,"sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","dump_bytes":410233,"dump_sha256":"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752","compression":"zst","signed_with":"5A694BB76B6C08C9AFEBF74ACE693478CF3C742B","encrypted_to":["7E2DC4884D0ECB80C2B7D587110236CCC0AB5646"],"position":"0/16B3740","position_after":"0/16B9A10","took_ms":2100,"removed":[]}}"#,
+    },
+    Entry {
+        name: "table.baseline",
+        sources: "a watch",
+        meaning: "the rows that a table had when watching began are in the copy; from there on every change is an event",
+        who: "",
+        fields: &[SCHEMA, TABLE, ("rows", "how many"), ("position", "where in the stream the snapshot lies")],
+        example: r#"{"event_name":"table.baseline","username":"-","resource":"bank.accounts","severity":5,"message":"bank.accounts is watched from now on: 5000 rows","event_data":{"schema":"bank","table":"accounts","rows":5000,"position":"0/16B3740"}}"#,
     },
     Entry {
         name: "violation.open",
