@@ -749,9 +749,9 @@ mod tests {
         event(kind::UPDATE_2, 400, &body)
     }
 
-    /// Made of what MySQL publishes of its format: there is no MySQL 8 in Debian to record it from.
+    /// Made of what MySQL publishes of its format; `recorded` has what a server wrote.
     #[test]
-    fn a_mysql_8_by_its_published_format_not_by_a_server() {
+    fn a_mysql_8_by_its_published_format() {
         let mut decoder = decoder();
         let comment = [&[20][..], b"UPDATE a SET v = 'secret' /* user=joe */"].concat();
         let events = [

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use super::bytes::Bytes;
 use super::column_type::{ColumnType, Text};
 use super::float;
+use super::json;
 use crate::table::Table;
 
 /// `MYSQL_TYPE_*`.
@@ -193,8 +194,7 @@ fn fits(Mapped { wire, meta }: Mapped, known: &ColumnType) -> bool {
         ColumnType::Geometry => wire == wire::GEOMETRY && (1..=4).contains(&meta[0]),
         ColumnType::Uuid | ColumnType::Inet6 => string_of(wire::STRING) && meta[1] == 16,
         ColumnType::Inet4 => string_of(wire::STRING) && meta[1] == 4,
-        // MySQL's own form of JSON in the log is not read here.
-        ColumnType::Json => false,
+        ColumnType::Json => wire == wire::JSON && (1..=4).contains(&meta[0]),
     }
 }
 
@@ -281,7 +281,7 @@ fn value(mapped: Mapped, known: &ColumnType, rows: &mut Bytes<'_>) -> Option<Vec
                 .collect();
             set.join(",")
         }
-        ColumnType::Json => return None,
+        ColumnType::Json => json::text(string(mapped, rows)?)?,
         ColumnType::Uuid => uuid(&zeros_added(string(mapped, rows)?, 16)?.try_into().ok()?),
         ColumnType::Inet6 => inet6(&zeros_added(string(mapped, rows)?, 16)?.try_into().ok()?),
         ColumnType::Inet4 => {
@@ -296,7 +296,7 @@ fn value(mapped: Mapped, known: &ColumnType, rows: &mut Bytes<'_>) -> Option<Vec
 fn string<'a>(Mapped { wire, meta }: Mapped, rows: &mut Bytes<'a>) -> Option<&'a [u8]> {
     let two_if_long = |longest: u16| if longest > 255 { 2 } else { 1 };
     let count = match wire {
-        wire::BLOB | wire::GEOMETRY => usize::from(meta[0]),
+        wire::BLOB | wire::GEOMETRY | wire::JSON => usize::from(meta[0]),
         wire::STRING => {
             // The two highest bits of the length are hidden in the type, inverted (MySQL's bug 37426).
             let high = if meta[0] & 0x30 == 0x30 { 0 } else { u16::from(meta[0] & 0x30 ^ 0x30) << 4 };
@@ -332,7 +332,7 @@ fn zeros_added(bytes: &[u8], length: usize) -> Option<Vec<u8>> {
 }
 
 /// Nine digits in four bytes, what is left over in as few as hold it; the first bit says "not negative", and a negative number has all bits inverted.
-fn decimal(precision: u8, scale: u8, rows: &mut Bytes<'_>) -> Option<String> {
+pub(super) fn decimal(precision: u8, scale: u8, rows: &mut Bytes<'_>) -> Option<String> {
     const BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
     let (whole, scale) = (usize::from(precision.checked_sub(scale)?), usize::from(scale));
     let groups = |digits: usize| digits / 9 * 4 + BYTES.get(digits % 9).copied().unwrap_or(0);

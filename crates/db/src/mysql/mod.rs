@@ -16,7 +16,10 @@ mod event;
 mod expression;
 mod float;
 mod image;
+mod json;
 mod reader;
+#[cfg(test)]
+mod recorded;
 mod session;
 mod statement;
 mod tables;

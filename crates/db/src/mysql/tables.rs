@@ -86,12 +86,8 @@ fn column(
         _ => written,
     };
     let known = ColumnType::of(&sql_type);
-    match &known {
-        Err(reason) => unfit.push(format!("{name}: {reason}")),
-        Ok(ColumnType::Json) if config.stream => unfit.push(format!(
-            "{name}: MySQL's JSON is in the log in a form that is not read here; it can be compared (`stream: false`), or kept as a text"
-        )),
-        Ok(_) => {}
+    if let Err(reason) = &known {
+        unfit.push(format!("{name}: {reason}"));
     }
     let is_json = json.contains(&(table.table.clone(), name.clone()));
     Column {
