@@ -106,7 +106,7 @@ enum Schedule {
         json: bool,
     },
     /// Schedule a report, or change its schedule.
-    Set(Set),
+    Set(Box<Set>),
     /// Remove a schedule.
     Remove {
         /// The schedule's name.

@@ -125,7 +125,8 @@ pub fn create() -> String {
 
 /// The name of the first column of this definition.
 pub fn column(definition: &str) -> String {
-    format!("c{}", COLUMNS.iter().position(|(known, _)| *known == definition).unwrap())
+    let at = COLUMNS.iter().position(|(known, _)| *known == definition);
+    format!("c{}", at.unwrap_or_else(|| panic!("no column is {definition}")))
 }
 
 /// How many rows have every value at least once.
