@@ -9,14 +9,14 @@ import {
 } from './alert-api';
 import { canDo, mergeAlerts } from './alerts';
 import { isAbort, type ApiError } from './api';
+import { Picked } from './picked.svelte';
 import { asApiError } from './search.svelte';
 
 /** Fetched at once; the table asks for more before its end comes into sight. */
 const PAGE = 200;
 
 /** The alerts on the page, what is chosen among them, and where the keys are. */
-class Alerts {
-  list: Alert[] = $state.raw([]);
+class Alerts extends Picked<Alert> {
   counts: AlertCounts | null = $state.raw(null);
   /** There are older ones. */
   more = $state(false);
@@ -24,28 +24,20 @@ class Alerts {
   /** What is chosen was asked for, and answered. */
   loaded = $state(false);
   loadingMore = $state(false);
-  /** Ids. */
-  chosen: ReadonlySet<string> = $state.raw(new Set<string>());
-  /** The one the keys act on. */
-  cursor = $state('');
   #wanted: WantedAlerts = { state: 'active', level: '', rule: '' };
   #abort = new AbortController();
   #asking = false;
   #current = false;
-  /** Where the cursor was last, for when its alert leaves the list. */
-  #place = -1;
 
-  find(id: string): number {
-    return id === '' ? -1 : this.list.findIndex((one) => one.id === id);
+  constructor() {
+    super((one) => one.id);
   }
 
   /** Another choice; what was shown stays until its successor is here. */
   async ask(wanted: WantedAlerts): Promise<void> {
     this.#wanted = wanted;
     this.#current = false;
-    this.chosen = new Set();
-    this.#place = -1;
-    this.cursor = '';
+    this.unpick();
     await this.#fetch(PAGE, undefined, (page) => this.#show(page.alerts, page));
   }
 
@@ -66,43 +58,20 @@ class Alerts {
     if (!this.#current || !this.more || this.loadingMore || !last || this.failure) return;
     this.loadingMore = true;
     await this.#fetch(PAGE, last.id, (page) => {
-      const known = new Set(this.list.map(({ id }) => id));
-      this.list = [...this.list, ...page.alerts.filter(({ id }) => !known.has(id))];
+      this.append(page.alerts);
       this.more = page.more;
     });
     this.loadingMore = false;
   }
 
-  step(by: number): void {
-    const at = this.find(this.cursor);
-    const from = at >= 0 ? at : by > 0 ? this.#place - 1 : this.#place;
-    this.moveTo(from + by);
-  }
-
-  moveTo(place: number): void {
-    const at = Math.max(0, Math.min(this.list.length - 1, place));
-    const one = this.list[at];
-    if (!one) return;
-    this.#place = at;
-    this.cursor = one.id;
-  }
-
-  toggle(id: string): void {
-    const chosen = new Set(this.chosen);
-    if (!chosen.delete(id)) chosen.add(id);
-    this.chosen = chosen;
-  }
-
   /** All of the list that are not over, as many as one deed may name; or none. */
   toggleAll(): void {
-    const able = this.list.filter((one) => canDo('resolve', one)).slice(0, ALERTS_MAX);
-    const all = able.every(({ id }) => this.chosen.has(id));
-    this.chosen = new Set(all ? [] : able.map(({ id }) => id));
+    this.toggleThese(this.list.filter((one) => canDo('resolve', one)).slice(0, ALERTS_MAX));
   }
 
   async act(deed: Deed, ids: string[], reason: string, until?: string): Promise<void> {
     await alertApi.act(deed, ids, reason, until);
-    this.chosen = new Set([...this.chosen].filter((id) => !ids.includes(id)));
+    this.unchoose(ids);
     await this.#again();
   }
 
@@ -129,12 +98,10 @@ class Alerts {
   }
 
   #show(list: Alert[], page: AlertPage): void {
-    this.list = list;
+    this.put(list);
     this.more = page.more;
     this.loaded = true;
     this.#current = true;
-    const here = new Set(list.map(({ id }) => id));
-    this.chosen = new Set([...this.chosen].filter((id) => here.has(id)));
   }
 }
 
