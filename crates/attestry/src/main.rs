@@ -98,7 +98,7 @@ enum Command {
     Ledger(ledger::Ledgers),
     /// Hand out entries with the proof that they are in the signed log.
     Export(export::Export),
-    /// Check that a data directory, a server, an export or a proof is whole and as it was signed.
+    /// Check that a data directory, a server, an export, a proof or a report is whole and as it was signed.
     Verify(verify::Verify),
     /// Copy everything that cannot be made again, whether or not the server runs, and verify the copy.
     Backup(backup::Backup),
