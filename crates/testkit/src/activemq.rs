@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use crate::authority::{Authority, Issued};
 use crate::port;
 use crate::run::{Running, run};
+use crate::stomp::Stomp;
 
 /// A broker with its own store and nothing but STOMP, in a folder of its own.
 #[derive(Debug)]
@@ -84,6 +85,18 @@ impl ActiveMq {
         let mut running = Running::start(&mut command, &path.join("server"));
         port::wait_for_listener("activemq", self.port, &mut running);
         self.running = Some(running);
+    }
+
+    /// Puts a message into a queue.
+    #[track_caller]
+    pub fn put(&self, queue: &str, body: &[u8]) {
+        Stomp::connect(self.port).publish(queue, body);
+    }
+
+    /// Takes the first message out of a queue; none when there is none for a second.
+    #[track_caller]
+    pub fn take(&self, queue: &str) -> Option<Vec<u8>> {
+        Stomp::connect(self.port).get(queue)
     }
 
     /// Kills it as a power cut would.

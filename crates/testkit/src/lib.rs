@@ -7,6 +7,7 @@
 //! What is missing fails a test; nothing is skipped. Everything here panics where a test would, with what was being done.
 
 mod activemq;
+mod amqp;
 mod authority;
 mod client;
 mod docker;
@@ -22,6 +23,8 @@ mod rsyslog;
 mod run;
 mod scenario;
 mod small_disk;
+mod smtp;
+mod stomp;
 mod tail;
 pub mod values;
 
@@ -33,6 +36,7 @@ pub use gnupg::GnuPg;
 pub use mariadb::MariaDb;
 pub use moto::Moto;
 pub use nats::{NATS_MAX_PAYLOAD, NatsServer};
+pub use port::free as free_port;
 pub use postgres::Postgres;
 pub use programs::Programs;
 pub use rabbitmq::RabbitMq;
@@ -40,6 +44,7 @@ pub use rsyslog::Rsyslog;
 pub use run::{Ran, Running};
 pub use scenario::{Scenario, copy_tree};
 pub use small_disk::SmallDisk;
+pub use smtp::{Said, SmtpServer};
 pub use tail::{Message, Tail};
 
 use std::time::{Duration, Instant};

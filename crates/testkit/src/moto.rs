@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::port;
@@ -34,17 +35,62 @@ impl Moto {
     #[track_caller]
     pub fn create_queue(&self, name: &str) -> String {
         let fifo = if name.ends_with(".fifo") { r#", "Attributes": {"FifoQueue": "true"}"# } else { "" };
-        ureq::post(&self.url())
-            .header("x-amz-target", "AmazonSQS.CreateQueue")
+        self.ask("CreateQueue", &format!(r#"{{"QueueName": "{name}"{fifo}}}"#));
+        self.queue_url(name)
+    }
+
+    /// The URL of a queue of SQS.
+    pub fn queue_url(&self, name: &str) -> String {
+        format!("{}/123456789012/{name}", self.url())
+    }
+
+    /// Puts a message into a queue of SQS.
+    #[track_caller]
+    pub fn put(&self, queue: &str, body: &str) {
+        let request = json!({"QueueUrl": self.queue_url(queue), "MessageBody": body});
+        self.ask("SendMessage", &request.to_string());
+    }
+
+    /// Takes a message out of a queue of SQS; none when none is there that nobody else has.
+    #[track_caller]
+    pub fn take(&self, queue: &str) -> Option<String> {
+        let url = self.queue_url(queue);
+        let found =
+            self.ask("ReceiveMessage", &json!({"QueueUrl": url, "MaxNumberOfMessages": 1}).to_string());
+        let message = found["Messages"].get(0)?;
+        let receipt = &message["ReceiptHandle"];
+        self.ask("DeleteMessage", &json!({"QueueUrl": url, "ReceiptHandle": receipt}).to_string());
+        message["Body"].as_str().map(str::to_owned)
+    }
+
+    /// How many messages are in a queue of SQS, those that somebody has and did not delete among them.
+    #[track_caller]
+    pub fn waiting(&self, queue: &str) -> u64 {
+        let request = json!({"QueueUrl": self.queue_url(queue), "AttributeNames": ["All"]});
+        let found = self.ask("GetQueueAttributes", &request.to_string());
+        let count =
+            |name: &str| found["Attributes"][name].as_str().and_then(|count| count.parse::<u64>().ok());
+        ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+            .map(|name| count(name).unwrap_or_else(|| panic!("no {name} in {found}")))
+            .into_iter()
+            .sum()
+    }
+
+    #[track_caller]
+    fn ask(&self, action: &str, request: &str) -> Value {
+        let answer = ureq::post(&self.url())
+            .header("x-amz-target", &format!("AmazonSQS.{action}"))
             // Which service is meant is told by nothing else than this; the signature is not looked at.
             .header(
                 "authorization",
                 "AWS4-HMAC-SHA256 Credential=a/20200101/us-east-1/sqs/aws4_request, Signature=a",
             )
             .content_type("application/x-amz-json-1.0")
-            .send(format!(r#"{{"QueueName": "{name}"{fifo}}}"#))
-            .unwrap_or_else(|error| panic!("the queue {name}: {error}"));
-        format!("{}/123456789012/{name}", self.url())
+            .send(request);
+        let answer = answer.and_then(|mut answer| answer.body_mut().read_to_string());
+        let text = answer.unwrap_or_else(|error| panic!("{action} {request:.200}: {error}"));
+        // Some answers are empty.
+        serde_json::from_str(&text).unwrap_or_default()
     }
 
     /// Starts it, empty.

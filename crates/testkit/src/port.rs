@@ -18,7 +18,8 @@ const COUNT: u32 = 15_000;
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
 /// A loopback port on which nothing listens, given to nobody else in this process.
-pub(crate) fn free() -> u16 {
+#[track_caller]
+pub fn free() -> u16 {
     // Two test programs at once begin at different places.
     let own = std::process::id().wrapping_mul(97);
     for _ in 0..COUNT {

@@ -5,6 +5,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::amqp::Amqp;
 use crate::authority::{Authority, Issued};
 use crate::port;
 use crate::run::Running;
@@ -98,6 +99,28 @@ impl RabbitMq {
         let mut running = Running::start(&mut command, &path.join("server"));
         port::wait_for_listener("rabbitmq-server", self.port, &mut running);
         self.running = Some(running);
+    }
+
+    /// Puts a message into a durable classic queue, which is made when it is missing.
+    #[track_caller]
+    pub fn put(&self, queue: &str, body: &[u8]) {
+        let mut client = Amqp::connect(self.port);
+        client.declare(queue);
+        client.publish(queue, body);
+    }
+
+    /// Takes the first message out of a queue; none when none is there that nobody else has.
+    #[track_caller]
+    pub fn take(&self, queue: &str) -> Option<Vec<u8>> {
+        let mut client = Amqp::connect(self.port);
+        client.declare(queue);
+        client.get(queue)
+    }
+
+    /// How many messages wait in a durable classic queue that nobody has at present.
+    #[track_caller]
+    pub fn waiting(&self, queue: &str) -> u64 {
+        Amqp::connect(self.port).declare(queue)
     }
 
     /// Kills it as a power cut would.

@@ -1,7 +1,5 @@
 //! Messages that tell Attestry to do something: from a folder and a queue, believed once, by whom they may come; all others refused and recorded.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use attestry_testkit::{GnuPg, MariaDb, NatsServer, Scenario, wait_for};
@@ -43,37 +41,13 @@ fn pending(scenario: &Scenario) -> Vec<Value> {
     serde_json::from_str::<Value>(&out).unwrap().as_array().unwrap().clone()
 }
 
-/// A client of NATS in a few lines: says something and waits until the server has it.
-fn publish(server: &NatsServer, subject: &str, reply: &str, payload: &str) {
-    let url = server.url();
-    let mut stream = TcpStream::connect(url.split_once("://").unwrap().1).unwrap();
-    let mut lines = BufReader::new(stream.try_clone().unwrap());
-    let message = format!(
-        "CONNECT {{\"verbose\":false}}\r\nSUB answers 1\r\nPUB {subject} {reply} {}\r\n{payload}\r\nPING\r\n",
-        payload.len()
-    );
-    stream.write_all(message.as_bytes()).unwrap();
-    let mut line = String::new();
-    // With a reply wanted, until it is there: the stream has it then.
-    while !line.starts_with("MSG") {
-        line.clear();
-        assert_ne!(lines.read_line(&mut line).unwrap(), 0);
-    }
-}
-
 #[test]
 fn only_what_a_listed_key_signed_just_now_is_done_and_once() {
     let server = MariaDb::started_with_log(&[]);
     server.query("CREATE TABLE accounts (id INT PRIMARY KEY, owner VARCHAR(40)); INSERT INTO accounts VALUES (1, 'Ada'), (2, 'Ben'), (3, 'Cleo')");
     server.query("GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO test@'127.0.0.1'");
     let nats = NatsServer::started();
-    publish(
-        &nats,
-        "$JS.API.STREAM.CREATE.control",
-        "answers",
-        &json!({"name": "control", "subjects": ["control"]}).to_string(),
-    );
-
+    nats.create_stream("control");
     let (us, boss, other) = (GnuPg::new(), GnuPg::new(), GnuPg::new());
     let long_ago = "--faked-system-time=20260101T000000";
     let key = boss.key_with("Boss <boss@example.org>", "", &[long_ago], "never");
@@ -155,23 +129,23 @@ fn only_what_a_listed_key_signed_just_now_is_done_and_once() {
     assert!(replayed["event_data"]["why"].as_str().unwrap().contains("it came before"), "{replayed}");
     scenario.kill();
     scenario.start();
-    let replayed = answer(&scenario, || publish(&nats, "control", "answers", &message));
+    let replayed = answer(&scenario, || nats.put("control", message.as_bytes()));
     assert!(replayed["event_data"]["why"].as_str().unwrap().contains("it came before"), "{replayed}");
 
     // What cannot be done is recorded as that, and from the queue, too, something is done.
     let unknown = boss.clear_sign(&[&key], &[], "SIGNOFF|abcdef\n");
-    let undone = answer(&scenario, || publish(&nats, "control", "answers", &unknown));
+    let undone = answer(&scenario, || nats.put("control", unknown.as_bytes()));
     assert_eq!(
         (&undone["event_name"], &undone["outcome"]),
         (&"control.accepted".into(), &"failure".into()),
         "{undone}"
     );
     let schema = boss.clear_sign(&[&key], &[], &format!("SCHEMA|{}\n", fingerprints[1]));
-    let undone = answer(&scenario, || publish(&nats, "control", "answers", &schema));
+    let undone = answer(&scenario, || nats.put("control", schema.as_bytes()));
     assert!(undone["event_data"]["result"].as_str().unwrap().contains("no change of a schema"), "{undone}");
     let text = json!({"command": "signoff", "fingerprints": [fingerprints[1]]}).to_string();
-    let done =
-        answer(&scenario, || publish(&nats, "control", "answers", &boss.clear_sign(&[&key], &[], &text)));
+    let signed = boss.clear_sign(&[&key], &[], &text);
+    let done = answer(&scenario, || nats.put("control", signed.as_bytes()));
     assert_eq!(
         (&done["outcome"], &done["event_data"]["source"]),
         (&"success".into(), &"queue boss".into()),
