@@ -1,11 +1,14 @@
 //! The way out by e-mail: SMTP (RFC 5321) with submission (RFC 6409), `STARTTLS` (RFC 3207) or TLS from the beginning (RFC 8314).
 //!
 //! A batch is one message: its subject is the first event's line, its body has all of them. So ten thousand alerts are some mails and not ten
-//! thousand. `Message-ID` follows from the events: a message that is sent again after a failure is recognised as the same.
+//! thousand. A report that is to be delivered (`report.sent`) is a message of its own, with the document and its signature attached.
+//! `Message-ID` follows from the events: a message that is sent again after a failure is recognised as the same.
 //! `Auto-Submitted: auto-generated` (RFC 3834) keeps answering machines from answering.
 //!
 //! A batch counts as delivered when the server has taken responsibility for it (the reply 250 to the end of the data). Replies 4xx and what
 //! fails before are tried again, and so is a refused log-in, which somebody has to mend; other replies 5xx are refusals.
+
+mod report;
 
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
@@ -23,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::notice::Notice;
 use crate::secret::Secret;
+use report::Report;
 
 /// Events that a message lists in full; of more only their number is told.
 const LISTED_MAX: usize = 100;
@@ -165,26 +169,48 @@ impl MailSink {
     }
 
     async fn offer(&self, parcels: &[Parcel]) -> Result<Vec<Refused>, Failure> {
-        let (mut refused, mut notices) = (Vec::new(), Vec::new());
+        let (mut refused, mut messages, mut notices) = (Vec::new(), Vec::new(), Vec::new());
         for (at, parcel) in parcels.iter().enumerate() {
-            match Notice::of(parcel) {
-                Ok(notice) => notices.push((at, notice)),
-                Err(reason) => refused.push(Refused { at, reason }),
+            match (Report::of(parcel), Notice::of(parcel)) {
+                (Some(report), _) => {
+                    messages.extend(self.together(std::mem::take(&mut notices)));
+                    messages.push((vec![at], report.message(&self.config)));
+                }
+                (None, Ok(notice)) => notices.push((at, notice)),
+                (None, Err(reason)) => refused.push(Refused { at, reason }),
             }
         }
-        if notices.is_empty() {
-            return Ok(refused);
-        }
-        let listed: Vec<&Notice> = notices.iter().map(|(_, notice)| notice).collect();
-        let sent = match message(&self.config, &listed) {
-            Ok(message) => self.send(message).await?,
-            Err(reason) => Some(reason),
-        };
-        if let Some(reason) = sent {
-            refused.extend(notices.iter().map(|(at, _)| Refused { at: *at, reason: reason.clone() }));
+        messages.extend(self.together(notices));
+        for (of, message) in messages {
+            let sent = match message {
+                Ok(message) => self.send(message).await,
+                Err(reason) => Ok(Some(reason)),
+            };
+            match sent {
+                Ok(None) => {}
+                Ok(Some(reason)) => {
+                    refused.extend(of.into_iter().map(|at| Refused { at, reason: reason.clone() }));
+                }
+                Err(Failure::Again { reason, after, .. }) => {
+                    // What was sent is not sent again. A refused event ends what counts as delivered: a failure has no place for its reason.
+                    let first = refused.iter().map(|refused| refused.at).chain(of).min();
+                    return Err(Failure::Again { delivered: first.unwrap_or(0), reason, after });
+                }
+                Err(halt) => return Err(halt),
+            }
         }
         refused.sort_by_key(|refused| refused.at);
         Ok(refused)
+    }
+
+    /// Notices in one message, and which parcels they are; none when there are none.
+    fn together(&self, notices: Vec<(usize, Notice)>) -> Option<(Vec<usize>, Result<Message, String>)> {
+        if notices.is_empty() {
+            return None;
+        }
+        let (of, notices): (Vec<usize>, Vec<Notice>) = notices.into_iter().unzip();
+        let listed: Vec<&Notice> = notices.iter().collect();
+        Some((of, message(&self.config, &listed)))
     }
 
     /// Sends; gives why the server refuses it for good.
@@ -228,11 +254,18 @@ impl Sink for MailSink {
 /// An error with its causes, in one line.
 fn told(error: &lettre::transport::smtp::Error) -> String {
     let mut text = error.to_string();
+    if error.is_client() && text.contains("STARTTLS") {
+        return "the mail server offers no STARTTLS, so nothing was sent to it; `security: tls` is for one that speaks TLS from the beginning"
+            .to_owned();
+    }
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let more = cause.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
+        // Some say again what their cause says.
+        match (more.contains(&text), text.contains(&more)) {
+            (true, _) => text = more,
+            (false, true) => {}
+            (false, false) => text = format!("{text}: {more}"),
         }
         source = cause.source();
     }
@@ -245,18 +278,28 @@ fn message(config: &SinkConfig, notices: &[&Notice]) -> Result<Message, String> 
         1 => first.title(),
         several => format!("{} (and {} more)", first.title(), several - 1),
     };
+    let builder = builder(config, subject, &first.event_id, notices.len())?.header(ContentType::TEXT_PLAIN);
+    builder.body(body(config, notices)).map_err(|error| error.to_string())
+}
+
+/// All of a message's head that does not depend on what it tells. `event_id` and `count` are those of the first event and of all.
+fn builder(
+    config: &SinkConfig,
+    subject: String,
+    event_id: &str,
+    count: usize,
+) -> Result<MessageBuilder, String> {
     let from: Mailbox = config.from.parse().map_err(|error| format!("from: {error}"))?;
     let domain = from.email.domain().to_owned();
     // Event ids are letters, digits and `.`, `_`, `:`, `-`; a colon is none of a dot-atom.
-    let id = format!("<{}.{}@{domain}>", first.event_id.replace(':', "."), notices.len());
+    let id = format!("<{}.{count}@{domain}>", event_id.replace(':', "."));
     let mut builder: MessageBuilder = Message::builder().from(from).subject(subject).message_id(Some(id));
     for to in &config.to {
         builder = builder.to(to.parse().map_err(|error| format!("to: {error}"))?);
     }
     let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
     let automatic = HeaderValue::new(automatic, "auto-generated".to_owned());
-    builder = builder.raw_header(automatic).header(ContentType::TEXT_PLAIN);
-    builder.body(body(config, notices)).map_err(|error| error.to_string())
+    Ok(builder.raw_header(automatic))
 }
 
 fn body(config: &SinkConfig, notices: &[&Notice]) -> String {

@@ -18,12 +18,17 @@ struct Smtp {
 
 impl Smtp {
     fn start(replies: &'static [(&'static str, &'static str)]) -> Smtp {
+        Smtp::for_so_many(usize::MAX, replies)
+    }
+
+    /// One that is gone after so many conversations.
+    fn for_so_many(conversations: usize, replies: &'static [(&'static str, &'static str)]) -> Smtp {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let said = Said::default();
         let shared = Arc::clone(&said);
         std::thread::spawn(move || {
-            for stream in listener.incoming() {
+            for stream in listener.incoming().take(conversations) {
                 let lines = converse(stream.unwrap(), replies);
                 shared.lock().unwrap().push(lines);
             }
@@ -149,7 +154,8 @@ async fn what_a_server_answers() {
     // A server that offers no TLS gets nothing in clear.
     let server = Smtp::start(&[]);
     let result = sink(&server, json!({"security": "starttls"})).deliver(&[alert(1, "x")]).await;
-    assert!(matches!(result, Err(Failure::Again { .. })), "{result:?}");
+    let no_starttls = |reason: &str| reason.contains("offers no STARTTLS");
+    assert!(matches!(&result, Err(Failure::Again { reason, .. }) if no_starttls(reason)), "{result:?}");
     assert!(server.said().iter().flatten().all(|line| !line.starts_with("MAIL")));
 }
 
@@ -173,4 +179,45 @@ fn settings_are_checked() {
         .map(|security| config(1, json!({"security": security, "port": null})).port())
         .collect();
     assert_eq!(ports, [587, 465, 25]);
+}
+
+/// A report on its way to a sink.
+fn report(number: usize, signature: Option<&str>) -> Parcel {
+    let more = json!({
+        "event_id": format!("rs-{number}"), "event_name": "report.sent", "username": "-", "resource": "violations",
+        "message": "the report violations is handed to the sink office",
+        "event_data": {
+            "file": format!("violations-{number}.md"), "media_type": "text/markdown; charset=utf-8",
+            "document": "# Größe\n\n.\n", "signature": signature,
+        },
+    });
+    crate::made::parcel(number, "audit", &more)
+}
+
+#[tokio::test]
+async fn a_report_is_a_message_of_its_own_with_the_document() {
+    let server = Smtp::start(&[]);
+    let parcels =
+        [alert(1, "x"), report(2, Some("-----BEGIN PGP SIGNATURE-----")), alert(3, "y"), report(4, None)];
+    assert_eq!(sink(&server, json!({})).deliver(&parcels).await, Ok(vec![]));
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while server.said().len() < 4 && std::time::Instant::now() < until {
+        std::thread::yield_now();
+    }
+    let said: Vec<String> = server.said().iter().map(|lines| lines.join("\n")).collect();
+    let subjects: Vec<&str> =
+        said.iter().map(|text| text.split("Subject: ").nth(1).unwrap().lines().next().unwrap()).collect();
+    assert_eq!(
+        subjects,
+        ["[high] x", "Report violations: violations-2.md", "[high] y", "Report violations: violations-4.md"]
+    );
+    for (text, attached) in said.iter().zip([0, 2, 0, 1]) {
+        assert_eq!(text.matches("Content-Disposition: attachment").count(), attached, "{text}");
+    }
+    // "# Größe\n\n.\n"
+    assert!(said[1].contains("IyBHcsO2w59lCgouCg==") && said[1].contains("attestry verify violations-2.md"));
+    // What was sent before the failure is not sent again.
+    let server = Smtp::for_so_many(1, &[]);
+    let result = sink(&server, json!({})).deliver(&parcels).await;
+    assert!(matches!(result, Err(Failure::Again { delivered: 1, .. })), "{result:?}");
 }
