@@ -12,8 +12,9 @@ use crate::terminal::{Look, Table, escape, json, note, note_behind};
 /// What came in.
 const RECEIVED: &str = "event_name:control.*";
 
-/// What went out.
-const SENT: &str = "event_name:report.sent OR event_name:notice.*";
+/// What went out, or did not.
+const SENT: &str =
+    "event_name:report.sent OR (event_name:report.failed event_data.target:*) OR event_name:notice.*";
 
 /// The most messages that one request answers.
 const PAGE: u64 = 1_000;
@@ -23,7 +24,7 @@ pub(crate) struct Messages {
     /// Only what was received: control messages, accepted or refused.
     #[arg(long, conflicts_with = "sent")]
     received: bool,
-    /// Only what was sent: reports and notices.
+    /// Only what was sent, or could not be: reports and notices.
     #[arg(long)]
     sent: bool,
     /// Not before: RFC 3339, or relative such as -24h.
@@ -96,6 +97,8 @@ fn tell(event: &Value, table: &mut Table) {
     let well = event["outcome"] != "failure";
     let who = match received {
         true => text(&event["username"]),
+        // A report's resource is the report itself.
+        false if event["event_data"]["target"].is_string() => text(&event["event_data"]["target"]),
         false => text(&event["resource"]),
     };
     table.row([

@@ -321,8 +321,7 @@ fn make(connection: &Connection, run: &Run) -> Result<()> {
             to,
             parameters: given.iter().cloned().collect(),
             by: person(),
-            address: None,
-            due: None,
+            ..Wanted::default()
         };
         let bar = Bar::new()?;
         let (_, document) = desk.run(&wanted, &|progress| bar.show(progress))?;

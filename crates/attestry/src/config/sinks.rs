@@ -177,6 +177,12 @@ impl Sink {
         self.mail.is_some() || chat
     }
 
+    /// Whether it asks for reports by their name.
+    pub(crate) fn takes_reports(&self) -> bool {
+        let reports = |name: &String| name == "report.sent" || name == "report.all";
+        self.methods.as_ref().is_some_and(|methods| methods.include.iter().any(reports))
+    }
+
     pub(crate) fn batching(&self) -> Batching {
         let Batch { events, bytes, wait } = self.batch;
         Batching { events: events.max(1), bytes: bytes.max(1), wait: wait.0 }

@@ -1,8 +1,8 @@
 //! One message: whether it is believed, what comes of it, and that both are recorded.
 //!
 //! In this order: the signature is verified, its age and whether it came before are looked at, the command is read, the message is remembered,
-//! what it asks for is done, an event says so, and only then is it acknowledged. A message that is cut off in between comes again, and is done
-//! again: signing off twice is signing off once.
+//! what it asks for is done, an event says so, and only then is it acknowledged. A message that is cut off in between comes again. What is done
+//! of it by then is left as it is, the rest is done, and the event is recorded once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::SOURCE;
 use super::command::Command;
 use super::orders::{Orders, Undone};
 use super::seen::{Got, Seen, digest};
@@ -94,13 +95,21 @@ impl Gate {
             |error: std::io::Error| Again::Later(format!("what came before cannot be written: {error}"));
         let again = seen.got(&opened) == Some(Got::Begun);
         seen.remember(&opened, Got::Begun, now_s).map_err(kept)?;
-        let by = opened.signature.signer.as_str();
-        let done = match self.orders.carry_out(&command, by, &opened.signature.id, again) {
-            Ok(done) => Ok(done),
-            Err(Undone::Refused(why)) => Err(why),
-            Err(Undone::Later(why)) => return Err(Again::Later(why)),
+        // Recorded, and not yet remembered as that: it may come by another way now, which would be another record.
+        let recorded = again && {
+            let found = self.orders.reports.knows(SOURCE, &accepted_id(&opened));
+            found.map_err(|error| Again::Later(format!("{:#}", anyhow::Error::from(error))))?
         };
-        self.tell(accepted(source, &opened, &command, &done))?;
+        if !recorded {
+            let done = match self.orders.carry_out(&command, &opened, again) {
+                Ok(done) => Ok(done),
+                // What is cut off by the end of the program is no refusal.
+                Err(Undone::Refused(_)) if self.stop.is_cancelled() => return Err(Again::Closed),
+                Err(Undone::Refused(why)) => Err(why),
+                Err(Undone::Later(why)) => return Err(Again::Later(why)),
+            };
+            self.tell(accepted(source, &opened, &command, &done))?;
+        }
         seen.remember(&opened, Got::Done, now_s).map_err(kept)
     }
 
@@ -169,6 +178,11 @@ enum Again {
     Closed,
 }
 
+/// The id of the event that says what came of a message: the same when it comes again.
+fn accepted_id(opened: &Opened) -> String {
+    format!("ca-{}", digest(opened).get(..40).unwrap_or_default())
+}
+
 fn accepted(source: &str, opened: &Opened, command: &Command, done: &Result<String, String>) -> Event {
     let signature = &opened.signature;
     let by = signature.signer.as_str();
@@ -178,8 +192,7 @@ fn accepted(source: &str, opened: &Opened, command: &Command, done: &Result<Stri
         Err(why) => (Outcome::Failure, why),
     };
     let mut event = Event::new("control.accepted", by)
-        // The same again after a crash in between.
-        .id(format!("ca-{}", digest(opened).get(..40).unwrap_or_default()))
+        .id(accepted_id(opened))
         .time(signed_at)
         .resource(command.name())
         .outcome(outcome)

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use attestry_server::databases::{Databases, SignOff, Wanted as Violations, WatchError};
+use attestry_openpgp::Opened;
+use attestry_server::databases::{Databases, SignOff, Violation, Wanted, WatchError};
 
 use super::command::Command;
-use crate::reports::{Desk, Wanted};
+use super::seen::digest;
+use crate::reports::{Desk, DeskError};
 
 /// The rule under which a change of a table's columns is a violation.
 const SCHEMA: &str = "schema";
@@ -25,44 +27,41 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// Does it, for the key that signed the message, and says what was done. `again` when it was begun before: then what is done already is fine.
+    /// Does it, for the key that signed the message, and says what was done. `again` when it was begun before: what is done already is left as it is.
     pub(super) fn carry_out(
         &self,
         command: &Command,
-        by: &str,
-        signature_id: &str,
+        opened: &Opened,
         again: bool,
     ) -> Result<String, Undone> {
+        let signature = &opened.signature;
+        let by = format!("openpgp:{}", signature.signer.as_str());
         match command {
-            Command::SignOff { fingerprints, reason } => {
-                self.sign_off(fingerprints, reason.as_deref(), false, by, signature_id, again)
-            }
-            Command::Schema { fingerprints, reason } => {
-                self.sign_off(fingerprints, reason.as_deref(), true, by, signature_id, again)
+            Command::SignOff { fingerprints, reason } | Command::Schema { fingerprints, reason } => {
+                let schema = matches!(command, Command::Schema { .. });
+                let reason =
+                    reason.clone().unwrap_or_else(|| format!("signed off by the message {}", signature.id));
+                let sign_off =
+                    SignOff { fingerprints: fingerprints.clone(), by, address: "-".to_owned(), reason };
+                self.sign_off(sign_off, schema, again)
             }
             Command::Report { name } => {
-                let wanted =
-                    Wanted { report: name.clone(), by: format!("openpgp:{by}"), ..Wanted::default() };
-                let made = self.reports.run(&wanted, &|_| {});
-                let (made, _) =
-                    made.map_err(|error| Undone::Refused(format!("{:#}", anyhow::Error::from(error))))?;
-                Ok(format!("made the report {}", made.event_id))
+                let order = format!("message-{}", digest(opened));
+                self.reports.ordered(name, &by, &order).map_err(not_made)
             }
         }
     }
 
-    fn sign_off(
-        &self,
-        fingerprints: &[String],
-        reason: Option<&str>,
-        schema: bool,
-        by: &str,
-        signature_id: &str,
-        again: bool,
-    ) -> Result<String, Undone> {
+    fn sign_off(&self, mut sign_off: SignOff, schema: bool, again: bool) -> Result<String, Undone> {
+        // With violations of several databases, Attestry may have ended after the first of them.
+        let by_us = |found: &Violation| {
+            let signed = found.signed_off.as_ref();
+            again && signed.is_some_and(|of| of.by == sign_off.by && of.reason == sign_off.reason)
+        };
+        let mut left = Vec::new();
         // Whoever means violations must not accept other columns by the way.
-        for fingerprint in fingerprints {
-            let wanted = Violations { fingerprint: Some(fingerprint.clone()), ..Violations::default() };
+        for fingerprint in &sign_off.fingerprints {
+            let wanted = Wanted { fingerprint: Some(fingerprint.clone()), ..Wanted::default() };
             let found = self.databases.violations(&wanted).map_err(undone)?;
             let Some(found) = found.first() else {
                 return Err(Undone::Refused(format!("there is no violation {fingerprint:?}")));
@@ -78,20 +77,23 @@ impl Orders {
                 }
                 _ => {}
             }
+            if !by_us(found) {
+                left.push(fingerprint.clone());
+            }
         }
-        let sign_off = SignOff {
-            fingerprints: fingerprints.to_vec(),
-            by: format!("openpgp:{by}"),
-            address: "-".to_owned(),
-            reason: reason.map_or_else(|| format!("signed off by the message {signature_id}"), str::to_owned),
-        };
-        match self.databases.sign_off(&sign_off) {
-            Ok(()) => {}
-            Err(WatchError::Done(_)) if again => {}
-            Err(error) => return Err(undone(error)),
+        let done = sign_off.fingerprints.len();
+        sign_off.fingerprints = left;
+        if !sign_off.fingerprints.is_empty() {
+            self.databases.sign_off(&sign_off).map_err(undone)?;
         }
-        Ok(format!("signed off {}", fingerprints.len()))
+        Ok(format!("signed off {done}"))
     }
+}
+
+fn not_made(error: DeskError) -> Undone {
+    let passes = error.passes();
+    let why = format!("{:#}", anyhow::Error::from(error));
+    if passes { Undone::Later(why) } else { Undone::Refused(why) }
 }
 
 fn undone(error: WatchError) -> Undone {

@@ -1,4 +1,4 @@
-//! Messages to people are recorded: that they were sent, that they were refused, or that they do not get through.
+//! Messages to people, and reports, are recorded: that they were taken, that they were refused, or that they do not get through.
 
 use std::sync::Arc;
 
@@ -7,21 +7,34 @@ use attestry_pipeline::{Failure, Parcel, Pending, Refused, Sink};
 
 use super::ground::Ground;
 
+/// The event that a report is delivered by.
+const REPORT: &str = "report.sent";
+
 /// Alerts that a record names; of more only the number is told.
 const NAMED_MAX: usize = 100;
+
+/// What of a sink's deliveries is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// Everything: it goes to people.
+    All,
+    /// The reports among its events.
+    Reports,
+}
 
 /// A sink whose deliveries are recorded. Their records (`notice.*`) do not come to it: each would make another one.
 pub(crate) struct Noticed {
     sink: Box<dyn Sink>,
     name: String,
     ground: Arc<Ground>,
+    recorded: Recorded,
     /// Whether the last delivery failed: what goes on failing is told once.
     failing: bool,
 }
 
 impl Noticed {
-    pub(crate) fn new(sink: Box<dyn Sink>, name: &str, ground: Arc<Ground>) -> Noticed {
-        Noticed { sink, name: name.to_owned(), ground, failing: false }
+    pub(crate) fn new(sink: Box<dyn Sink>, name: &str, ground: Arc<Ground>, recorded: Recorded) -> Noticed {
+        Noticed { sink, name: name.to_owned(), ground, recorded, failing: false }
     }
 
     async fn offer(&mut self, parcels: &[Parcel]) -> Result<Vec<Refused>, Failure> {
@@ -32,24 +45,38 @@ impl Noticed {
                 let is_refused = |at: usize| refused.iter().any(|refused| refused.at == at);
                 let (gone, sent): (Vec<_>, Vec<_>) =
                     parcels.iter().enumerate().partition(|(at, _)| is_refused(*at));
-                let (sent, gone) = (alerts(sent), alerts(gone));
+                let (sent, gone) = (self.counted(sent), self.counted(gone));
                 if let Some((events, alerts)) = sent {
-                    let message = format!("{} told people of {events} events", self.name);
+                    let message = match self.recorded {
+                        Recorded::All => format!("{} told people of {events} events", self.name),
+                        Recorded::Reports => format!("{} took {events} reports", self.name),
+                    };
                     let event = Event::new("notice.sent", "-").outcome(Outcome::Success).severity(6);
                     self.record(event.message(message), events, alerts);
                 }
                 if let Some((events, alerts)) = gone {
                     let why = refused.first().map_or("", |refused| &refused.reason);
-                    let message = format!("{} could not tell people of {events} events: {why}", self.name);
+                    let message = match self.recorded {
+                        Recorded::All => {
+                            format!("{} could not tell people of {events} events: {why}", self.name)
+                        }
+                        Recorded::Reports => format!("{} refused {events} reports: {why}", self.name),
+                    };
                     let event = Event::new("notice.failed", "-").outcome(Outcome::Failure).severity(3);
                     self.record(event.message(message).data("final", true), events, alerts);
                 }
             }
             Err(failure) if !self.failing => {
                 self.failing = true;
-                if let Some((events, alerts)) = alerts(parcels.iter().enumerate().collect()) {
-                    let message =
-                        format!("{} cannot tell people of {events} events now: {failure}", self.name);
+                if let Some((events, alerts)) = self.counted(parcels.iter().enumerate().collect()) {
+                    let message = match self.recorded {
+                        Recorded::All => {
+                            format!("{} cannot tell people of {events} events now: {failure}", self.name)
+                        }
+                        Recorded::Reports => {
+                            format!("{events} reports do not get through to {} now: {failure}", self.name)
+                        }
+                    };
                     let event = Event::new("notice.failed", "-").outcome(Outcome::Failure).severity(4);
                     self.record(event.message(message).data("final", false), events, alerts);
                 }
@@ -57,6 +84,15 @@ impl Noticed {
             Err(_) => {}
         }
         result
+    }
+
+    /// How many of these are to be recorded, and which alerts they are about; none when there are none.
+    fn counted(&self, mut parcels: Vec<(usize, &Parcel)>) -> Option<(usize, Vec<String>)> {
+        if self.recorded == Recorded::Reports {
+            let is_report = |parcel: &Parcel| parcel.event().is_ok_and(|entry| entry.event_name() == REPORT);
+            parcels.retain(|(_, parcel)| is_report(parcel));
+        }
+        alerts(parcels)
     }
 
     fn record(&self, event: Event, events: usize, alerts: Vec<String>) {

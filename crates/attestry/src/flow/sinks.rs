@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::ground::{Followable, Ground};
-use super::noticed::Noticed;
+use super::noticed::{Noticed, Recorded};
 use crate::config::{Filters, Sink as Config};
 
 /// A sink at work.
@@ -83,13 +83,15 @@ impl Setting {
         Ok(Running { config: config.clone(), workers, dead, stop })
     }
 
-    /// The sink, its deliveries recorded where they are messages to people.
+    /// The sink, its deliveries recorded where they are messages to people or reports.
     fn noticed(&self, name: &str, config: &Config) -> Result<Box<dyn Sink>> {
         let sink = self.sink(config)?;
-        Ok(match config.tells_people() {
-            true => Box::new(Noticed::new(sink, name, Arc::clone(&self.ground))),
-            false => sink,
-        })
+        let recorded = match (config.tells_people(), config.takes_reports()) {
+            (true, _) => Recorded::All,
+            (false, true) => Recorded::Reports,
+            (false, false) => return Ok(sink),
+        };
+        Ok(Box::new(Noticed::new(sink, name, Arc::clone(&self.ground), recorded)))
     }
 
     fn sink(&self, config: &Config) -> Result<Box<dyn Sink>> {

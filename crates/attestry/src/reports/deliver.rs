@@ -58,7 +58,8 @@ impl Desk {
     }
 
     /// Delivers to wherever it has not been delivered yet. Goes on with the others when one fails, and gives what failed.
-    pub(super) fn deliver(&self, made: &Made, planned: &Planned, by: &str) -> Result<Vec<String>, DeskError> {
+    pub(super) fn deliver(&self, made: &Made, planned: &Planned) -> Result<Vec<String>, DeskError> {
+        let _alone = self.delivering.lock();
         let targets = targets(planned);
         let mut failed = Vec::new();
         for format in &planned.formats {
@@ -79,7 +80,7 @@ impl Desk {
                 match sent {
                     Ok(event) => {
                         let mut event = event.id(event_id);
-                        event.username = by.to_owned();
+                        event.username = made.by.clone();
                         self.record(event)?;
                     }
                     Err(error) => failed.push(format!("{target} ({format}): {error}")),
@@ -195,7 +196,8 @@ impl Desk {
     }
 }
 
-fn targets(planned: &Planned) -> Vec<String> {
+/// The folder and the sinks.
+pub(super) fn targets(planned: &Planned) -> Vec<String> {
     let folder = planned.folder.iter().map(|folder| folder.display().to_string());
     folder.chain(planned.sinks.iter().cloned()).collect()
 }

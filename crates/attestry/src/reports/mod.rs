@@ -4,6 +4,7 @@
 
 mod deliver;
 mod figures;
+mod ordered;
 mod planning;
 mod schedules;
 mod view;
@@ -73,11 +74,17 @@ pub(crate) struct Wanted {
     pub(crate) from: Option<Nanos>,
     /// Without, now.
     pub(crate) to: Option<Nanos>,
+    /// How much time before `to` it covers when there is no `from`. Without, as much as the definition says.
+    pub(crate) window: Option<Duration>,
     pub(crate) parameters: BTreeMap<String, String>,
     pub(crate) by: String,
     pub(crate) address: Option<String>,
-    /// The schedule it is made for, and when it was due.
-    pub(crate) due: Option<(String, Nanos)>,
+    /// The schedule it is made for.
+    pub(crate) schedule: Option<String>,
+    /// When it was due; none when somebody asked for it.
+    pub(crate) due: Option<Nanos>,
+    /// What tells this run from all others, also after a crash. Without, nobody will ask for it again.
+    pub(crate) run: Option<String>,
 }
 
 /// A report that was made, as the ledger remembers it.
@@ -112,6 +119,12 @@ pub(crate) struct Desk {
     kept: Mutex<VecDeque<(String, Arc<Document>)>>,
     /// What ends the reports that are being made, the newest last.
     making: Mutex<VecDeque<Stop>>,
+    /// Held while a report is delivered: two that look at once what was delivered would both deliver the rest.
+    delivering: Mutex<()>,
+    /// Reports for the scheduler to deliver, each with its schedule.
+    left: Mutex<Vec<(String, Made)>>,
+    /// Whether the ledger says of the configuration's schedules what stands there; held while it is looked at.
+    noted: Mutex<bool>,
     /// Whether schedules were changed since the scheduler looked.
     changed: AtomicBool,
 }
@@ -140,6 +153,9 @@ impl Desk {
             gpg: Gpg::new(&written.openpgp),
             kept: Mutex::default(),
             making: Mutex::default(),
+            delivering: Mutex::default(),
+            left: Mutex::default(),
+            noted: Mutex::default(),
             changed: AtomicBool::new(false),
         })
     }
@@ -190,12 +206,9 @@ impl Desk {
         let second = 1_000_000_000;
         let to =
             wanted.to.unwrap_or(Nanos(now.0.div_euclid(second).saturating_add(1).saturating_mul(second)));
-        let window = kind.definition.window.map_or(WINDOW, |window| window.0);
+        let window = wanted.window.or(kind.definition.window.map(|window| window.0)).unwrap_or(WINDOW);
         let from = wanted.from.unwrap_or_else(|| to.saturating_sub(window));
-        let run = match &wanted.due {
-            Some((schedule, due)) => format!("{schedule}@{due}"),
-            None => uuid::Uuid::now_v7().to_string(),
-        };
+        let run = wanted.run.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let wish = Wish {
             definition: kind.definition.clone(),
             window: Window { from, to },
@@ -221,10 +234,7 @@ impl Desk {
         let recipe = &document.recipe;
         let failed = |error: serde_json::Error| DeskError::Failed(error.to_string());
         Ok(Made {
-            event_id: match &wanted.due {
-                Some(_) => format!("rm-{}", short_hash(&recipe.run)),
-                None => recipe.run.clone(),
-            },
+            event_id: wanted.run.as_deref().map_or_else(|| recipe.run.clone(), made_id),
             report: recipe.name.clone(),
             title: document.body.title.clone(),
             by: wanted.by.clone(),
@@ -232,8 +242,8 @@ impl Desk {
             from: recipe.window.from,
             to: recipe.window.to,
             run: recipe.run.clone(),
-            schedule: wanted.due.as_ref().map(|(schedule, _)| schedule.clone()),
-            due: wanted.due.as_ref().map(|(_, due)| *due),
+            schedule: wanted.schedule.clone(),
+            due: wanted.due,
             body_sha256: document.body_sha256(),
             cited: document.evidence.iter().map(|of| of.events.len() as u64).sum(),
             recipe: serde_json::to_string(recipe).map_err(failed)?,
@@ -296,7 +306,17 @@ impl Desk {
 
     /// Events of ours in `audit`, with their large values.
     fn events(&self, query: &str, order: Order, limit: usize) -> Result<Vec<Value>, DeskError> {
-        let text = format!("event_source:{RESERVED_SOURCE} ({query})");
+        self.events_of(RESERVED_SOURCE, query, order, limit)
+    }
+
+    fn events_of(
+        &self,
+        source: &str,
+        query: &str,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<Value>, DeskError> {
+        let text = format!("event_source:{source} ({query})");
         let query = Query::parse(&text).map_err(|error| DeskError::Failed(error.message))?;
         let mut scope = Scope::new(query);
         scope.ledgers = Some(vec![AUDIT_LEDGER.to_owned()]);
@@ -321,7 +341,13 @@ impl Desk {
 
     /// Whether the ledger has an event of ours with this id.
     fn has(&self, event_id: &str) -> Result<bool, DeskError> {
-        Ok(!self.events(&format!("event_id:\"{event_id}\""), Order::NewestFirst, 1)?.is_empty())
+        self.knows(RESERVED_SOURCE, event_id)
+    }
+
+    /// Whether the ledger has an event with this id from this source.
+    pub(crate) fn knows(&self, source: &str, event_id: &str) -> Result<bool, DeskError> {
+        let query = format!("event_id:\"{event_id}\"");
+        Ok(!self.events_of(source, &query, Order::NewestFirst, 1)?.is_empty())
     }
 }
 
@@ -335,8 +361,11 @@ impl Made {
             .message(format!("{} made the report {}", self.by, self.report))
             .data("title", self.title.as_str())
             .data("run", self.run.as_str());
-        if let (Some(schedule), Some(due)) = (&self.schedule, self.due) {
-            event = event.data("schedule", schedule.as_str()).data("due", due.to_string());
+        if let Some(schedule) = &self.schedule {
+            event = event.data("schedule", schedule.as_str());
+        }
+        if let Some(due) = self.due {
+            event = event.data("due", due.to_string());
         }
         event
             .data("from", self.from.to_string())
@@ -378,8 +407,17 @@ impl Made {
     /// What its file is called, without the ending.
     pub(crate) fn file_stem(&self) -> String {
         let time: String = self.to.to_string().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-        format!("{}-{time}Z", self.report)
+        match (&self.schedule, self.due) {
+            // A message may have had it made for several schedules of one folder in the same second.
+            (Some(schedule), None) => format!("{}-{schedule}-{time}Z", self.report),
+            _ => format!("{}-{time}Z", self.report),
+        }
     }
+}
+
+/// The id of the event that says that a run was made.
+fn made_id(run: &str) -> String {
+    format!("rm-{}", short_hash(run))
 }
 
 /// The beginning of a text's SHA-256, long enough for an id.

@@ -55,8 +55,17 @@ impl Desk {
         Ok(held)
     }
 
-    /// Brings what the ledger says of the configuration's schedules to what stands there.
+    /// Brings what the ledger says of the configuration's schedules to what stands there, once.
     pub(super) fn note_configured(&self) -> Result<(), DeskError> {
+        let mut noted = self.noted.lock();
+        if !*noted {
+            self.note_differences()?;
+            *noted = true;
+        }
+        Ok(())
+    }
+
+    fn note_differences(&self) -> Result<(), DeskError> {
         let held = self.schedules()?;
         for (name, planned) in &self.settings.schedules {
             let same = held.get(name).is_some_and(|held| held.configured && held.planned == *planned);
@@ -143,7 +152,7 @@ impl Desk {
     /// When a schedule's report was due the last time that it was made, or that it was given up.
     pub(super) fn last_due(&self, name: &str) -> Result<Option<Nanos>, DeskError> {
         let query = format!(
-            "(event_name:report.made OR event_name:report.failed) -event_data.target:* event_data.schedule:\"{name}\""
+            "(event_name:report.made OR event_name:report.failed) -event_data.target:* event_data.due:* event_data.schedule:\"{name}\""
         );
         let found = self.events(&query, Order::NewestFirst, 20)?;
         let due = |event: &serde_json::Value| Nanos::parse(event["event_data"]["due"].as_str()?).ok();

@@ -105,6 +105,16 @@ impl Shared {
         if rows.is_none() || desk.take_changed() {
             *rows = Some(self.rows(rows.take().unwrap_or_default())?);
         }
+        if let Some(rows) = rows {
+            for (name, made) in desk.take_left() {
+                let row = rows.get_mut(&name);
+                if let Some(row) = row
+                    && row.waiting.iter().all(|waiting| waiting.event_id != made.event_id)
+                {
+                    row.waiting.push(made);
+                }
+            }
+        }
         let (Some(rows), Some(now)) = (rows, desk.log_time()?) else { return Ok(()) };
         for (name, row) in rows.iter_mut() {
             if row.not_before > now || self.is_stopping() {
@@ -115,7 +125,12 @@ impl Shared {
             let (due, left_out) = schedule.due(row.done, now);
             if left_out > 0 {
                 let why = format!("{left_out} older ones were due, too, and are not made up");
-                desk.give_up(name, &row.held, due.first().copied().unwrap_or(now), None, &why)?;
+                let due = due.first().copied().unwrap_or(now);
+                desk.give_up(
+                    name,
+                    &row.held,
+                    &Failed { run: run(name, due), due: Some(due), target: None, why },
+                )?;
             }
             for due in due {
                 if self.is_stopping() {
@@ -128,8 +143,10 @@ impl Shared {
                     to: Some(due),
                     parameters: row.held.planned.parameters.clone(),
                     by: row.held.by.clone(),
-                    address: None,
-                    due: Some((name.clone(), due)),
+                    schedule: Some(name.clone()),
+                    due: Some(due),
+                    run: Some(run(name, due)),
+                    ..Wanted::default()
                 };
                 match desk.run(&wanted, &|_| {}) {
                     Ok((made, _)) => {
@@ -145,7 +162,8 @@ impl Shared {
                             row.not_before = Nanos(now.0.saturating_add(AGAIN));
                             break;
                         }
-                        desk.give_up(name, &row.held, due, None, &error)?;
+                        let failed = Failed { run: run(name, due), due: Some(due), target: None, why: error };
+                        desk.give_up(name, &row.held, &failed)?;
                         (row.done, row.attempts) = (due, 0);
                     }
                 }
@@ -176,12 +194,9 @@ impl Shared {
     fn deliver(&self, row: &mut Row, now: Nanos) -> Result<(), DeskError> {
         let mut waiting = Vec::new();
         for made in std::mem::take(&mut row.waiting) {
-            let failed = self.desk.deliver(&made, &row.held.planned, &row.held.by)?;
+            let failed = self.desk.deliver(&made, &row.held.planned)?;
             if let Some(why) = failed.first() {
-                tracing::warn!(report = made.report, why, "a report waits to be delivered");
-                if let (Some(schedule), Some(due)) = (&made.schedule, made.due) {
-                    self.desk.give_up(schedule, &row.held, due, Some(why), why)?;
-                }
+                self.desk.note_waiting(&made, &row.held, why)?;
                 row.not_before = Nanos(now.0.saturating_add(AGAIN));
                 waiting.push(made);
             }
@@ -209,26 +224,29 @@ impl Desk {
         let mut found = Vec::new();
         for event in self.events(&query, attestry_store::Order::NewestFirst, UNDELIVERED_MAX)? {
             let Some(made) = Made::read(&event).filter(|made| made.at >= held.since) else { break };
-            if self.is_delivered(&made, &held.planned)? {
-                break;
+            // One that was asked for by a message may have gone out while an older one waited.
+            if !self.is_delivered(&made, &held.planned)? {
+                found.push(made);
             }
-            found.push(made);
         }
         found.reverse();
         Ok(found)
     }
 
+    /// Records that a report waits to be delivered, and why.
+    pub(super) fn note_waiting(&self, made: &Made, held: &Held, why: &str) -> Result<(), DeskError> {
+        tracing::warn!(report = made.report, why, "a report waits to be delivered");
+        let Some(schedule) = &made.schedule else { return Ok(()) };
+        let target = why.split(" (").next().map(str::to_owned);
+        let failed = Failed { run: made.run.clone(), due: made.due, target, why: why.to_owned() };
+        self.give_up(schedule, held, &failed)
+    }
+
     /// Records that a report was not made or not delivered; once for each run and target.
-    fn give_up(
-        &self,
-        name: &str,
-        held: &Held,
-        due: Nanos,
-        target: Option<&str>,
-        why: &str,
-    ) -> Result<(), DeskError> {
-        let run = format!("{name}@{due}");
-        let event_id = format!("rf-{}", short_hash(&format!("{run}|{}", target.unwrap_or_default())));
+    fn give_up(&self, name: &str, held: &Held, failed: &Failed) -> Result<(), DeskError> {
+        let Failed { run, due, target, why } = failed;
+        let event_id =
+            format!("rf-{}", short_hash(&format!("{run}|{}", target.as_deref().unwrap_or_default())));
         if self.has(&event_id)? {
             return Ok(());
         }
@@ -240,12 +258,28 @@ impl Desk {
             .outcome(Outcome::Failure)
             .severity(3)
             .message(format!("the report {report} could not be {what}: {why}"))
-            .data("schedule", name)
-            .data("due", due.to_string())
-            .data("run", run);
-        if let Some(target) = target {
-            event = event.data("target", target.split(" (").next().unwrap_or_default());
+            .data("schedule", name);
+        if let Some(due) = due {
+            event = event.data("due", due.to_string());
         }
-        self.record(event.data("error", why))
+        event = event.data("run", run.as_str());
+        if let Some(target) = target {
+            event = event.data("target", target.as_str());
+        }
+        self.record(event.data("error", why.as_str()))
     }
+}
+
+/// What was not made, or not delivered.
+struct Failed {
+    run: String,
+    due: Option<Nanos>,
+    /// None: it was not even made.
+    target: Option<String>,
+    why: String,
+}
+
+/// What a run is called that is made because it is due.
+fn run(schedule: &str, due: Nanos) -> String {
+    format!("{schedule}@{due}")
 }

@@ -85,7 +85,7 @@ impl Reports for Desk {
             parameters: order.parameters.clone(),
             by: order.by.clone(),
             address: Some(order.address.clone()),
-            due: None,
+            ..Wanted::default()
         };
         let (made, _) = Desk::run(self, &wanted, &|_| {})?;
         Ok(shown(made))
