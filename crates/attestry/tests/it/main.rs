@@ -5,8 +5,10 @@
 mod a_day_offline;
 mod agents;
 mod backup;
+mod brokers;
 mod containers;
 mod control_messages;
+mod control_queues;
 mod crash;
 mod cron;
 mod crowd;
@@ -28,6 +30,7 @@ mod prune;
 mod queued;
 mod refuse;
 mod reports;
+mod reports_sent;
 mod running;
 mod send;
 mod snapshots;
