@@ -9,6 +9,7 @@ mod merge;
 mod people;
 mod write;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,7 @@ use parking_lot::{Condvar, Mutex};
 
 use begin::Begun;
 use book::Book;
-use merge::{Merge, SETTLE};
+use merge::Merge;
 
 /// Entries that are looked at between two writes.
 const BATCH: usize = 2_000;
@@ -34,6 +35,12 @@ const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 /// How long the thread waits for entries before it looks whether it should end.
 const WAIT: Duration = Duration::from_millis(200);
+
+/// How long it waits for what a ledger is just making durable.
+const SETTLE: Duration = Duration::from_millis(2);
+
+/// The longest that it waits for that.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long it waits after a failure.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -165,7 +172,7 @@ impl Shared {
         let Begun { mut engine, mut quiet } = self.begin(&book)?;
         let mut merge = Merge::new(&self.ledgers, engine.cursors());
         self.fed.lock().clone_from(engine.cursors());
-        let mut saved = Instant::now();
+        let (mut saved, mut held) = (Instant::now(), None::<Instant>);
         let mut dirty = false;
         self.tell_rules(&mut book, engine.rules())?;
         loop {
@@ -184,15 +191,21 @@ impl Shared {
             if stopping {
                 return Ok(());
             }
-            let until = Nanos(self.clock.now().0.saturating_sub(SETTLE));
-            let taken = merge.take(BATCH, until)?;
-            if taken.is_empty() {
-                match merge.behind() {
-                    0 => drop(self.audit.wait_beyond(self.audit.size(), WAIT)),
-                    // They have to settle.
-                    _ => std::thread::sleep(WAIT / 4),
-                }
+            // What another ledger is just making durable may be of an earlier time than what is there.
+            let settled = self.ledgers.iter().map(|ledger| ledger.settled()).min();
+            let mut taken = merge.take(BATCH, settled.unwrap_or_default())?;
+            if !taken.is_empty() {
+                held = None;
+            } else if merge.behind() == 0 {
+                held = None;
+                self.audit.wait_beyond(self.audit.size(), WAIT);
                 continue;
+            } else if held.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+                std::thread::sleep(SETTLE);
+                continue;
+            } else {
+                // The clock was set back behind what is there, or a disk stands still; not everything is to wait for that.
+                taken = merge.take(BATCH, Nanos(i64::MAX))?;
             }
             let mut steps = Vec::new();
             for entry in &taken {
@@ -204,15 +217,10 @@ impl Shared {
                     found.into_iter().filter(|step| quiet.as_ref().is_none_or(|quiet| quiet.lets(step))),
                 );
             }
-            if merge.missed > 0 {
-                tracing::warn!(
-                    entries = merge.missed,
-                    "entries were pruned before the rules had looked at them"
-                );
-                merge.missed = 0;
-            }
-            if !steps.is_empty() {
-                self.write(steps.iter().map(|step| &step.event))?;
+            let missed: Vec<Event> =
+                merge.missed.drain(..).map(|(ledger, gone)| pruned(&ledger, &gone)).collect();
+            if !steps.is_empty() || !missed.is_empty() {
+                self.write(missed.iter().chain(steps.iter().map(|step| &step.event)))?;
             }
             // Only now are the steps of these entries durable, and may the position go beyond them.
             let of_audit: Vec<(u64, &[u8])> = taken
@@ -281,6 +289,22 @@ impl Shared {
         record(&self.audit, &*self.clock, event)?;
         book.set_rules(&version)
     }
+}
+
+/// Tells that entries were gone before the rules looked at them.
+fn pruned(ledger: &str, gone: &Range<u64>) -> Event {
+    let count = gone.end - gone.start;
+    Event::new("gap.rules", "-")
+        .id(format!("rules:pruned:{ledger}:{}-{}", gone.start, gone.end))
+        .resource(ledger)
+        .severity(4)
+        .message(format!(
+            "{count} entries of {ledger} were pruned before the rules had looked at them: {} to {}",
+            gone.start,
+            gone.end - 1
+        ))
+        .data("what", "entries")
+        .data("count", count)
 }
 
 /// Whether an entry is a step of an alert that the rules themselves wrote.

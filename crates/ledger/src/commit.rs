@@ -34,7 +34,7 @@ impl<D: Disk> Core<D> {
     /// was shown, so the indexes are given out again. What the disk kept of it nonetheless is cut or superseded when the journal is next opened,
     /// or, should it have become whole, is an event that was refused and stored, which its sender's repetition turns into a duplicate.
     pub(crate) fn commit(&self, sequencer: &mut Sequencer, group: Vec<Submission>) {
-        let received_at = self.clock.now().max(sequencer.last_received);
+        let received_at = self.progress.begin(&*self.clock, sequencer.last_received);
         let mut chunk = Chunk { first: self.size(), received_at, ..Chunk::default() };
         chunk.reserve(group.iter().map(|submission| &submission.batch));
         let mut answers = Vec::with_capacity(group.len());
@@ -51,6 +51,7 @@ impl<D: Disk> Core<D> {
                 Ok(journal_end) => chunk.journal_end = journal_end,
                 Err(refusal) => {
                     self.unstage(&chunk, 0);
+                    self.progress.end();
                     for submission in group {
                         (submission.reply)(Outcome { batch: submission.batch, result: Err(refusal.clone()) });
                     }
@@ -62,6 +63,7 @@ impl<D: Disk> Core<D> {
             sequencer.last_received = received_at;
             self.publish(chunk);
         }
+        self.progress.end();
         for (submission, answer) in group.into_iter().zip(answers) {
             (submission.reply)(Outcome { batch: submission.batch, result: answer });
         }

@@ -277,6 +277,12 @@ impl<D: Disk> Ledger<D> {
         self.core.progress.wait_beyond(index, timeout)
     }
 
+    /// No entry that cannot be read yet will have this `received_at` or an earlier one, unless the system's clock is set back: who reads
+    /// several ledgers in the order of time has seen all there is up to the least of theirs.
+    pub fn settled(&self) -> attestry_event::Nanos {
+        self.core.progress.settled(&*self.core.clock)
+    }
+
     /// Has a checkpoint made that covers `size` entries, and waits for it; whether there is one.
     pub fn wait_signed(&self, size: u64, timeout: Duration) -> bool {
         self.core.progress.wait_signed(size, timeout)

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use attestry_event::{Clock, Nanos};
 use parking_lot::{Condvar, Mutex};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -10,6 +11,8 @@ struct State {
     signed: u64,
     /// The greatest size somebody waits to see signed.
     wanted: u64,
+    /// The `received_at` of entries that are being made durable.
+    committing: Option<Nanos>,
     closed: bool,
 }
 
@@ -32,6 +35,27 @@ impl Progress {
     pub(crate) fn advance(&self, size: u64) {
         self.state.lock().size = size;
         self.changed.notify_all();
+    }
+
+    /// Gives the `received_at` of entries that will be shown with [`Progress::advance`] or never: now, or `least` when that is later.
+    pub(crate) fn begin(&self, clock: &dyn Clock, least: Nanos) -> Nanos {
+        let mut state = self.state.lock();
+        let received_at = clock.now().max(least);
+        state.committing = Some(received_at);
+        received_at
+    }
+
+    /// What has begun is there, or will not be.
+    pub(crate) fn end(&self) {
+        self.state.lock().committing = None;
+    }
+
+    /// No entry that is not shown yet will be of this time or before.
+    pub(crate) fn settled(&self, clock: &dyn Clock) -> Nanos {
+        let state = self.state.lock();
+        // What begins later takes its time under this lock, later.
+        let next = state.committing.unwrap_or_else(|| clock.now());
+        Nanos(next.0 - 1)
     }
 
     pub(crate) fn signed(&self, size: u64) {
@@ -78,5 +102,29 @@ impl Progress {
             }
         }
         *state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attestry_event::ManualClock;
+
+    use super::*;
+
+    #[test]
+    fn what_is_being_made_durable_is_not_settled() {
+        let clock = ManualClock::new(Nanos(100));
+        let progress = Progress::new(0);
+        assert_eq!(progress.settled(&clock), Nanos(99));
+        assert_eq!(progress.begin(&clock, Nanos(7)), Nanos(100));
+        clock.set(Nanos(200));
+        assert_eq!(progress.settled(&clock), Nanos(99));
+        progress.advance(1);
+        assert_eq!(progress.settled(&clock), Nanos(99));
+        progress.end();
+        assert_eq!(progress.settled(&clock), Nanos(199));
+        // Times within a ledger never go back.
+        clock.set(Nanos(50));
+        assert_eq!(progress.begin(&clock, Nanos(200)), Nanos(200));
     }
 }

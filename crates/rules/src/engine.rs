@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::alerts::{Alerts, Hit, Of};
 use crate::due::Due;
 use crate::group::{Group, bounded};
+use crate::history::Heard;
 use crate::load::Rules;
 use crate::message::cut;
 use crate::own::{Looks, Own, Seen};
@@ -45,6 +46,7 @@ pub struct Engine {
     /// When something is due of which rule and group; at most one for each.
     pub(crate) awaited: BTreeSet<(i64, usize, Group)>,
     pub(crate) cursors: BTreeMap<String, u64>,
+    pub(crate) heard: Heard,
     failures: Vec<u64>,
 }
 
@@ -63,6 +65,7 @@ impl Engine {
             forgotten_at: 0,
             awaited: BTreeSet::new(),
             cursors: BTreeMap::new(),
+            heard: Heard::default(),
             failures,
         }
     }
@@ -117,11 +120,16 @@ impl Engine {
         let rules = Arc::clone(&self.rules);
         let place = Place { ledger: self.alerts.ledger(ledger), index };
         let seen = Seen { row: Row { ledger, index, entry: &entry, value_of: None }, bytes };
+        let is_history = self.heard.is_history(&entry, self.time);
         let named = rules.by_name.get(&*name).map(Vec::as_slice).unwrap_or_default();
         for number in named.iter().chain(&rules.any_name) {
-            self.own(*number, &seen, place, &mut steps);
+            // From history it is only learned what is usual.
+            let learns = rules.own.get(*number).is_some_and(Own::learns);
+            if learns || !is_history {
+                self.own(*number, &seen, place, &mut steps);
+            }
         }
-        if !rules.detections.is_empty() {
+        if !is_history && !rules.detections.is_empty() {
             self.sigma(&rules, &entry, place, ledger, &mut steps);
         }
         Fed { steps }

@@ -15,6 +15,7 @@ mod cases;
 mod due;
 mod engine;
 mod group;
+mod history;
 pub mod limits;
 mod load;
 mod message;

@@ -242,6 +242,11 @@ impl Own {
         Ok(Own { looks, by, over, over_after: nanos(written.resolve.after.0), message })
     }
 
+    /// Whether it tells the new from the usual.
+    pub(crate) fn learns(&self) -> bool {
+        matches!(self.looks, Looks::FirstSeen { .. })
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         match self.looks {
             Looks::Match(_) => Kind::Match,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::alerts::Alert;
 use crate::engine::of;
 use crate::group::Group;
+use crate::history::Heard;
 use crate::load::Rules;
 use crate::own::Looks;
 use crate::sigma::Correlations;
@@ -43,6 +44,9 @@ struct Saved {
     alerts: Vec<(String, Group, Alert)>,
     /// The versions of all Sigma rules, and what the correlations remember.
     sigma: (String, serde_json::Value),
+    /// When each source was first heard of; a state before there was this has none.
+    #[serde(default)]
+    heard: BTreeMap<String, BTreeMap<String, i64>>,
 }
 
 impl Engine {
@@ -66,6 +70,7 @@ impl Engine {
                 .filter_map(|((number, group), alert)| Some((rule(*number)?, group.clone(), alert.clone())))
                 .collect(),
             sigma: (sigma_version(&self.rules), self.correlations.save()),
+            heard: self.heard.first.clone(),
         };
         // Strings, numbers and lists: it cannot fail.
         serde_json::to_vec(&saved).unwrap_or_default()
@@ -86,6 +91,7 @@ impl Engine {
         engine.forgotten_at = saved.forgotten_at;
         engine.alerts.ledgers = saved.ledgers;
         engine.cursors = saved.cursors;
+        engine.heard = Heard::restore(saved.heard);
         let mut memories: BTreeMap<(String, String), Memory> =
             saved.memories.into_iter().map(|(id, version, memory)| ((id, version), memory)).collect();
         for (number, own) in rules.own.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Several ledgers as one row of entries, ordered by (`received_at`, ledger, index).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -12,10 +13,6 @@ const BLOCK: u64 = 1_024;
 
 /// Bytes of entries that are held of a ledger, about: a block is read when less than half of it is there.
 const HELD_BYTES: usize = 8 << 20;
-
-/// An entry is taken when it has been there for so long, in nanoseconds: a commit in another ledger that got an earlier time is visible by
-/// then. Only one that takes longer to reach the disk could come out of its order.
-pub(super) const SETTLE: i64 = 1_000_000_000;
 
 /// An entry of one of the ledgers.
 #[derive(Clone, Debug)]
@@ -38,8 +35,8 @@ struct Source {
 pub(super) struct Merge {
     /// By name.
     sources: Vec<Source>,
-    /// Entries that were pruned before they were read.
-    pub(super) missed: u64,
+    /// Entries that were pruned before they were read, by ledger.
+    pub(super) missed: Vec<(Arc<str>, Range<u64>)>,
 }
 
 impl Merge {
@@ -54,7 +51,7 @@ impl Merge {
         };
         let mut sources: Vec<Source> = ledgers.iter().map(source).collect();
         sources.sort_by(|a, b| a.name.cmp(&b.name));
-        Merge { sources, missed: 0 }
+        Merge { sources, missed: Vec::new() }
     }
 
     /// At most so many entries, of those that were received at `until` or before.
@@ -65,7 +62,7 @@ impl Merge {
         let mut taken = Vec::new();
         while taken.len() < most {
             for source in &mut self.sources {
-                self.missed += source.fill()?;
+                self.missed.extend(source.fill()?.map(|gone| (Arc::clone(&source.name), gone)));
             }
             let first = |source: &Source| source.held.front().map(|entry| entry.received_at);
             let least = self.sources.iter().filter_map(first).min().filter(|at| *at <= until.0);
@@ -91,13 +88,13 @@ impl Merge {
 }
 
 impl Source {
-    /// Reads on when little is held; gives how many entries were gone.
-    fn fill(&mut self) -> Result<u64> {
+    /// Reads on when little is held; gives the indices of entries that were gone.
+    fn fill(&mut self) -> Result<Option<Range<u64>>> {
         if !self.held.is_empty() || self.next >= self.ledger.size() {
-            return Ok(0);
+            return Ok(None);
         }
         let first = self.ledger.first();
-        let gone = first.saturating_sub(self.next);
+        let gone = (self.next < first).then_some(self.next..first);
         self.next = self.next.max(first);
         let mut read = self.next;
         while self.bytes < HELD_BYTES / 2 && read < self.ledger.size() && self.held.len() < 2 * BLOCK as usize
@@ -180,7 +177,7 @@ mod tests {
         assert_eq!(names(&merge.take(2, now).unwrap()), ["a0", "l0"]);
         assert_eq!(names(&merge.take(9, Nanos(now.0 - 1)).unwrap()), ["a1"]);
         assert_eq!(names(&merge.take(9, now).unwrap()), ["l1", "l2"]);
-        assert_eq!((merge.behind(), merge.missed), (0, 0));
+        assert_eq!((merge.behind(), merge.missed), (0, Vec::new()));
         let from = BTreeMap::from([("logs".to_owned(), 2), ("audit".to_owned(), 1)]);
         assert_eq!(names(&Merge::new(&ledgers, &from).take(9, now).unwrap()), ["a1", "l2"]);
         assert_eq!(first_since(&ledgers[0], now).unwrap(), 1);

@@ -238,6 +238,49 @@ fn nothing_is_found_twice_or_missed_whatever_is_lost() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_holds_up_nothing_for_long() {
+    let scene = Scene::new();
+    let watching = scene.start(RULES);
+    scene.settle(&watching);
+    scene.write(0, &[event("a.hit", "h1")]);
+    scene.clock.set(Nanos(START.0 - 86_400_000_000_000));
+    scene.write(1, &[event("a.log", "h1")]);
+    scene.settle(&watching);
+    // By their times the second came before the first.
+    assert_eq!(scene.steps().len(), 1);
+    watching.stop();
+}
+
+#[test]
+fn what_was_pruned_before_it_was_looked_at_is_told() {
+    let scene = Scene::new();
+    let watching = scene.start(RULES);
+    scene.settle(&watching);
+    scene.write(0, &[event("a.hit", "h1")]);
+    scene.settle(&watching);
+    watching.stop();
+    let events: Vec<String> = (0..600).map(|nth| event("a.other", &format!("h{nth}"))).collect();
+    scene.write(1, &events);
+    scene.ledgers[1].ledger.seal_now().unwrap();
+    scene.ledgers[1].ledger.prune(512).unwrap();
+    assert_eq!(scene.ledgers[1].ledger.first(), 512);
+    for _ in 0..2 {
+        let watching = scene.start(RULES);
+        scene.settle(&watching);
+        watching.stop();
+    }
+    let mut told = Vec::new();
+    let mut look = |_, bytes: &[u8]| {
+        let entry = Entry::parse(bytes).unwrap();
+        if entry.event_name() == "gap.rules" {
+            told.push(entry.field(attestry_event::Field::Message).unwrap().into_owned());
+        }
+    };
+    scene.ledgers[0].ledger.scan(0, u64::MAX, &mut look).unwrap();
+    assert_eq!(told, ["512 entries of logs were pruned before the rules had looked at them: 0 to 511"]);
+}
+
+#[test]
 fn ten_thousand_alerts_lose_no_event() {
     let scene = Scene::new();
     let watching = scene.start(RULES);

@@ -320,11 +320,11 @@ pub const OWN: &[Entry] = &[
     Entry {
         name: "gap.rules",
         sources: "attestry",
-        meaning: "a rule had no more room, and what it remembered of the longest unused groups is forgotten",
-        who: "resource is the rule",
+        meaning: "a rule had no more room, and what it remembered of the longest unused groups is forgotten; or entries were pruned before the rules had looked at them",
+        who: "resource is the rule, or the ledger",
         fields: &[
-            ("rule", "the rule's id"),
-            ("what", "groups, open alerts, or windows of correlations"),
+            ("rule", "the rule's id; of pruned entries none"),
+            ("what", "groups, open alerts, windows of correlations, or entries"),
             ("count", "how many"),
         ],
         example: r#"{"event_name":"gap.rules","username":"-","resource":"login-brute-force","severity":4,"message":"the rule login-brute-force had no more room: 1000 groups were forgotten, the longest unused ones","event_data":{"rule":"login-brute-force","what":"groups","count":1000}}"#,
