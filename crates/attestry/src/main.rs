@@ -15,6 +15,7 @@ mod flow;
 mod house;
 mod install;
 mod logging;
+mod memory;
 mod negated;
 mod node;
 mod reload;
@@ -106,18 +107,8 @@ enum Command {
     Restore(backup::Restore),
 }
 
-/// Freed memory goes back to the system after this many milliseconds. The default of a second leaves 80 MB more resident while
-/// batches come in; ten milliseconds cost a tenth of the CPU.
-const PURGE_DELAY_MS: std::ffi::c_long = 100;
-/// `mi_option_purge_delay` of mimalloc.h, which the bindings do not name.
-const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-
 fn main() -> ExitCode {
-    // SAFETY: sets a number; called before there is any other thread.
-    #[allow(unsafe_code)]
-    unsafe {
-        libmimalloc_sys::mi_option_set(PURGE_DELAY, PURGE_DELAY_MS);
-    }
+    memory::begin();
     let done = |result: anyhow::Result<()>| result.map(|()| 0);
     let result = match &Cli::parse_from(negated::respelled(std::env::args_os())).command {
         Command::Run(of) => done(run::run(of)),

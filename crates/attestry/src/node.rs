@@ -24,6 +24,7 @@ use crate::control::Control;
 use crate::enrolment::{Enrolment, Folder};
 use crate::flow::{Base, Flow, Ground};
 use crate::logging::Level;
+use crate::memory;
 use crate::reload::{self, Reloader};
 use crate::run::{Run, StopSignals};
 use crate::sources::Sources;
@@ -35,9 +36,6 @@ const STATUS_EVERY: Duration = Duration::from_secs(30);
 const SPOOL: &str = "spool";
 
 pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
-    // An agent's memory is many small pieces: in pages of 2 MiB they take three times what they need (35 MB instead of 10). A kernel without the setting
-    // changes nothing.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let signals = {
         let _within = runtime.enter();
@@ -76,12 +74,14 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
         let stop = CancellationToken::new();
         let report = Report::new(&config, &data, &spool, &flow, Some(Arc::clone(&sources)), STATUS_EVERY)?;
         let reporting = report.map(|report| tokio::spawn(report.repeat(stop.clone())));
+        let small = tokio::spawn(stay_small(stop.clone()));
         announce(&config, &host)?;
         signals.stopped(&reloader).await;
 
         // From the outside in: nothing new comes in, then what is in is durable, then the sinks remember where they are.
         control.close().await;
         stop.cancel();
+        let _ = small.await;
         if let Some(reporting) = reporting {
             let _ = reporting.await;
         }
@@ -96,6 +96,14 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
     drop(runtime);
     tracing::info!("stopped");
     ended
+}
+
+/// Gives back what the start and the history of the host took.
+async fn stay_small(stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(STATUS_EVERY)).await.is_some() {
+        memory::forget_code();
+        memory::rest();
+    }
 }
 
 /// Opens what events rest in until the sinks have them.

@@ -95,7 +95,10 @@ pub(crate) fn run(run: &Run) -> Result<()> {
     })?;
     let log = crate::logging::start(&config.written.log)?;
     match config.serves {
-        true => serve(run, config, log),
+        true => {
+            crate::memory::large_pages();
+            serve(run, config, log)
+        }
         false => crate::node::node(run, config, log),
     }
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::config::{Config, Filters, Source};
 use crate::flow::{Changes, Ground, hooks, redactions};
+use crate::memory;
 
 /// The key with which names that are not to be kept in clear are hashed. It signs nothing, so it is not among the ledgers' keys.
 pub(crate) const REDACTION_KEY_FILE: &str = "redaction.key";
@@ -126,6 +127,7 @@ impl Host {
             names: Arc::clone(&self.names),
             outlet: Arc::new(Kept { inlet, positions: Arc::clone(&self.positions) }),
             position: position(&self.positions, name)?,
+            rest: memory::rest,
         })
     }
 }

@@ -245,7 +245,7 @@ impl Auth {
                     feed.send_when_full(|| self.position())?;
                 }
                 Step::Gap(gap) => feed.lose(gap),
-                Step::Idle => return feed.send(self.position()),
+                Step::Idle => return feed.send(|| self.position()),
             }
             feed.go_on()?;
         }
@@ -292,7 +292,7 @@ impl Auth {
                     file: "journal".to_owned(),
                     reason: "gave an entry that cannot be read or is longer than 1 MiB".to_owned(),
                 }),
-                Next::Nothing => return feed.send(self.position()),
+                Next::Nothing => return feed.send(|| self.position()),
                 Next::Ended(words) => {
                     self.end_journal();
                     // Resident it is started again by the next pass, after the last entry.
@@ -300,7 +300,7 @@ impl Auth {
                         let words = words.unwrap_or_else(|| "no reason given".to_owned());
                         feed.status().set_problem(Some(format!("journalctl ended: {words}")));
                     }
-                    return feed.send(self.position());
+                    return feed.send(|| self.position());
                 }
             }
             feed.go_on()?;

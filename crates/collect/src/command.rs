@@ -239,7 +239,7 @@ impl Collector for Command {
         feed.push(told.event(feed.now()));
         self.last = Some(due.at);
         // Also when it was told to stop: an outlet that still takes this keeps the run from being made again.
-        let sent = feed.send(json!({ "last": due.at.0 }));
+        let sent = feed.send(|| json!({ "last": due.at.0 }));
         ended.and(sent)
     }
 }
@@ -341,7 +341,7 @@ impl Told {
                 return feed.send_when_full(|| self.before.clone());
             }
             sent = Instant::now();
-            feed.send(self.before.clone())
+            feed.send(|| self.before.clone())
         };
         let ended = process::run(order, config.timeout.0, &stop, &mut |bytes| each(Some(bytes)));
         let taken = match &ended {

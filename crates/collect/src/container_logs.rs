@@ -297,9 +297,9 @@ impl ContainerLogs {
             }
         }
         if done.is_empty() {
-            feed.send(self.position())?
+            feed.send(|| self.position())?
         } else {
-            feed.keep(self.position())?
+            feed.keep(|| self.position())?
         }
         Ok(more)
     }

@@ -287,7 +287,7 @@ impl Collector for Docker {
             {
                 self.fail(&error, feed);
             }
-            feed.send(self.position())?;
+            feed.send(|| self.position())?;
             // Alone, a pass must last until a difference has settled.
             if resident || self.suspected.is_none() || self.listener.is_none() {
                 return Ok(());

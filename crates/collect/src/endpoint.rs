@@ -231,7 +231,7 @@ impl Endpoints {
                         }
                         next = looks.try_join_next_with_id();
                     }
-                    feed.send(self.position())?;
+                    feed.send(|| self.position())?;
                     if open.is_empty() {
                         return Ok(());
                     }

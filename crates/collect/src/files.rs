@@ -271,7 +271,7 @@ impl Files {
         self.tell_unread(unread, first, feed);
         self.known = Some(state);
         self.known_patterns.clone_from(&self.patterns);
-        feed.send(json!({ "known": self.known, "patterns": self.patterns, "unread": self.unread }))
+        feed.send(|| json!({ "known": self.known, "patterns": self.patterns, "unread": self.unread }))
     }
 
     /// What cannot be read is in the status; what could be read and cannot be any more is a loss.

@@ -358,7 +358,7 @@ impl Collector for Host {
         for event in self.file_systems(now) {
             feed.push(event);
         }
-        feed.send(json!({ "boot": self.boot }))
+        feed.send(|| json!({ "boot": self.boot }))
     }
 }
 

@@ -335,7 +335,7 @@ impl Collector for Logins {
                 feed.go_on()?;
             }
         }
-        feed.send(self.position())
+        feed.send(|| self.position())
     }
 }
 

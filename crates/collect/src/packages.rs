@@ -191,7 +191,7 @@ impl Collector for Packages {
             database.compare(&self.root, idle, feed);
         }
         feed.status().set_problem(self.databases.iter().find_map(|of| of.problem().map(str::to_owned)));
-        feed.send(self.position())
+        feed.send(|| self.position())
     }
 }
 

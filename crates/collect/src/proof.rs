@@ -101,6 +101,7 @@ impl Host {
             names: Arc::new(Names::new([7; 32], self.folder.path().join("passwd"))),
             outlet: self.kept.clone(),
             position: self.kept.position.lock().unwrap().clone(),
+            rest: || {},
         }
     }
 

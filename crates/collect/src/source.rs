@@ -119,6 +119,8 @@ pub struct Setup {
     pub outlet: Arc<dyn Outlet>,
     /// The position last kept for `name`.
     pub position: Option<Value>,
+    /// Called on the source's thread after a pass that had much to tell: much of what it needed may be given back.
+    pub rest: fn(),
 }
 
 /// A kind of source with its settings: what is configured, before it runs.
@@ -252,11 +254,16 @@ pub fn start(source: Box<dyn Source>, setup: Setup) -> std::io::Result<Running> 
     let thread = thread::Builder::new().name(format!("collect-{}", setup.name)).spawn(move || {
         let obituary = Obituary(inner_status.clone());
         let mut collector = source.collector(&setup);
+        let rest = setup.rest;
         let mut feed = Feed::new(setup, inner_status, inner_stop.clone());
         loop {
             let begun = Instant::now();
+            let before = feed.status.events();
             if collector.pass(&mut feed, true).is_err() {
                 break;
+            }
+            if before == 0 || feed.status.events() - before >= BATCH_EVENTS as u64 {
+                rest();
             }
             let pause = match source.cadence() {
                 Cadence::Follow(pause) => pause,
@@ -378,7 +385,7 @@ impl Feed {
 
     /// Sends when a batch is full; `position` is asked only then, and must stand after the events pushed so far.
     pub(crate) fn send_when_full(&mut self, position: impl FnOnce() -> Value) -> Result<(), Stopped> {
-        if self.is_full() { self.send(position()) } else { Ok(()) }
+        if self.is_full() { self.send(position) } else { Ok(()) }
     }
 
     /// Whether it is time to send.
@@ -392,8 +399,9 @@ impl Feed {
     }
 
     /// Sends what is there, and keeps the position when that is nothing, too.
-    pub(crate) fn keep(&mut self, position: Value) -> Result<(), Stopped> {
+    pub(crate) fn keep(&mut self, position: impl FnOnce() -> Value) -> Result<(), Stopped> {
         if self.events.is_empty() {
+            let position = position();
             self.outlet.send(&self.name, Vec::new(), position.clone())?;
             self.position = position;
             return Ok(());
@@ -401,8 +409,12 @@ impl Feed {
         self.send(position)
     }
 
-    /// Sends what is there. More than one batch goes with the last position until the last of them.
-    pub(crate) fn send(&mut self, position: Value) -> Result<(), Stopped> {
+    /// Sends what is there; `position` is asked only if something is. More than one batch goes with the last position until the last of them.
+    pub(crate) fn send(&mut self, position: impl FnOnce() -> Value) -> Result<(), Stopped> {
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let position = position();
         while !self.events.is_empty() {
             let rest = self.events.split_off(self.events.len().min(self.batch));
             let batch = std::mem::replace(&mut self.events, rest);

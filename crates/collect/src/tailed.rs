@@ -197,7 +197,7 @@ impl Collector for Follow {
     fn pass(&mut self, feed: &mut Feed, _resident: bool) -> Result<(), Stopped> {
         let mut events = Events::new(feed, self.encoding);
         while self.files.round(&mut events)? {}
-        events.send(self.files.position())?;
+        events.send(|| self.files.position())?;
         events.ended();
         Ok(())
     }

@@ -126,7 +126,7 @@ impl Collector for Users {
         self.tell_unread(&look, feed);
         look.keep_unread_of(self.known.as_ref());
         match &self.known {
-            None if look.state.users.is_empty() => return feed.send(Value::Null),
+            None if look.state.users.is_empty() => return feed.send(|| Value::Null),
             None => {
                 let keys = look.state.keys.values().map(std::collections::BTreeSet::len).sum();
                 let rules = look.state.rules.values().map(std::collections::BTreeSet::len).sum();
@@ -145,7 +145,7 @@ impl Collector for Users {
             }
         }
         self.known = Some(look.state);
-        feed.send(json!({ "known": self.known, "unread": self.unread }))
+        feed.send(|| json!({ "known": self.known, "unread": self.unread }))
     }
 }
 

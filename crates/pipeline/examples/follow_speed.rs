@@ -94,6 +94,7 @@ fn main() {
             names: Arc::new(Names::new([0; 32], "/etc/passwd")),
             outlet: Arc::new(until),
             position: None,
+            rest: || {},
         };
         let (begun, before) = (Instant::now(), cpu());
         let status = once(&config, setup).unwrap();

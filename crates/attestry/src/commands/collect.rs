@@ -237,6 +237,7 @@ fn print(wanted: &[Wanted<'_>]) -> Result<()> {
             names: Arc::clone(&names),
             outlet: Arc::clone(&printer) as Arc<dyn Outlet>,
             position: None,
+            rest: || {},
         };
         let done = once(&*of.source, setup);
         if let Some(error) = printer.failed.lock().take() {

@@ -5,7 +5,7 @@
 //! ended between two looks is not seen, and neither is how a process ended.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -24,6 +24,8 @@ use crate::{
 
 /// More processes than this are not looked at.
 const MAX_PROCESSES: usize = 65_536;
+/// How often it is looked who listens: to tell of the few sockets that do, the kernel looks through the table of all.
+const SOCKETS_EVERY: Duration = Duration::from_secs(30);
 /// Programs that were seen listening; the names come from whoever may run programs.
 const MAX_SERVICES: usize = 1_000;
 /// Linux counts start times in hundredths of a second (`sysconf(_SC_CLK_TCK)` is 100 on every architecture).
@@ -53,6 +55,10 @@ pub(super) struct Processes {
     look_at: Instant,
     /// None before the first look.
     known: Option<BTreeMap<String, Service>>,
+    /// What the last look found: the processes with their short names, and the sockets that listened. Only what is new is looked at closely.
+    processes: HashMap<(u32, u64), (String, Named)>,
+    sockets: HashSet<String>,
+    sockets_at: Option<Instant>,
     /// Which start of the host `known` belongs to.
     boot: String,
 }
@@ -67,34 +73,55 @@ impl Processes {
             listening: config.listening,
             look_at: Instant::now(),
             known: position.and_then(|at| BTreeMap::deserialize(&at["services"]).ok()),
+            processes: HashMap::new(),
+            sockets: HashSet::new(),
+            sockets_at: None,
             boot: position.and_then(|at| at["boot"].as_str()).unwrap_or_default().to_owned(),
         }
     }
 
     /// The services there are now: all that are given, listen, or were known as services.
-    fn look(&self) -> BTreeMap<String, Service> {
+    fn look(&mut self) -> BTreeMap<String, Service> {
         let listed = fs::read_dir(&self.proc).into_iter().flatten().flatten();
         let pids = listed.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let listening = if self.listening { listening(&self.proc) } else { HashSet::new() };
         let mut services: BTreeMap<String, Service> =
             self.programs.iter().map(|name| (name.clone(), Service::default())).collect();
-        let mut others: BTreeMap<String, Vec<Process>> = BTreeMap::new();
+        let mut before = std::mem::take(&mut self.processes);
         for pid in pids.take(MAX_PROCESSES) {
-            let Some((name, process)) = process(&self.proc, pid) else { continue };
-            if !listening.is_empty()
-                && services.len() < MAX_SERVICES
-                && !services.contains_key(&name)
-                && listens(&self.proc, pid, &listening)
-            {
-                services.insert(name.clone(), Service::default());
+            let Some(stat) = stat(&self.proc, pid) else { continue };
+            let key = (pid, stat.start);
+            // A program that another one takes the place of has its short name, as a rule.
+            let same = before.remove(&key).filter(|(short, _)| *short == stat.short);
+            let named = match same {
+                Some((_, named)) => named,
+                None => named(&self.proc, pid, &stat.short),
+            };
+            self.processes.insert(key, (stat.short, named));
+        }
+        if self.listening && self.sockets_at.is_none_or(|at| at.elapsed() >= SOCKETS_EVERY) {
+            self.sockets_at = Some(Instant::now());
+            let listening = listening(&self.proc);
+            let new_sockets = !listening.is_subset(&self.sockets);
+            for ((pid, _), (_, Named { name, .. })) in self.processes.iter().filter(|_| new_sockets) {
+                if services.len() < MAX_SERVICES
+                    && !services.contains_key(name)
+                    && listens(&self.proc, *pid, &listening)
+                {
+                    services.insert(name.clone(), Service::default());
+                }
             }
+            self.sockets = listening;
+        }
+        let mut others: BTreeMap<&str, Vec<Process>> = BTreeMap::new();
+        for ((pid, start), (_, Named { name, exe })) in &self.processes {
+            let process = Process { pid: *pid, start: *start, exe: exe.clone() };
             others.entry(name).or_default().push(process);
         }
         for name in self.known.iter().flatten().map(|(name, _)| name) {
             services.entry(name.clone()).or_default();
         }
         for (name, service) in &mut services {
-            for process in others.remove(name).into_iter().flatten() {
+            for process in others.remove(name.as_str()).into_iter().flatten() {
                 service.pids.insert((process.pid, process.start));
                 if service
                     .main
@@ -159,13 +186,26 @@ impl Processes {
     }
 }
 
-/// A process by its id: its name, and what tells it apart.
-fn process(proc: &Path, pid: u32) -> Option<(String, Process)> {
-    let folder = proc.join(pid.to_string());
-    let stat = fs::read(folder.join("stat")).ok()?;
+/// What `/proc/PID/stat` tells.
+struct Stat {
+    /// At most 15 bytes of its name.
+    short: String,
+    start: u64,
+}
+
+/// What a process is called, and its program.
+struct Named {
+    name: String,
+    exe: String,
+}
+
+/// A process by its id, if it can be a service.
+fn stat(proc: &Path, pid: u32) -> Option<Stat> {
+    let stat = fs::read(proc.join(format!("{pid}/stat"))).ok()?;
     let stat = String::from_utf8_lossy(&stat);
     // The name stands in parentheses and may hold some.
-    let (_, rest) = stat.rsplit_once(')')?;
+    let (before, rest) = stat.rsplit_once(')')?;
+    let (_, short) = before.split_once('(')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
     // Zombies, and threads of the kernel (parent 2), are no services.
@@ -174,14 +214,20 @@ fn process(proc: &Path, pid: u32) -> Option<(String, Process)> {
     if matches!(state, "Z" | "X") || parent == "2" || pid == 2 {
         return None;
     }
-    let exe = fs::read_link(folder.join("exe")).ok().map(|exe| exe.display().to_string()).unwrap_or_default();
+    (!short.is_empty()).then(|| Stat { short: short.to_owned(), start })
+}
+
+fn named(proc: &Path, pid: u32, short: &str) -> Named {
+    let exe = fs::read_link(proc.join(format!("{pid}/exe")))
+        .ok()
+        .map(|exe| exe.display().to_string())
+        .unwrap_or_default();
     // An upgrade leaves the running one "(deleted)"; scripts have their interpreter's.
     let exe = exe.strip_suffix(" (deleted)").unwrap_or(&exe).to_owned();
-    let comm = fs::read_to_string(folder.join("comm")).unwrap_or_default().trim().to_owned();
     let base = exe.rsplit('/').next().unwrap_or_default();
     // The whole name where the kernel's 15 bytes are its beginning.
-    let name = if base.starts_with(&comm) && !comm.is_empty() { base.to_owned() } else { comm };
-    (!name.is_empty()).then_some((name, Process { pid, start, exe }))
+    let name = if base.starts_with(short) { base } else { short }.to_owned();
+    Named { name, exe }
 }
 
 /// The inodes of sockets that listen at a TCP port.
@@ -234,7 +280,7 @@ impl Collector for Processes {
         }
         self.known = Some(services);
         self.boot = boot.trim().to_owned();
-        feed.send(json!({ "services": self.known, "boot": self.boot }))
+        feed.send(|| json!({ "services": self.known, "boot": self.boot }))
     }
 }
 
@@ -313,7 +359,15 @@ mod tests {
         let mut services = Processes::new(&Config::default(), &host.setup("services"));
         services.proc = "/proc".into();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let me = process(Path::new("/proc"), std::process::id()).unwrap().0;
+        let me = named(Path::new("/proc"), std::process::id(), "").name;
+        assert!(services.look().contains_key(&me), "{me}");
+        drop(listener);
+        // A process that was there and did not listen then; unless another test did.
+        let mut services = Processes::new(&Config::default(), &host.setup("services"));
+        services.proc = "/proc".into();
+        services.look();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        services.sockets_at = None;
         assert!(services.look().contains_key(&me), "{me}");
         drop(listener);
     }
@@ -324,10 +378,9 @@ mod tests {
         fs::create_dir(folder.path().join("7")).unwrap();
         let rest = "S 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 1 0 4711 0";
         fs::write(folder.path().join("7/stat"), format!("7 (a) b (c)) {rest}")).unwrap();
-        fs::write(folder.path().join("7/comm"), "a) b (c)\n").unwrap();
-        let (name, process) = process(folder.path(), 7).unwrap();
-        assert_eq!((name.as_str(), process.start), ("a) b (c)", 4711));
+        let read = stat(folder.path(), 7).unwrap();
+        assert_eq!((read.short.as_str(), read.start), ("a) b (c)", 4711));
         fs::write(folder.path().join("7/stat"), "7 (x").unwrap();
-        assert!(super::process(folder.path(), 7).is_none());
+        assert!(stat(folder.path(), 7).is_none());
     }
 }

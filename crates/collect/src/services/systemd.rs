@@ -330,7 +330,7 @@ impl Collector for Systemd {
         if heard.is_err() {
             self.retry_at = Instant::now() + RETRY;
         }
-        feed.send(json!({ "units": self.known, "files": self.files }))
+        feed.send(|| json!({ "units": self.known, "files": self.files }))
     }
 }
 

@@ -70,8 +70,8 @@ fn only_the_last_part_of_what_belongs_together_moves_the_position() {
     for _ in 0..2 * BATCH_EVENTS + 1 {
         feed.push(Event::new("host.stats", "-"));
     }
-    feed.send(json!("new")).unwrap();
-    feed.send(json!("newer")).unwrap();
+    feed.send(|| json!("new")).unwrap();
+    feed.send(|| panic!("nothing is there")).unwrap();
     feed.push(Event::new("host.stats", "-"));
     feed.send_when_full(|| panic!("not full")).unwrap();
     assert_eq!(
@@ -86,7 +86,7 @@ fn a_loss_is_counted_and_said() {
     let host = Host::new();
     let mut feed = feed(&host.setup("auth"));
     feed.lose(Gap { file: "/var/log/auth.log".into(), reason: "was removed".into() });
-    feed.send(Value::Null).unwrap();
+    feed.send(|| Value::Null).unwrap();
     assert_eq!(feed.status().losses(), 1);
     let events = host.kept.events.lock().unwrap();
     assert_eq!(events[0].event_name, "gap.collect");

@@ -51,13 +51,13 @@ impl<'f> Events<'f> {
         self.feed.is_full()
     }
 
-    pub(super) fn send(&mut self, position: Value) -> Result<(), Stopped> {
+    pub(super) fn send(&mut self, position: impl FnOnce() -> Value) -> Result<(), Stopped> {
         self.feed.send(position)?;
         self.feed.go_on()
     }
 
     /// Sends what there is and keeps the position even if that is nothing.
-    pub(super) fn keep(&mut self, position: Value) -> Result<(), Stopped> {
+    pub(super) fn keep(&mut self, position: impl FnOnce() -> Value) -> Result<(), Stopped> {
         self.feed.keep(position)
     }
 

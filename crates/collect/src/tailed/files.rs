@@ -184,7 +184,7 @@ impl Files {
         }
         if self.first {
             self.first = false;
-            events.keep(self.position())?;
+            events.keep(|| self.position())?;
         }
         Ok(more)
     }

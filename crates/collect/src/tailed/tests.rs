@@ -105,6 +105,7 @@ impl Logs {
             names: Arc::new(Names::new([7; 32], self.path("passwd"))),
             outlet: self.kept.clone(),
             position,
+            rest: || {},
         }
     }
 

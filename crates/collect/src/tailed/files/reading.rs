@@ -46,7 +46,7 @@ impl Files {
                 events.record(&file, &record, modified, now);
                 if events.is_full() {
                     file.tail = Print::of_end(chunk.get(..end).unwrap_or_default());
-                    events.send(position(others, Some(&file), ids, first))?;
+                    events.send(|| position(others, Some(&file), ids, first))?;
                 }
                 Ok(())
             };
