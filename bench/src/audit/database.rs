@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 use attestry_db::Engine;
 use attestry_testkit::{MariaDb, Postgres};
 
-use crate::process::cpu_with_children;
+use crate::process::{Process, cpu_with_children};
+
+/// The slot of the program that is compared with.
+const PLAIN: &str = "plain";
 
 pub(super) enum Database {
     MariaDb(MariaDb),
@@ -57,6 +60,28 @@ impl Database {
                 "ALTER PUBLICATION attestry_bank DROP TABLE {table}; {sql}; ALTER PUBLICATION attestry_bank ADD TABLE {table}"
             ),
         });
+    }
+
+    /// The database's own program that follows the same changes, and does nothing with them.
+    pub(super) fn follower(&self) -> Result<Process> {
+        Process::start(&mut match self {
+            Database::MariaDb(server) => server.follower(),
+            Database::Postgres(server) => server.follower(PLAIN, "attestry_bank"),
+        })
+    }
+
+    /// Forgets what the follower left.
+    pub(super) fn followed(&self, follower: Process) {
+        drop(follower);
+        if let Database::Postgres(server) = self {
+            // A slot is in use for a moment after its reader has gone.
+            server.query(&format!(
+                "DO $$ BEGIN
+                   WHILE (SELECT active FROM pg_replication_slots WHERE slot_name = '{PLAIN}') LOOP PERFORM pg_sleep(0.05); END LOOP;
+                   PERFORM pg_drop_replication_slot('{PLAIN}');
+                 END $$"
+            ));
+        }
     }
 
     /// Numbers from 1 as a table of one column `n`.

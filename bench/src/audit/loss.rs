@@ -1,4 +1,5 @@
-//! What the database loses: small transactions as fast as they go, in turns with and without the watch.
+//! What the database loses: small transactions as fast as they go, in turns without anything, with its own program that follows the same changes
+//! (`mariadb-binlog`, `pg_recvlogical`), and with the watch.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -18,8 +19,19 @@ const CONNECTIONS: u64 = 4;
 
 const ROWS: u64 = 100_000;
 
-/// Turns of each kind.
-const TURNS: usize = 3;
+/// What stands beside the database.
+#[derive(Clone, Copy, PartialEq)]
+enum Beside {
+    Nothing,
+    Follower,
+    Watch,
+}
+
+/// What drifts falls on all.
+const TURNS: [Beside; 9] = {
+    use Beside::{Follower, Nothing, Watch};
+    [Nothing, Follower, Watch, Watch, Follower, Nothing, Nothing, Follower, Watch]
+};
 
 /// Transactions, how long they took, and CPU time of the database and of Attestry.
 #[derive(Default)]
@@ -47,10 +59,10 @@ pub(super) fn run(setting: &Setting<'_>, engine: Engine, out: &mut dyn Write) ->
     watch.start()?;
     super::watch::passed(&watch.copied()?, 0)?;
     watch.kill();
-    let mut sums = [Turn::default(), Turn::default()];
-    for turn in 0..TURNS * 2 {
-        // Without, with, with, without, …: what drifts falls on both.
-        let watched = matches!(turn % 4, 1 | 2);
+    let mut sums = [Turn::default(), Turn::default(), Turn::default()];
+    for beside in TURNS {
+        let follower = (beside == Beside::Follower).then(|| database.follower()).transpose()?;
+        let watched = beside == Beside::Watch;
         if watched {
             watch.start()?;
             let last = now();
@@ -61,7 +73,7 @@ pub(super) fn run(setting: &Setting<'_>, engine: Engine, out: &mut dyn Write) ->
         let own = || watch.process().and_then(crate::process::Process::cpu).unwrap_or_default();
         let before = (database.cpu()?, own());
         let (transactions, wall) = work(engine, &database.url(), setting.seconds)?;
-        let sum = &mut sums[usize::from(watched)];
+        let sum = &mut sums[beside as usize];
         sum.transactions += transactions;
         sum.wall += wall;
         sum.database += database.cpu()? - before.0;
@@ -69,22 +81,30 @@ pub(super) fn run(setting: &Setting<'_>, engine: Engine, out: &mut dyn Write) ->
         if watched {
             watch.kill();
         }
+        if let Some(follower) = follower {
+            database.followed(follower);
+        }
     }
     let per_second = sums.each_ref().map(|turn| turn.transactions as f64 / turn.wall.as_secs_f64());
     let per_cpu = sums.each_ref().map(|turn| turn.transactions as f64 / turn.database.as_secs_f64());
-    let loss = |[without, with]: [f64; 2]| (1.0 - with / without) * 100.0;
+    let less = |of: [f64; 3], beside: Beside| (1.0 - of[beside as usize] / of[0]) * 100.0;
     writeln!(
         out,
-        "{:34} {:.0}/s without, {:.0}/s with: {:.1} % less; per CPU-second of the database {:.0} without, {:.0} with: {:.1} % less; Attestry beside it {:.0} µs each",
-        "transactions of two changes",
-        per_second[0],
-        per_second[1],
-        loss(per_second),
-        per_cpu[0],
-        per_cpu[1],
-        loss(per_cpu),
-        sums[1].own.as_secs_f64() * 1e6 / sums[1].transactions as f64,
+        "{:34} {:.0}/s, {:.0} per CPU-second of the database",
+        "transactions of two changes", per_second[0], per_cpu[0],
     )?;
+    for (beside, what) in [(Beside::Follower, "its own follower"), (Beside::Watch, "Attestry")] {
+        writeln!(
+            out,
+            "{:34} {:.1} % less, per CPU-second {:.1} % less",
+            format!("  beside {what}"),
+            less(per_second, beside),
+            less(per_cpu, beside),
+        )?;
+    }
+    let own = &sums[Beside::Watch as usize];
+    let each = own.own.as_secs_f64() * 1e6 / own.transactions as f64;
+    writeln!(out, "{:34} {each:.0} µs of CPU for each", "  Attestry itself")?;
     Ok(out.flush()?)
 }
 

@@ -140,6 +140,28 @@ impl MariaDb {
         run(&mut client, &self.file("client"), sql.as_bytes()).is(0).out.trim_end().to_owned()
     }
 
+    /// The server's own program that follows its log from here on, into files.
+    #[track_caller]
+    pub fn follower(&self) -> Command {
+        let here = self.query("SHOW MASTER STATUS");
+        let mut here = here.split('\t');
+        let (file, position) = (here.next().unwrap_or_default(), here.next().unwrap_or_default());
+        let mut follower = Command::new("mariadb-binlog");
+        follower.args([
+            "--no-defaults",
+            "--read-from-remote-server",
+            "--stop-never",
+            "--raw",
+            "-h",
+            "127.0.0.1",
+            "-u",
+            "test",
+        ]);
+        follower.arg(format!("--port={}", self.port)).arg(format!("--start-position={position}"));
+        follower.arg(format!("--result-file={}/", self.dir.path().display())).arg(file);
+        follower
+    }
+
     fn tmpdir(&self) -> String {
         format!("--tmpdir={}", self.dir.path().display())
     }

@@ -169,6 +169,16 @@ impl Postgres {
         run(&mut psql, &self.file("psql"), sql.as_bytes()).is(0).out.trim_end().to_owned()
     }
 
+    /// The server's own program that follows a publication from here on, into nothing. Its slot lasts as long as it runs and is named so.
+    #[track_caller]
+    pub fn follower(&self, slot: &str, publication: &str) -> Command {
+        self.query(&format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"));
+        let mut follower = Command::new(self.programs.join("pg_recvlogical"));
+        follower.args(["--start", "-f", "/dev/null", "-S", slot, "-d", &self.url()]);
+        follower.args(["-o", "proto_version=1", "-o"]).arg(format!("publication_names={publication}"));
+        follower
+    }
+
     fn answers(&self) -> bool {
         let mut ready = Command::new(self.programs.join("pg_isready"));
         ready.args(["-q", "-h", "127.0.0.1", "-p"]).arg(self.port.to_string());
