@@ -216,6 +216,23 @@ test('a paused table goes on after its change is signed off', async () => {
   await expect.poll(() => page.getByText('ALTER TABLE customers').count()).toBe(0);
 });
 
+test('a copy that cannot be read is named, and the others are listed', async () => {
+  const all = await rows().count();
+  mock().databases.damage('shop');
+  try {
+    await page.reload();
+    await page
+      .getByRole('alert')
+      .filter({ hasText: 'Without the violations of shop: its copy cannot be read: disk I/O error' })
+      .waitFor();
+    await rows().first().waitFor();
+    expect(all).toBeGreaterThan(0);
+  } finally {
+    mock().databases.damage(null);
+  }
+  await page.getByRole('alert').waitFor({ state: 'detached' });
+});
+
 test('new violations wait while somebody reads', async () => {
   await rows().nth(2).click();
   mock().databases.open();

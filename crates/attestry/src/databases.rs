@@ -4,7 +4,6 @@ mod copies;
 mod snapshots;
 mod view;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,7 +19,8 @@ use attestry_openpgp::Gpg;
 use attestry_pipeline::{Closed, Incoming, Inlet, Intake, IntakeOptions, Landing};
 use attestry_server::AUDIT_LEDGER;
 use attestry_server::databases::{
-    Databases, RowVersion, SignOff, TableStatus, Violation, Wanted, WatchError, WatchStatus,
+    Databases, Found, RowVersion, SignOff, TableStatus, Unreadable, Violation, Wanted, WatchError,
+    WatchStatus,
 };
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -128,6 +128,15 @@ impl Watches {
                 format!("the watch {watch} has no snapshots; name some under audit: {watch}: snapshots:")
             })?
             .ask(name, by)
+    }
+
+    /// A watch that runs, or why it does not.
+    fn handle(&self, watch: &str) -> Result<Handle, String> {
+        let running = self.running.iter().find(|running| running.name == watch);
+        running.map_or_else(
+            || Err("it is not watched any more".to_owned()),
+            |running| running.held.lock().clone(),
+        )
     }
 
     /// Ends them all; each goes on at the next start exactly where it was.
@@ -280,12 +289,22 @@ impl Databases for Watches {
         self.running.iter().map(Running::status).collect()
     }
 
-    fn violations(&self, wanted: &Wanted) -> Result<Vec<Violation>, WatchError> {
+    fn violations(&self, wanted: &Wanted) -> Result<Found<Violation>, WatchError> {
         copies::violations(&self.places, wanted)
     }
 
-    fn matching(&self, wanted: &Wanted) -> Result<Vec<String>, WatchError> {
-        copies::matching(&self.places, wanted)
+    fn matching(&self, wanted: &Wanted) -> Result<Found<String>, WatchError> {
+        let (mut places, mut unreadable) = (Vec::new(), Vec::new());
+        for place in copies::wanted(&self.places, wanted)? {
+            // A copy that can be read may be one that cannot be written.
+            match self.handle(&place.watch) {
+                Ok(_) => places.push(place.clone()),
+                Err(why) => unreadable.push(Unreadable { watch: place.watch.clone(), why }),
+            }
+        }
+        let mut all = copies::matching(&places, wanted);
+        all.unreadable.extend(unreadable);
+        Ok(all)
     }
 
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
@@ -293,13 +312,15 @@ impl Databases for Watches {
     }
 
     fn sign_off(&self, sign_off: &SignOff) -> Result<(), WatchError> {
-        let running: BTreeMap<&str, &Running> =
-            self.running.iter().map(|running| (running.name.as_str(), running)).collect();
+        let mut ready = Vec::new();
+        // All of them before the first is signed off.
         for (place, fingerprints) in copies::by_watch(&self.places, &sign_off.fingerprints)? {
-            let Some(running) = running.get(place.watch.as_str()) else { continue };
-            let watch = running.held.lock().clone();
+            let watch = self.handle(&place.watch);
             let watch = watch
-                .map_err(|why| WatchError::Unavailable(format!("the copy of {}: {why}", running.name)))?;
+                .map_err(|why| WatchError::Unavailable(format!("the copy of {}: {why}", place.watch)))?;
+            ready.push((place, watch, fingerprints));
+        }
+        for (place, watch, fingerprints) in ready {
             let done = watch.sign_off(
                 fingerprints,
                 sign_off.by.clone(),

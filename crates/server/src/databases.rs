@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-pub use answers::{Field, RowVersion, SignedOff, TableStatus, Violation, WatchStatus};
+pub use answers::{Field, Found, RowVersion, SignedOff, TableStatus, Unreadable, Violation, WatchStatus};
 
 use crate::app::{App, blocking};
 use crate::auth::Caller;
@@ -35,29 +35,30 @@ pub trait Databases: Send + Sync {
     /// How each watch is doing. Must not block.
     fn watches(&self) -> Vec<WatchStatus>;
 
-    /// What broke a rule, the newest first, at most `limit` (and one more, to tell that there are more).
+    /// What broke a rule, the newest first, at most `limit` (and one more, to tell that there are more). A copy that cannot be read is named, unless
+    /// what is wanted is elsewhere as a whole.
     ///
     /// # Errors
-    /// When there is no such watch, or no violation `after`, or a copy cannot be read.
-    fn violations(&self, wanted: &Wanted) -> Result<Vec<Violation>, WatchError>;
+    /// When there is no such watch, or no violation `after`.
+    fn violations(&self, wanted: &Wanted) -> Result<Found<Violation>, WatchError>;
 
-    /// What violations that fit are called by, at most `limit`.
+    /// What violations that fit and can be signed off are called by, at most `limit`.
     ///
     /// # Errors
-    /// When there is no such watch, or a copy cannot be read.
-    fn matching(&self, wanted: &Wanted) -> Result<Vec<String>, WatchError>;
+    /// When there is no such watch.
+    fn matching(&self, wanted: &Wanted) -> Result<Found<String>, WatchError>;
 
     /// Every known version of the row that a violation is about, the newest first. Fingerprints may be shortened, here and elsewhere, as long as they
     /// fit one violation.
     ///
     /// # Errors
-    /// When there is no such violation, several begin so, or the copy cannot be read.
+    /// When there is no such violation, several begin so, or the copy that may have it cannot be read.
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError>;
 
     /// Signs off violations and schema changes; returns when the events that say so are durable.
     ///
     /// # Errors
-    /// Names the first fingerprint that is unknown or signed off already; then none is signed off.
+    /// Names the first fingerprint that is unknown or signed off already, or the copy that cannot be written; then none is signed off.
     fn sign_off(&self, sign_off: &SignOff) -> Result<(), WatchError>;
 }
 
@@ -70,15 +71,15 @@ impl Databases for NoDatabases {
         Vec::new()
     }
 
-    fn violations(&self, wanted: &Wanted) -> Result<Vec<Violation>, WatchError> {
+    fn violations(&self, wanted: &Wanted) -> Result<Found<Violation>, WatchError> {
         match &wanted.watch {
             Some(watch) => Err(WatchError::Unknown(format!("there is no watch {watch:?}"))),
-            None => Ok(Vec::new()),
+            None => Ok(Found::default()),
         }
     }
 
-    fn matching(&self, wanted: &Wanted) -> Result<Vec<String>, WatchError> {
-        self.violations(wanted).map(|_| Vec::new())
+    fn matching(&self, wanted: &Wanted) -> Result<Found<String>, WatchError> {
+        self.violations(wanted).map(|_| Found::default())
     }
 
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
@@ -180,6 +181,9 @@ pub(crate) struct ViolationsAnswer {
     violations: Vec<Violation>,
     /// Whether there are more.
     more: bool,
+    /// Watches whose copies cannot be read at present: what broke a rule there is not in this answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<Unreadable>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -259,6 +263,9 @@ pub(crate) struct SignOffAnswer {
     /// How many fit the filter.
     #[serde(skip_serializing_if = "Option::is_none")]
     matching: Option<usize>,
+    /// Watches whose violations the filter could not be held against: their copies cannot be read or written at present.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<Unreadable>,
 }
 
 /// The time of `before`.
@@ -316,10 +323,11 @@ pub(crate) async fn violations(
         after: query.after,
         limit,
     };
-    let mut violations = blocking(move || Ok(app.databases.violations(&wanted)?)).await?;
+    let answered = blocking(move || Ok(app.databases.violations(&wanted)?)).await?;
+    let Found { found: mut violations, unreadable } = answered;
     let more = violations.len() > limit;
     violations.truncate(limit);
-    Ok(Json(ViolationsAnswer { violations, more }))
+    Ok(Json(ViolationsAnswer { violations, more, unreadable }))
 }
 
 /// What the row of a violation has been.
@@ -392,7 +400,7 @@ pub(crate) async fn sign_off(
         None => actor.name,
     };
     let mut sign_off = SignOff { fingerprints: request.fingerprints, by, address: actor.address, reason };
-    let mut matching = None;
+    let (mut matching, mut unreadable) = (None, Vec::new());
     if let Some(filter) = request.filter {
         let wanted = Wanted {
             watch: filter.watch,
@@ -404,7 +412,8 @@ pub(crate) async fn sign_off(
             ..Wanted::default()
         };
         let databases = Arc::clone(&app.databases);
-        let found = blocking(move || Ok(databases.matching(&wanted)?)).await?;
+        let Found { found, unreadable: unread } = blocking(move || Ok(databases.matching(&wanted)?)).await?;
+        unreadable = unread;
         if found.len() > SIGN_OFF_MAX {
             return wrong("filter", format!("filter: more than {SIGN_OFF_MAX} fit, expected a narrower one"));
         }
@@ -413,7 +422,9 @@ pub(crate) async fn sign_off(
                 let detail = format!("count: found {count}, but {} fit now", found.len());
                 return Err(Problem::new(Kind::Conflict, detail).with("field", "count"));
             }
-            None => return Ok(Json(SignOffAnswer { signed_off: 0, matching: Some(found.len()) })),
+            None => {
+                return Ok(Json(SignOffAnswer { signed_off: 0, matching: Some(found.len()), unreadable }));
+            }
             Some(_) => {}
         }
         (matching, sign_off.fingerprints) = (Some(found.len()), found);
@@ -422,5 +433,5 @@ pub(crate) async fn sign_off(
     if signed_off > 0 {
         blocking(move || Ok(app.databases.sign_off(&sign_off)?)).await?;
     }
-    Ok(Json(SignOffAnswer { signed_off, matching }))
+    Ok(Json(SignOffAnswer { signed_off, matching, unreadable }))
 }

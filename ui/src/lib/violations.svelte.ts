@@ -2,7 +2,14 @@ import { isAbort, type ApiError } from './api';
 import { merge } from './databases';
 import { Picked } from './picked.svelte';
 import { asApiError } from './search.svelte';
-import { VIOLATIONS_MAX, watchApi, type Violation, type ViolationPage, type Wanted } from './watch-api';
+import {
+  VIOLATIONS_MAX,
+  watchApi,
+  type Unreadable,
+  type Violation,
+  type ViolationPage,
+  type Wanted,
+} from './watch-api';
 
 /** Fetched at once; the table asks for more before its end comes into sight. */
 const PAGE = 200;
@@ -15,6 +22,8 @@ class Violations extends Picked<Violation> {
   waiting: Violation[] = $state.raw([]);
   /** Somebody reads: nothing new comes in above. */
   hold = $state(false);
+  /** Watches that the list lacks: their copies cannot be read. */
+  unreadable: Unreadable[] = $state.raw([]);
   failure: ApiError | null = $state.raw(null);
   /** What is chosen was asked for, and answered. */
   loaded = $state(false);
@@ -100,6 +109,7 @@ class Violations extends Picked<Violation> {
       const page = await watchApi.violations(this.#wanted, limit, after, mine.signal);
       if (mine.signal.aborted) return;
       use(page);
+      this.unreadable = page.unreadable ?? [];
       this.failure = null;
     } catch (error) {
       if (!isAbort(error)) this.failure = asApiError(error);

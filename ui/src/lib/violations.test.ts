@@ -46,6 +46,16 @@ test('what another table had does not come into the list after a failure', async
   expect([shown(), violations.failure]).toEqual(['5 4', null]);
 });
 
+test('what the list lacks is said until it is whole', async () => {
+  const unreadable = [{ watch: 'shop', why: 'disk I/O error' }];
+  const ask = vi.spyOn(watchApi, 'violations').mockResolvedValueOnce({ ...page(['9']), unreadable });
+  await violations.ask(of('a'));
+  expect([shown(), violations.unreadable]).toEqual(['9', unreadable]);
+  ask.mockResolvedValueOnce(page(['9', '8']));
+  await violations.refresh();
+  expect([shown(), violations.unreadable]).toEqual(['9 8', []]);
+});
+
 test('keys go on from where a violation was that is signed off', async () => {
   const ask = vi.spyOn(watchApi, 'violations').mockResolvedValue(page(['9', '8', '7', '6']));
   await violations.ask(of('a'));

@@ -68,10 +68,18 @@ export interface Violation {
   signed_off?: { by: string; at: string; reason: string };
 }
 
+/** A watch whose copy cannot be read at present. */
+export interface Unreadable {
+  watch: string;
+  why: string;
+}
+
 export interface ViolationPage {
   /** The newest first. */
   violations: Violation[];
   more: boolean;
+  /** What broke a rule there is missing. */
+  unreadable?: Unreadable[];
 }
 
 /** What a row was since a time. */

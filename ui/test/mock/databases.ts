@@ -22,7 +22,13 @@ interface Violation {
 
 export interface Databases {
   watches(): object[];
-  violations(params: URLSearchParams): { violations: Violation[]; more: boolean };
+  violations(params: URLSearchParams): {
+    violations: Violation[];
+    more: boolean;
+    unreadable?: { watch: string; why: string }[];
+  };
+  /** The copy of this watch cannot be read from now on; none: all can. */
+  damage(watch: string | null): void;
   /** Null when there is no such violation. */
   history(fingerprint: string): object[] | null;
   /** Why it is refused; null when it is done. */
@@ -146,6 +152,7 @@ export function makeDatabases(now: number, eventId: string): Databases {
   list.sort((a, b) => (a.opened < b.opened ? 1 : a.opened > b.opened ? -1 : 0));
 
   let paused = true;
+  let damaged: string | null = null;
   const pending = (watch: string, table?: string) =>
     list.filter((one) => !one.signed_off && one.watch === watch && (!table || one.table === table)).length;
   const table = (watch: string, name: string, rows: number, more: object = {}) => ({
@@ -224,10 +231,15 @@ export function makeDatabases(now: number, eventId: string): Databases {
             ['watch', 'table', 'fingerprint'].every(
               (name) => !params.has(name) || one[name] === params.get(name),
             ) &&
+            one.watch !== damaged &&
             (state === 'all' || (state === 'signed_off') === Boolean(one.signed_off)),
         );
       const limit = Number(params.get('limit') ?? 100);
-      return { violations: fits.slice(0, limit), more: fits.length > limit };
+      const unreadable = damaged === null ? undefined : [{ watch: damaged, why: 'disk I/O error' }];
+      return { violations: fits.slice(0, limit), more: fits.length > limit, unreadable };
+    },
+    damage: (watch) => {
+      damaged = watch;
     },
     history: (fingerprint) => {
       const one = list.find((one) => one.fingerprint === fingerprint);

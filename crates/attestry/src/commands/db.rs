@@ -40,7 +40,7 @@ enum Command {
     AuditDump(dump::AuditDump),
     /// Make a snapshot now, by the program that runs.
     Snapshot(snapshot::Snapshot),
-    /// Rows that broke a rule.
+    /// Rows that broke a rule. Exit code 1: the copy of a watch cannot be read; it is named, and those of the others are listed.
     Violations(violations::List),
     /// One violation: the row before and since, and all it has ever been.
     Show {
@@ -55,18 +55,20 @@ enum Command {
     SignOff(violations::SignOff),
 }
 
-/// Whether nothing was found that somebody must look at.
+/// Whether nothing was found that somebody must look at, and every copy could be asked.
 pub(crate) fn db(db: &Db) -> Result<bool> {
     match &db.command {
         Command::AuditDump(of) => return dump::audit(of, &db.connection.config()?),
         Command::Check { name } => check::check(&db.connection.config()?, name.as_deref()),
         Command::Snapshot(of) => snapshot::snapshot(of, &db.connection.config()?),
         Command::Status { json } => status(&db.connection.client()?, *json),
-        Command::Violations(list) => violations::list(&db.connection.client()?, list),
-        Command::Show { fingerprint, json } => violations::show(&db.connection.client()?, fingerprint, *json),
+        Command::Violations(list) => return violations::list(&db.connection.client()?, list),
+        Command::Show { fingerprint, json } => {
+            return violations::show(&db.connection.client()?, fingerprint, *json);
+        }
         Command::SignOff(of) => {
             let by = (!db.connection.names_server()).then(person);
-            violations::sign_off(&db.connection.owner_client()?, of, by)
+            return violations::sign_off(&db.connection.owner_client()?, of, by);
         }
     }
     .map(|()| true)

@@ -63,10 +63,18 @@ impl Orders {
         for fingerprint in &sign_off.fingerprints {
             let wanted = Wanted { fingerprint: Some(fingerprint.clone()), ..Wanted::default() };
             let found = self.databases.violations(&wanted).map_err(undone)?;
-            let Some(found) = found.first() else {
-                return Err(Undone::Refused(format!("there is no violation {fingerprint:?}")));
+            let Some(violation) = found.found.first() else {
+                let what = format!("there is no violation {fingerprint:?}");
+                // It may be in a copy that cannot be read now.
+                return Err(match found.unreadable.first() {
+                    Some(copy) => Undone::Later(format!(
+                        "{what}, and the copy of {} cannot be read: {}",
+                        copy.watch, copy.why
+                    )),
+                    None => Undone::Refused(what),
+                });
             };
-            match (found.rule == SCHEMA, schema) {
+            match (violation.rule == SCHEMA, schema) {
                 (true, false) => {
                     let what =
                         format!("{fingerprint} is a change of a schema, which SCHEMA|{fingerprint} accepts");
@@ -77,7 +85,7 @@ impl Orders {
                 }
                 _ => {}
             }
-            if !by_us(found) {
+            if !by_us(violation) {
                 left.push(fingerprint.clone());
             }
         }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use attestry_db::copy::{Copy, CopyError, Filter, Violation};
-use attestry_server::databases::{RowVersion, States, Violation as Shown, Wanted, WatchError};
+use attestry_server::databases::{
+    Found, RowVersion, States, Unreadable, Violation as Shown, Wanted, WatchError,
+};
 
 use super::view;
 
@@ -26,9 +28,9 @@ pub(super) struct Place {
 
 impl Place {
     /// The copy; none before the watch has begun for the first time.
-    fn open(&self) -> Result<Option<Copy>, WatchError> {
+    fn open(&self) -> Result<Option<Copy>, CopyError> {
         match self.path.exists() {
-            true => Copy::open_to_read(&self.path).map(Some).map_err(|error| self.failed(error)),
+            true => Copy::open_to_read(&self.path).map(Some),
             false => Ok(None),
         }
     }
@@ -38,68 +40,86 @@ impl Place {
             CopyError::NoSuch(_) => WatchError::Unknown(error.to_string()),
             CopyError::Signed { .. } => WatchError::Done(error.to_string()),
             error => {
-                let told = format!("{:#}", anyhow::Error::from(error));
-                tracing::error!(watch = self.watch, error = told, "a copy could not be read");
-                WatchError::Unavailable(format!("the copy of {}: {told}", self.watch))
+                let Unreadable { watch, why } = self.unreadable(error);
+                WatchError::Unavailable(format!("the copy of {watch}: {why}"))
             }
         }
     }
+
+    fn unreadable(&self, error: CopyError) -> Unreadable {
+        let why = format!("{:#}", anyhow::Error::from(error));
+        tracing::error!(watch = self.watch, error = why, "a copy could not be read");
+        Unreadable { watch: self.watch.clone(), why }
+    }
+}
+
+/// Asks every copy. One that cannot be read is named, and keeps nobody from the others.
+fn ask_all<'a, T>(
+    places: impl Iterator<Item = &'a Place>,
+    mut ask: impl FnMut(&'a Place, Copy) -> Result<Vec<T>, CopyError>,
+) -> Found<T> {
+    let mut all = Found::default();
+    for place in places {
+        let asked = place.open().and_then(|copy| copy.map_or(Ok(Vec::new()), |copy| ask(place, copy)));
+        match asked {
+            Ok(found) => all.found.extend(found),
+            Err(error) => all.unreadable.push(place.unreadable(error)),
+        }
+    }
+    all
 }
 
 /// The violations of all these watches together, the newest first; one more than wanted, to tell that there are more.
-pub(super) fn violations(places: &[Place], wanted: &Wanted) -> Result<Vec<Shown>, WatchError> {
-    if let Some(watch) = &wanted.watch
-        && places.iter().all(|place| place.watch != *watch)
-    {
-        return Err(WatchError::Unknown(format!("there is no watch {watch:?}")));
-    }
+pub(super) fn violations(places: &[Place], wanted: &Wanted) -> Result<Found<Shown>, WatchError> {
+    let of_watch = self::wanted(places, wanted)?;
     if let Some(fingerprint) = &wanted.fingerprint {
-        let found = find(places, fingerprint)?;
-        return Ok(found.into_iter().map(|(place, _, found)| view::violation(&place.watch, found)).collect());
+        let (found, unreadable) = find(places, fingerprint)?;
+        let found = found.into_iter().map(|(place, _, found)| view::violation(&place.watch, found)).collect();
+        return Ok(Found { found, unreadable });
     }
     let after = match &wanted.after {
         None => None,
         Some(fingerprint) => {
-            let (_, _, found) = find(places, fingerprint)?.ok_or_else(|| unknown(fingerprint))?;
+            let (_, _, found) = find_one(places, fingerprint)?;
             Some((found.opened, found.fingerprint))
         }
     };
-    let mut all: Vec<(&Place, Violation)> = Vec::new();
     let limit = u32::try_from(wanted.limit + 1).unwrap_or(u32::MAX);
-    for place in of_watch(places, wanted) {
-        let Some(mut copy) = place.open()? else { continue };
-        for filter in filters(&mut copy, wanted, after.as_ref()).map_err(|error| place.failed(error))? {
-            let found = copy.violations(&filter, limit).map_err(|error| place.failed(error))?;
-            all.extend(found.into_iter().map(|violation| (place, violation)));
+    let mut all = ask_all(of_watch.into_iter(), |place, mut copy| {
+        let mut found = Vec::new();
+        for filter in filters(&mut copy, wanted, after.as_ref())? {
+            found.extend(copy.violations(&filter, limit)?.into_iter().map(|violation| (place, violation)));
         }
-    }
-    all.sort_by(|(_, one), (_, other)| {
+        Ok(found)
+    });
+    all.found.sort_by(|(_, one), (_, other)| {
         (other.opened, &other.fingerprint).cmp(&(one.opened, &one.fingerprint))
     });
-    all.truncate(wanted.limit + 1);
-    Ok(all.into_iter().map(|(place, found)| view::violation(&place.watch, found)).collect())
+    all.found.truncate(wanted.limit + 1);
+    let shown = all.found.into_iter().map(|(place, found)| view::violation(&place.watch, found));
+    Ok(Found { found: shown.collect(), unreadable: all.unreadable })
 }
 
-/// What violations that fit are called by, at most `limit`.
-pub(super) fn matching(places: &[Place], wanted: &Wanted) -> Result<Vec<String>, WatchError> {
-    if let Some(watch) = &wanted.watch
-        && places.iter().all(|place| place.watch != *watch)
-    {
-        return Err(WatchError::Unknown(format!("there is no watch {watch:?}")));
-    }
-    let mut all = Vec::new();
-    for place in of_watch(places, wanted) {
-        let Some(mut copy) = place.open()? else { continue };
-        for filter in filters(&mut copy, wanted, None).map_err(|error| place.failed(error))? {
-            let left = u32::try_from(wanted.limit.saturating_sub(all.len())).unwrap_or(u32::MAX);
-            all.extend(copy.fingerprints(&filter, left).map_err(|error| place.failed(error))?);
+/// What violations of these watches are called by that fit, at most `limit`.
+pub(super) fn matching(places: &[Place], wanted: &Wanted) -> Found<String> {
+    let limit = u32::try_from(wanted.limit).unwrap_or(u32::MAX);
+    let mut all = ask_all(places.iter(), |_, mut copy| {
+        let mut found = Vec::new();
+        for filter in filters(&mut copy, wanted, None)? {
+            found.extend(copy.fingerprints(&filter, limit)?);
         }
-    }
-    Ok(all)
+        Ok(found)
+    });
+    all.found.truncate(wanted.limit);
+    all
 }
 
-fn of_watch<'a>(places: &'a [Place], wanted: &Wanted) -> impl Iterator<Item = &'a Place> {
-    places.iter().filter(|place| wanted.watch.as_ref().is_none_or(|watch| *watch == place.watch))
+/// The copies that are asked.
+pub(super) fn wanted<'a>(places: &'a [Place], wanted: &Wanted) -> Result<Vec<&'a Place>, WatchError> {
+    let Some(watch) = &wanted.watch else { return Ok(places.iter().collect()) };
+    let place = places.iter().find(|place| place.watch == *watch);
+    let place = place.ok_or_else(|| WatchError::Unknown(format!("there is no watch {watch:?}")))?;
+    Ok(vec![place])
 }
 
 /// What is asked of a copy: one filter, or one for each table that has the name, whatever its schema.
@@ -126,33 +146,54 @@ fn filters(
     Ok(tables.map(|table| Filter { table: Some(table), ..filter.clone() }).collect())
 }
 
-fn unknown(fingerprint: &str) -> WatchError {
-    WatchError::Unknown(format!("there is no violation {fingerprint:?}"))
+/// There is no such violation, as far as can be told.
+fn unknown(fingerprint: &str, unreadable: &[Unreadable]) -> WatchError {
+    let what = format!("there is no violation {fingerprint:?}");
+    match unreadable {
+        [] => WatchError::Unknown(what),
+        some => {
+            let copies: Vec<String> =
+                some.iter().map(|copy| format!("the copy of {}: {}", copy.watch, copy.why)).collect();
+            WatchError::Unavailable(format!("{what} in the copies that can be read; {}", copies.join("; ")))
+        }
+    }
 }
 
-/// A violation by its fingerprint, or the beginning of it if no other begins so, with the copy that has it.
+/// A violation and the copy that has it.
+type InCopy<'a> = (&'a Place, Copy, Violation);
+
+/// A violation by its fingerprint, or the beginning of it if no other begins so, and the copies that may have it, too, and cannot be read.
 fn find<'a>(
     places: &'a [Place],
     fingerprint: &str,
-) -> Result<Option<(&'a Place, Copy, Violation)>, WatchError> {
-    let mut like: Vec<(&Place, String)> = Vec::new();
-    for place in places {
-        let Some(mut copy) = place.open()? else { continue };
-        if let Some(found) = copy.violation(fingerprint).map_err(|error| place.failed(error))? {
-            return Ok(Some((place, copy, found)));
+) -> Result<(Option<InCopy<'a>>, Vec<Unreadable>), WatchError> {
+    let mut exact = None;
+    let like = ask_all(places.iter(), |place, mut copy| {
+        if exact.is_some() {
+            return Ok(Vec::new());
         }
-        if fingerprint.len() >= PREFIX_MIN {
-            let limit = u32::try_from(LISTED + 1).unwrap_or(u32::MAX);
-            let found = copy.fingerprints_like(fingerprint, limit).map_err(|error| place.failed(error))?;
-            like.extend(found.into_iter().map(|found| (place, found)));
+        if let Some(found) = copy.violation(fingerprint)? {
+            exact = Some((place, copy, found));
+            return Ok(Vec::new());
         }
+        if fingerprint.len() < PREFIX_MIN {
+            return Ok(Vec::new());
+        }
+        let limit = u32::try_from(LISTED + 1).unwrap_or(u32::MAX);
+        let found = copy.fingerprints_like(fingerprint, limit)?;
+        Ok(found.into_iter().map(|found| (place, found)).collect())
+    });
+    if exact.is_some() {
+        return Ok((exact, Vec::new()));
     }
-    match like.as_slice() {
-        [] => Ok(None),
+    match like.found.as_slice() {
+        [] => Ok((None, like.unreadable)),
         [(place, one)] => {
-            let Some(mut copy) = place.open()? else { return Ok(None) };
-            let found = copy.violation(one).map_err(|error| place.failed(error))?;
-            Ok(found.map(|found| (*place, copy, found)))
+            let again = || -> Result<_, CopyError> {
+                let Some(mut copy) = place.open()? else { return Ok(None) };
+                Ok(copy.violation(one)?.map(|found| (*place, copy, found)))
+            };
+            Ok((again().map_err(|error| place.failed(error))?, like.unreadable))
         }
         several => {
             let mut listed: Vec<&str> = several.iter().take(LISTED).map(|(_, one)| one.as_str()).collect();
@@ -165,9 +206,14 @@ fn find<'a>(
     }
 }
 
+fn find_one<'a>(places: &'a [Place], fingerprint: &str) -> Result<InCopy<'a>, WatchError> {
+    let (found, unreadable) = find(places, fingerprint)?;
+    found.ok_or_else(|| unknown(fingerprint, &unreadable))
+}
+
 /// What the row of a violation has been, the newest first.
 pub(super) fn history(places: &[Place], fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
-    let (place, mut copy, found) = find(places, fingerprint)?.ok_or_else(|| unknown(fingerprint))?;
+    let (place, mut copy, found) = find_one(places, fingerprint)?;
     let versions = copy.history(found.watched, &found.place, VERSIONS_MAX);
     Ok(versions.map_err(|error| place.failed(error))?.into_iter().map(view::version).collect())
 }
@@ -177,33 +223,52 @@ pub(super) fn by_watch<'a>(
     places: &'a [Place],
     fingerprints: &[String],
 ) -> Result<Vec<(&'a Place, Vec<String>)>, WatchError> {
-    let mut copies = Vec::new();
+    let (mut copies, mut unreadable) = (Vec::new(), Vec::new());
     for place in places {
-        if let Some(copy) = place.open()? {
-            copies.push((place, copy, BTreeSet::new()));
+        match place.open() {
+            Ok(Some(copy)) => copies.push((place, copy, BTreeSet::new())),
+            Ok(None) => {}
+            Err(error) => unreadable.push(place.unreadable(error)),
         }
     }
     'next: for fingerprint in fingerprints {
-        for (place, copy, list) in &mut copies {
-            if let Some(found) = copy.violation(fingerprint).map_err(|error| place.failed(error))? {
-                if let Some(signed) = found.signed {
-                    let told = format!("{fingerprint} was signed off before, by {}", signed.by);
-                    return Err(WatchError::Done(told));
+        let mut at = 0;
+        while let Some((place, copy, list)) = copies.get_mut(at) {
+            match copy.violation(fingerprint) {
+                Ok(Some(found)) => {
+                    list.insert(pending(found)?);
+                    continue 'next;
                 }
-                list.insert(found.fingerprint);
-                continue 'next;
+                Ok(None) => at += 1,
+                // What is to be signed off is elsewhere, perhaps.
+                Err(error) if list.is_empty() => {
+                    unreadable.push(place.unreadable(error));
+                    copies.remove(at);
+                }
+                Err(error) => return Err(place.failed(error)),
             }
         }
-        // Perhaps it is the beginning of one.
-        let (of, _, found) = find(places, fingerprint)?.ok_or_else(|| unknown(fingerprint))?;
-        if let Some(signed) = found.signed {
-            let told = format!("{} was signed off before, by {}", found.fingerprint, signed.by);
-            return Err(WatchError::Done(told));
-        }
+        // Perhaps it is the beginning of one; of which one can only be told where all copies can be read.
+        let (of, _, found) = match unreadable.as_slice() {
+            [] => find_one(places, fingerprint)?,
+            some => return Err(unknown(fingerprint, some)),
+        };
+        let found = pending(found)?;
         if let Some((.., list)) = copies.iter_mut().find(|(place, ..)| place.watch == of.watch) {
-            list.insert(found.fingerprint);
+            list.insert(found);
         }
     }
     let parts = copies.into_iter().map(|(place, _, list)| (place, list.into_iter().collect::<Vec<_>>()));
     Ok(parts.filter(|(_, list)| !list.is_empty()).collect())
+}
+
+/// What a violation is called that nobody has signed off.
+fn pending(found: Violation) -> Result<String, WatchError> {
+    match found.signed {
+        Some(signed) => {
+            let told = format!("{} was signed off before, by {}", found.fingerprint, signed.by);
+            Err(WatchError::Done(told))
+        }
+        None => Ok(found.fingerprint),
+    }
 }

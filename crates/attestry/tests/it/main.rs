@@ -43,6 +43,7 @@ mod tls;
 mod values;
 mod watch_load;
 mod watched;
+mod watches;
 mod watchy;
 
 use std::time::Duration;

@@ -63,6 +63,30 @@ pub struct TableStatus {
     pub pending: u64,
 }
 
+/// What was found in the copies that can be read.
+#[derive(Debug, Clone)]
+pub struct Found<T> {
+    /// What was found.
+    pub found: Vec<T>,
+    /// The copies that cannot be read at present.
+    pub unreadable: Vec<Unreadable>,
+}
+
+impl<T> Default for Found<T> {
+    fn default() -> Found<T> {
+        Found { found: Vec::new(), unreadable: Vec::new() }
+    }
+}
+
+/// A watch whose copy cannot be read at present: what is in it is missing in the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Unreadable {
+    /// The watch.
+    pub watch: String,
+    /// Why.
+    pub why: String,
+}
+
 /// A row broke a rule.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Violation {

@@ -1,9 +1,9 @@
-//! A watched database with two violations, one of them signed off.
+//! A watched database with three violations, one of them signed off, and one whose copy cannot be read.
 
 use attestry_event::Nanos;
 use attestry_server::databases::{
-    Databases, Field, RowVersion, SignOff, SignedOff, States, TableStatus, Violation, Wanted, WatchError,
-    WatchStatus,
+    Databases, Field, Found, RowVersion, SignOff, SignedOff, States, TableStatus, Unreadable, Violation,
+    Wanted, WatchError, WatchStatus,
 };
 use parking_lot::Mutex;
 
@@ -22,6 +22,11 @@ fn field(column: &str, value: &str) -> Field {
 fn row(balance: &str) -> Vec<Field> {
     let password = Field { column: "password".to_owned(), value: None, masked: true };
     vec![field("id", "7"), field("balance", balance), password]
+}
+
+fn found<T>(found: Vec<T>) -> Found<T> {
+    let unreadable = Unreadable { watch: "shop".to_owned(), why: "disk I/O error".to_owned() };
+    Found { found, unreadable: vec![unreadable] }
 }
 
 impl Bank {
@@ -81,7 +86,7 @@ impl Databases for Bank {
         }]
     }
 
-    fn violations(&self, wanted: &Wanted) -> Result<Vec<Violation>, WatchError> {
+    fn violations(&self, wanted: &Wanted) -> Result<Found<Violation>, WatchError> {
         if wanted.watch.as_deref().is_some_and(|watch| watch != "bank") {
             return Err(WatchError::Unknown("there is no such watch".to_owned()));
         }
@@ -98,17 +103,17 @@ impl Databases for Bank {
             None => 0,
             Some(after) => violations.iter().position(|one| one.fingerprint == *after).map_or(0, |at| at + 1),
         };
-        Ok(violations.iter().skip(first).filter(fits).take(wanted.limit + 1).cloned().collect())
+        Ok(found(violations.iter().skip(first).filter(fits).take(wanted.limit + 1).cloned().collect()))
     }
 
-    fn matching(&self, wanted: &Wanted) -> Result<Vec<String>, WatchError> {
+    fn matching(&self, wanted: &Wanted) -> Result<Found<String>, WatchError> {
         let fits = |one: &&Violation| {
             one.signed_off.is_none()
                 && wanted.rule.as_ref().is_none_or(|rule| *rule == one.rule)
                 && wanted.before.is_none_or(|before| one.opened < before)
         };
         let violations = self.violations.lock();
-        Ok(violations.iter().filter(fits).map(|one| one.fingerprint.clone()).collect())
+        Ok(found(violations.iter().filter(fits).map(|one| one.fingerprint.clone()).collect()))
     }
 
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {

@@ -29,7 +29,18 @@ pub(crate) struct List {
     json: bool,
 }
 
-pub(crate) fn list(client: &Client, list: &List) -> Result<()> {
+/// Names the watches that the answer lacks; whether there are none.
+fn is_whole(answer: &Value) -> bool {
+    let unreadable = answer["unreadable"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for copy in unreadable {
+        let (watch, why) = (text(&copy["watch"]), text(&copy["why"]));
+        note(&format!("without the violations of {watch}: its copy cannot be used: {why}"));
+    }
+    unreadable.is_empty()
+}
+
+/// Lists them, and says whether all copies could be read.
+pub(crate) fn list(client: &Client, list: &List) -> Result<bool> {
     let limit = list.limit.to_string();
     let parameters = [
         ("watch", list.watch.as_deref()),
@@ -43,16 +54,15 @@ pub(crate) fn list(client: &Client, list: &List) -> Result<()> {
         writeln!(out, "{}", answer["violations"])?;
     } else {
         let violations = answer["violations"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if violations.is_empty() {
-            note(if list.all { "there are no violations" } else { "no violation is pending" });
-            return Ok(());
+        match violations.is_empty() {
+            true => note(if list.all { "there are no violations" } else { "no violation is pending" }),
+            false => table(violations).print(&mut out)?,
         }
-        table(violations).print(&mut out)?;
     }
     if answer["more"] == true {
         note("there are more: --limit shows up to 1000");
     }
-    Ok(())
+    Ok(is_whole(&answer))
 }
 
 fn table(violations: &[Value]) -> Table {
@@ -92,10 +102,11 @@ fn value(field: &Value) -> String {
     }
 }
 
-pub(crate) fn show(client: &Client, fingerprint: &str, as_json: bool) -> Result<()> {
+pub(crate) fn show(client: &Client, fingerprint: &str, as_json: bool) -> Result<bool> {
     let parameters = [("fingerprint", Some(fingerprint)), ("state", Some("all"))];
     let answer = client.json("/api/v1/violations", &parameters)?;
     let Some(violation) = answer["violations"].as_array().and_then(|found| found.first()) else {
+        is_whole(&answer);
         bail!("there is no violation {fingerprint:?}");
     };
     let fingerprint = text(&violation["fingerprint"]);
@@ -103,14 +114,14 @@ pub(crate) fn show(client: &Client, fingerprint: &str, as_json: bool) -> Result<
     let mut out = io::stdout().lock();
     if as_json {
         writeln!(out, "{}", json!({"violation": violation, "versions": history["versions"]}))?;
-        return Ok(());
+        return Ok(is_whole(&answer));
     }
     head(violation, &mut out)?;
     writeln!(out)?;
     beside(violation).print(&mut out)?;
     writeln!(out)?;
     versions(&history["versions"]).print(&mut out)?;
-    Ok(())
+    Ok(is_whole(&answer))
 }
 
 fn head(violation: &Value, out: &mut impl Write) -> Result<()> {
@@ -208,8 +219,8 @@ pub(crate) struct SignOff {
     yes: bool,
 }
 
-/// `by` is who asks, where only the key of this host's owner says so.
-pub(crate) fn sign_off(client: &Client, of: &SignOff, by: Option<String>) -> Result<()> {
+/// Signs off, and says whether a filter was held against all copies. `by` is who asks, where only the key of this host's owner says so.
+pub(crate) fn sign_off(client: &Client, of: &SignOff, by: Option<String>) -> Result<bool> {
     let mut body = json!({"reason": of.reason});
     if let Some(by) = by {
         body["by"] = by.into();
@@ -232,9 +243,10 @@ pub(crate) fn sign_off(client: &Client, of: &SignOff, by: Option<String>) -> Res
         let count = counted["matching"].as_u64().unwrap_or(0);
         if count == 0 {
             note("no pending violation fits");
-            return Ok(());
+            return Ok(is_whole(&counted));
         }
         if !of.yes {
+            is_whole(&counted);
             bail!("{count} pending violations fit; --yes signs them off");
         }
         note(&format!("{count} pending violations fit"));
@@ -244,5 +256,5 @@ pub(crate) fn sign_off(client: &Client, of: &SignOff, by: Option<String>) -> Res
     }
     let answer = client.post_json("/api/v1/violations/sign-off", &body)?;
     writeln!(io::stdout(), "Signed off: {}.", text(&answer["signed_off"]))?;
-    Ok(())
+    Ok(is_whole(&answer))
 }

@@ -1,0 +1,124 @@
+//! Several watches at once, by the real program: the copy of one that cannot be read.
+
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::time::Duration;
+
+use attestry_testkit::{Client, MariaDb, Ran, Scenario, wait_for};
+use serde_json::{Value, json};
+
+use crate::ATTESTRY;
+
+/// What a watch that was damaged takes to go on, on a machine that does other things.
+const SOON: Duration = Duration::from_secs(120);
+
+/// A server with databases of one table that has one row, each with a user of its name.
+fn databases(names: &[&str]) -> MariaDb {
+    let server = MariaDb::started_with_log(&[]);
+    for name in names {
+        server.query(&format!(
+            "CREATE DATABASE {name}; CREATE USER {name}@'127.0.0.1'; GRANT ALL ON {name}.* TO {name}@'127.0.0.1';
+             GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO {name}@'127.0.0.1';
+             CREATE TABLE {name}.accounts (id INT PRIMARY KEY, balance INT NOT NULL);
+             INSERT INTO {name}.accounts VALUES (1, 10)"
+        ));
+    }
+    server
+}
+
+/// A watch of a database with further items.
+fn watch(server: &MariaDb, name: &str, more: &str) -> String {
+    let url = server.url_for(name).replace("/test", &format!("/{name}"));
+    format!("  {name}:\n    url: {url}\n    reconcile: {{every: 1s}}\n{more}")
+}
+
+fn configure(scenario: &Scenario, watches: &[String]) {
+    std::fs::write(scenario.dir().join("attestry.yaml"), format!("audit:\n{}", watches.concat())).unwrap();
+}
+
+/// Somebody who reads: commands would refuse to work with a configuration that is wrong.
+fn reader(scenario: &Scenario) -> Client {
+    scenario.client(&scenario.key(&["reader", "--read"]))
+}
+
+fn status(reader: &Client) -> Vec<Value> {
+    let answer = reader.get("/api/v1/databases", &[]).is(200).json();
+    answer["watches"].as_array().unwrap().clone()
+}
+
+#[track_caller]
+fn wait_until_followed(reader: &Client, names: &[&str]) {
+    wait_for("all are followed", SOON, || {
+        let watches = status(reader);
+        let well = watches
+            .iter()
+            .filter(|watch| watch["state"] == "following" && watch["tables"][0]["state"] == "watched");
+        let well: Vec<&str> = well.map(|watch| watch["name"].as_str().unwrap()).collect();
+        (well == names && watches.len() == names.len()).then_some(())
+    });
+}
+
+fn listed(ran: &Ran) -> Vec<Value> {
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+#[test]
+fn a_damaged_copy_hides_nothing_of_the_others() {
+    let server = databases(&["bank", "shop"]);
+    let mut scenario = Scenario::new(ATTESTRY);
+    configure(&scenario, &[watch(&server, "bank", ""), watch(&server, "shop", "")]);
+    scenario.start();
+    let reader = reader(&scenario);
+    wait_until_followed(&reader, &["bank", "shop"]);
+    server.query("UPDATE bank.accounts SET balance = 11; UPDATE shop.accounts SET balance = 12");
+    let both = wait_for("both are violations", SOON, || {
+        let both = listed(&scenario.attestry(&["db", "violations", "--json"]).is(0));
+        (both.len() == 2).then_some(both)
+    });
+    let of = |watch: &str| {
+        let found = both.iter().find(|violation| violation["watch"] == watch).unwrap();
+        found["fingerprint"].as_str().unwrap().to_owned()
+    };
+    let (bank, shop) = (of("bank"), of("shop"));
+    scenario.stop();
+
+    let copy = scenario.data().join("databases/shop.sqlite");
+    let whole = std::fs::read(&copy).unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).open(&copy).unwrap();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.write_all(&[0xa5; 4_096]).unwrap();
+    drop(file);
+    scenario.start();
+
+    let lacks_shop = |ran: &Ran| {
+        let told = ran.err.contains("without the violations of shop") && ran.err.contains("not a database");
+        assert!(told, "{}", ran.err);
+    };
+    let some = scenario.attestry(&["db", "violations", "--json"]).is(1);
+    lacks_shop(&some);
+    assert_eq!(listed(&some).len(), 1);
+    assert_eq!(listed(&some)[0]["watch"], "bank");
+    assert_eq!(listed(&scenario.attestry(&["db", "violations", "--watch", "bank", "--json"]).is(0)).len(), 1);
+    let none = scenario.attestry(&["db", "violations", "--watch", "shop", "--json"]).is(1);
+    lacks_shop(&none);
+    assert_eq!(listed(&none).len(), 0);
+    let answer = reader.get("/api/v1/violations", &[]).is(200).json();
+    assert_eq!((&answer["unreadable"][0]["watch"], &answer["more"]), (&json!("shop"), &json!(false)));
+
+    // What can be read whole is shown whole; what may be in the copy that cannot be read is not said to be nowhere.
+    scenario.attestry(&["db", "show", &bank]).is(0).says("balance");
+    lacks_shop(&scenario.attestry(&["db", "show", &shop]).is(1));
+    lacks_shop(&scenario.attestry(&["db", "show", &bank[..8]]).is(1).says("balance"));
+    let by = |what: &[&str]| scenario.attestry(&[&["db", "sign-off", "--reason", "looked"], what].concat());
+    by(&[&shop]).is(1).says("not a database");
+    // Of a part nobody knows whether it is another one's, too.
+    by(&[&bank[..8]]).is(1).says("not a database");
+    lacks_shop(&by(&["--table", "accounts"]).is(1).says("1 pending violations fit"));
+    lacks_shop(&by(&["--table", "accounts", "--yes"]).is(1).says("Signed off: 1."));
+    assert_eq!(reader.count("event_name:violation.sign_off"), 1);
+
+    std::fs::write(&copy, whole).unwrap();
+    wait_until_followed(&reader, &["bank", "shop"]);
+    let left = listed(&scenario.attestry(&["db", "violations", "--json"]).is(0));
+    assert_eq!((left.len(), &left[0]["fingerprint"]), (1, &json!(shop)));
+    scenario.finish();
+}
