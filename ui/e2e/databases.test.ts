@@ -51,6 +51,7 @@ test('databases are shown with how they are doing, and what needs somebody', asy
   );
   expect(await watch('shop').innerText()).toMatch(/waiting[\s\S]*18 s/);
   await page.getByText('connection refused (os error 111)').waitFor();
+  await page.getByText('Copy in the schema audit refused: permission denied for table').waitFor();
   // Folded, what is wrong with a table is said all the same.
   await page.getByText('has neither a primary nor a unique key').waitFor();
   await page.getByRole('button', { name: 'Tables of bank' }).click();

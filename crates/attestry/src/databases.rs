@@ -19,8 +19,8 @@ use attestry_openpgp::Gpg;
 use attestry_pipeline::{Closed, Incoming, Inlet, Intake, IntakeOptions, Landing};
 use attestry_server::AUDIT_LEDGER;
 use attestry_server::databases::{
-    Databases, Found, RowVersion, SignOff, TableStatus, Unreadable, Violation, Wanted, WatchError,
-    WatchStatus,
+    Databases, Found, Projection, RowVersion, SignOff, TableStatus, Unreadable, Violation, Wanted,
+    WatchError, WatchStatus,
 };
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -236,15 +236,7 @@ impl Running {
             Ok(handle) => handle.status(),
             Err(why) => Status { phase: Phase::Refused, why: Some(why.clone()), ..Status::default() },
         };
-        let state = match status.phase {
-            _ if ended => "ended",
-            Phase::Starting => "starting",
-            Phase::Baseline => "baseline",
-            Phase::Following => "following",
-            Phase::Polling => "polling",
-            Phase::Waiting => "waiting",
-            Phase::Refused => "refused",
-        };
+        let state = if ended { "ended" } else { words(status.phase) };
         let why = if ended { Some("it ended by itself; the log says why".to_owned()) } else { status.why };
         WatchStatus {
             name: self.name.clone(),
@@ -258,8 +250,24 @@ impl Running {
             compared_at: status.compared_at,
             pass_s: status.pass_s,
             pending: status.pending,
+            projection: status.projection.map(|of| Projection {
+                schema: of.schema,
+                state: words(of.phase).to_owned(),
+                why: of.why,
+            }),
             tables: status.tables.into_values().map(table).collect(),
         }
+    }
+}
+
+fn words(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Baseline => "baseline",
+        Phase::Following => "following",
+        Phase::Polling => "polling",
+        Phase::Waiting => "waiting",
+        Phase::Refused => "refused",
     }
 }
 

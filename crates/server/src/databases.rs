@@ -11,7 +11,9 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-pub use answers::{Field, Found, RowVersion, SignedOff, TableStatus, Unreadable, Violation, WatchStatus};
+pub use answers::{
+    Field, Found, Projection, RowVersion, SignedOff, TableStatus, Unreadable, Violation, WatchStatus,
+};
 
 use crate::app::{App, blocking};
 use crate::auth::Caller;

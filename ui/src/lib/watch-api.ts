@@ -21,6 +21,8 @@ export interface Watch {
   pass_s?: number;
   /** Violations that nobody has signed off. */
   pending: number;
+  /** The schema of the watched server that shows the copy. */
+  projection?: { schema: string; state: string; why?: string };
   tables: WatchedTable[];
 }
 

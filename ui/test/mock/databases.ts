@@ -208,6 +208,11 @@ export function makeDatabases(now: number, eventId: string): Databases {
         compared_at: at(7300),
         pass_s: 61,
         pending: pending('shop'),
+        projection: {
+          schema: 'audit',
+          state: 'refused',
+          why: 'permission denied for table _rule_violations (42501)',
+        },
         tables: [
           table('shop', 'order_lines', 80_114),
           table('shop', 'orders', 22_870),

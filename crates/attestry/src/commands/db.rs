@@ -142,6 +142,11 @@ fn head(watch: &Value, out: &mut impl Write) -> Result<()> {
     if watch["why"].is_string() {
         writeln!(out, "  {}", text(&watch["why"]))?;
     }
+    if let Value::Object(projection) = &watch["projection"] {
+        let part = |name: &str| text(projection.get(name).unwrap_or(&Value::Null));
+        let why = if projection.contains_key("why") { format!(": {}", part("why")) } else { String::new() };
+        writeln!(out, "  copy in the schema {}: {}{why}", part("schema"), part("state"))?;
+    }
     let mut parts = Vec::new();
     if watch["position"].is_string() {
         parts.push(format!("at {}", text(&watch["position"])));

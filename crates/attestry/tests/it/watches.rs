@@ -1,4 +1,4 @@
-//! Several watches at once, by the real program: the copy of one that cannot be read.
+//! Several watches at once, by the real program: the copy of one that cannot be read, and one that a server refuses to show.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::ATTESTRY;
 
-/// What a watch that was damaged takes to go on, on a machine that does other things.
+/// A refused schema is tried again after a minute, on a machine that does other things.
 const SOON: Duration = Duration::from_secs(120);
 
 /// A server with databases of one table that has one row, each with a user of its name.
@@ -59,6 +59,11 @@ fn wait_until_followed(reader: &Client, names: &[&str]) {
 
 fn listed(ran: &Ran) -> Vec<Value> {
     serde_json::from_str(&ran.out).unwrap()
+}
+
+#[track_caller]
+fn comes(reader: &Client, query: &str, expected: u64) {
+    wait_for(query, SOON, || (reader.count(query) == expected).then_some(()));
 }
 
 #[test]
@@ -120,5 +125,40 @@ fn a_damaged_copy_hides_nothing_of_the_others() {
     wait_until_followed(&reader, &["bank", "shop"]);
     let left = listed(&scenario.attestry(&["db", "violations", "--json"]).is(0));
     assert_eq!((left.len(), &left[0]["fingerprint"]), (1, &json!(shop)));
+    scenario.finish();
+}
+
+#[test]
+fn a_schema_that_the_server_refuses_is_told_once() {
+    let server = databases(&["bank"]);
+    server.query("CREATE DATABASE audit; GRANT ALL ON audit.* TO bank@'127.0.0.1'");
+    let mut scenario = Scenario::new(ATTESTRY);
+    configure(&scenario, &[watch(&server, "bank", "    copy: {schema: audit}\n")]);
+    scenario.start();
+    let reader = reader(&scenario);
+    let becomes = |state: &str| {
+        wait_for(state, SOON, || {
+            let projection = status(&reader)[0]["projection"].clone();
+            (projection["state"] == state).then_some(projection)
+        })
+    };
+    assert_eq!(becomes("following"), json!({"schema": "audit", "state": "following"}));
+
+    server.query("REVOKE INSERT ON audit.* FROM bank@'127.0.0.1'");
+    server.query("UPDATE bank.accounts SET balance = 11");
+    let refused = becomes("refused");
+    assert!(refused["why"].as_str().unwrap().contains("denied"), "{refused}");
+    scenario.attestry(&["db", "status"]).is(0).says("copy in the schema audit: refused: ");
+    comes(&reader, "event_name:projection.refuse event_source:bank event_data.schema:audit", 1);
+
+    // It goes on being refused, which is no news.
+    scenario.kill();
+    scenario.start();
+    becomes("refused");
+    server.query("GRANT INSERT ON audit.* TO bank@'127.0.0.1'");
+    assert_eq!(becomes("following"), json!({"schema": "audit", "state": "following"}));
+    comes(&reader, "event_name:projection.resume event_source:bank event_data.refused_at:*", 1);
+    assert_eq!(reader.count("event_name:projection.refuse"), 1);
+    assert_eq!(server.query("SELECT balance FROM audit.accounts"), "11");
     scenario.finish();
 }

@@ -13,6 +13,7 @@ const SEEN_BY: (&str, &str) =
 const FINGERPRINT: (&str, &str) = ("fingerprint", "what the violation is called when it is signed off");
 const SNAPSHOT: (&str, &str) = ("snapshot", "the snapshot's name in the configuration");
 const WHAT: (&str, &str) = ("what", "watched, the database itself, or copy");
+const SHOWN_IN: (&str, &str) = ("schema", "the schema of the watched server that shows the copy");
 const WATCH: (&str, &str) = ("watch", "the watch's name");
 const RULE: (&str, &str) = (
     "rule",
@@ -76,6 +77,22 @@ pub const DATABASES: &[Entry] = &[
         who: "resource is the watch",
         fields: &[WATCH, ("reason", "why"), ("position", "up to where it was followed")],
         example: r#"{"event_name":"gap.stream","username":"-","resource":"bank","severity":3,"message":"the change stream of bank cannot be taken up where it was","event_data":{"watch":"bank","reason":"the slot attestry_bank is gone","position":"0/16B3740"}}"#,
+    },
+    Entry {
+        name: "projection.refuse",
+        sources: "a watch",
+        meaning: "the server refuses to have the copy shown in its schema; told once until it is, and tried again each minute",
+        who: "resource is the watch",
+        fields: &[WATCH, SHOWN_IN, ("reason", "why")],
+        example: r#"{"event_name":"projection.refuse","username":"-","resource":"bank","outcome":"failure","severity":4,"message":"the server refuses to show the copy of bank in the schema audit: INSERT command denied to user (1142)","event_data":{"watch":"bank","schema":"audit","reason":"INSERT command denied to user (1142)"}}"#,
+    },
+    Entry {
+        name: "projection.resume",
+        sources: "a watch",
+        meaning: "the copy is shown in the schema again, or is not to be shown there any more",
+        who: "resource is the watch",
+        fields: &[WATCH, SHOWN_IN, ("refused_at", "since when it was refused")],
+        example: r#"{"event_name":"projection.resume","username":"-","resource":"bank","outcome":"success","severity":5,"message":"the schema audit shows the copy of bank again","event_data":{"watch":"bank","schema":"audit","refused_at":"2026-11-21T10:00:00.000000000Z"}}"#,
     },
     Entry {
         name: "reconcile.pass",

@@ -12,6 +12,7 @@ const POSITION: &str = "position";
 const PART: &str = "part";
 const PASS: &str = "pass";
 const SERVER: &str = "server";
+const REFUSED_SCHEMA: &str = "refused_schema";
 
 /// What of a transaction was applied before its end was there: the stream will give it again from its beginning.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -48,6 +49,15 @@ pub struct Pass {
     pub unexplained: u64,
     /// Whether all tables are done.
     pub ended: bool,
+}
+
+/// A schema of the watched server that was to show the copy, and is refused.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RefusedSchema {
+    /// Its name.
+    pub schema: String,
+    /// Since when, in microseconds since 1970.
+    pub since: i64,
 }
 
 /// What happened to a table on a day.
@@ -181,6 +191,25 @@ impl Copy {
     /// When the file cannot be written.
     pub fn set_pass(&mut self, pass: &Pass) -> Result<(), CopyError> {
         self.set_json(PASS, pass)
+    }
+
+    /// The schema that the server refuses, if it does.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn refused_schema(&self) -> Result<Option<RefusedSchema>, CopyError> {
+        self.json(REFUSED_SCHEMA)
+    }
+
+    /// The server refuses this schema, or none.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_refused_schema(&mut self, refused: Option<&RefusedSchema>) -> Result<(), CopyError> {
+        match refused {
+            Some(refused) => self.set_json(REFUSED_SCHEMA, refused),
+            None => self.remove_mark(REFUSED_SCHEMA),
+        }
     }
 
     /// Something happened to a table, at a time in microseconds since 1970; counted with the transaction.

@@ -51,7 +51,7 @@ pub use act::UNEXPLAINED;
 pub use apply::TRUNCATED;
 pub use connect::{Mysql, Postgres};
 pub use schema::SCHEMA;
-pub use status::{Handle, Phase, Status, TableStatus};
+pub use status::{Handle, Phase, Projection, Status, TableStatus};
 
 use store::{Shared, Store};
 

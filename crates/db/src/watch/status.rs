@@ -60,8 +60,21 @@ pub struct Status {
     pub pass_s: Option<u64>,
     /// Violations that nobody has signed off.
     pub pending: u64,
+    /// The schema of the watched server that shows the copy, if one is to.
+    pub projection: Option<Projection>,
     /// Its tables, by name.
     pub tables: BTreeMap<Name, TableStatus>,
+}
+
+/// How the copy in a schema of the watched server is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Projection {
+    /// The schema.
+    pub schema: String,
+    /// Starting, following, waiting to be tried again, or refused until somebody changes something.
+    pub phase: Phase,
+    /// Why it waits or is refused.
+    pub why: Option<String>,
 }
 
 /// How a table is doing.
@@ -224,6 +237,15 @@ impl Handle {
         let mut status = self.0.status.lock();
         status.phase = phase;
         status.why = why;
+    }
+
+    pub(super) fn projected(&self, schema: &str, phase: Phase, why: Option<String>) {
+        self.0.status.lock().projection = Some(Projection { schema: schema.to_owned(), phase, why });
+    }
+
+    /// Whether the schema shows the copy, as far as is known.
+    pub(super) fn is_projected(&self) -> bool {
+        self.0.status.lock().projection.as_ref().is_some_and(|known| known.phase == Phase::Following)
     }
 
     pub(super) fn refuse_tables(&self, refused: Vec<TableStatus>) {

@@ -34,8 +34,23 @@ pub struct WatchStatus {
     pub pass_s: Option<u64>,
     /// Violations that nobody has signed off.
     pub pending: u64,
+    /// The schema of the watched server that shows the copy, if one is to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projection: Option<Projection>,
     /// Its tables, by name.
     pub tables: Vec<TableStatus>,
+}
+
+/// How the copy in a schema of the watched server is doing.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Projection {
+    /// The schema.
+    pub schema: String,
+    /// `starting`, `following`, `waiting` to try again, or `refused` until somebody changes something.
+    pub state: String,
+    /// Why it waits or is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// How a watched table is doing.

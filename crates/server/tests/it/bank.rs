@@ -2,8 +2,8 @@
 
 use attestry_event::Nanos;
 use attestry_server::databases::{
-    Databases, Field, Found, RowVersion, SignOff, SignedOff, States, TableStatus, Unreadable, Violation,
-    Wanted, WatchError, WatchStatus,
+    Databases, Field, Found, Projection, RowVersion, SignOff, SignedOff, States, TableStatus, Unreadable,
+    Violation, Wanted, WatchError, WatchStatus,
 };
 use parking_lot::Mutex;
 
@@ -72,6 +72,11 @@ impl Databases for Bank {
             compared_at: None,
             pass_s: None,
             pending: 2,
+            projection: Some(Projection {
+                schema: "audit".to_owned(),
+                state: "refused".to_owned(),
+                why: Some("INSERT command denied to user (1142)".to_owned()),
+            }),
             tables: vec![TableStatus {
                 name: "accounts".to_owned(),
                 state: "watched".to_owned(),
