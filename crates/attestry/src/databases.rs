@@ -1,80 +1,40 @@
-//! The databases that are watched row by row: a thread for each watch, and what the server shows of them.
+//! The databases that are watched row by row: a thread for each watch, how they follow the configuration, and what the server shows of them.
 
 mod copies;
+mod rules;
+mod running;
 mod snapshots;
 mod view;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use attestry_db::watch::{
-    Database, Handle, Mysql, Options, Outlet, Patience, Phase, Postgres, Status, Stopped, Watch,
-    WatchError as Ended,
-};
-use attestry_db::{Engine, WatchConfig};
-use attestry_event::{Clock, Event};
-use attestry_openpgp::Gpg;
-use attestry_pipeline::{Closed, Incoming, Inlet, Intake, IntakeOptions, Landing};
-use attestry_server::AUDIT_LEDGER;
+use anyhow::{Context, Result, anyhow};
+use attestry_db::watch::Handle;
+use attestry_event::Clock;
 use attestry_server::databases::{
-    Databases, Found, Projection, RowVersion, SignOff, TableStatus, Unreadable, Violation, Wanted,
-    WatchError, WatchStatus,
+    Databases, Found, RowVersion, SignOff, Unreadable, Violation, Wanted, WatchError, WatchStatus,
 };
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::flow::Ground;
+use crate::flow::{Changes, Ground};
 use copies::Place;
+use running::{Running, Settings};
 pub(crate) use snapshots::Answer;
-use snapshots::{Setting, Snapshots};
 
-/// How long to wait before a copy that could not be opened or written is tried again.
-const COPY_AGAIN: Duration = Duration::from_secs(5);
+/// How long a watch that is told to end may take: a batch that is being written, a snapshot that is given up.
+const END_MAX: Duration = Duration::from_secs(20);
 
-/// A watch's way in: returns when the events are durable.
-#[derive(Clone)]
-struct Kept(Arc<Intake>);
-
-impl Outlet for Kept {
-    async fn send(&self, events: Vec<Event>) -> Result<(), Stopped> {
-        let inlet = Arc::clone(&self.0);
-        let put =
-            tokio::task::spawn_blocking(move || inlet.put(events.into_iter().map(Incoming::from).collect()));
-        match put.await {
-            Ok(Ok(taken)) => {
-                if taken.malformed > 0 {
-                    // A defect of ours; they are kept as gap.malformed.
-                    tracing::error!(events = taken.malformed, "a watch made malformed events");
-                }
-                Ok(())
-            }
-            Ok(Err(Closed)) | Err(_) => Err(Stopped),
-        }
-    }
-}
-
-/// A watch that was started.
-struct Running {
-    name: String,
-    engine: Engine,
-    place: String,
-    held: Held,
-    stop: CancellationToken,
-    thread: JoinHandle<()>,
-    /// None when it has none.
-    snapshots: Option<Snapshots>,
-}
-
-/// The watch while its copy works, else why not.
-type Held = Arc<Mutex<Result<Handle, String>>>;
-
-/// The watches of this node.
+/// The watches of this node, and how they are changed while they run.
 pub(crate) struct Watches {
-    running: Vec<Running>,
-    places: Vec<Place>,
+    ground: Arc<Ground>,
+    clock: Arc<dyn Clock>,
+    /// Only one at a time changes what runs.
+    changing: Mutex<()>,
+    running: Mutex<BTreeMap<String, Running>>,
 }
 
 impl Watches {
@@ -84,33 +44,101 @@ impl Watches {
         ground: &Arc<Ground>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Arc<Watches>> {
-        let mut watches = Watches { running: Vec::new(), places: Vec::new() };
-        for (name, of) in &config.written.audit {
-            let copy = config.copy_of(name, of);
-            watches.places.push(Place { watch: name.clone(), path: copy.clone() });
-            let options = Options {
-                name: name.clone(),
-                config: of.clone(),
-                copy: copy.clone(),
-                clock: Arc::clone(clock),
-                patience: Patience::default(),
-            };
-            let started = start(options, Kept(Arc::new(intake(name, of, ground, clock))));
-            let mut started = started.with_context(|| format!("the watch {name} cannot be started"))?;
-            if !of.snapshots.is_empty() {
-                let setting = Setting {
-                    watch: name.clone(),
-                    config: of.clone(),
-                    copy,
-                    gpg: Gpg::new(&config.written.openpgp),
-                    clock: Arc::clone(clock),
-                    inlet: intake(name, of, ground, clock),
-                };
-                started.snapshots = Some(Snapshots::start(setting)?);
-            }
-            watches.running.push(started);
-        }
+        let watches = Watches {
+            ground: Arc::clone(ground),
+            clock: Arc::clone(clock),
+            changing: Mutex::default(),
+            running: Mutex::default(),
+        };
+        watches.change(config)?;
         Ok(Arc::new(watches))
+    }
+
+    /// Brings what is watched to what is configured: only what differs is stopped and started, each from where it was. Blocks, for at most
+    /// [`END_MAX`] and what opening takes.
+    ///
+    /// # Errors
+    /// When a watch does not end or cannot be started; the others are as configured all the same, and the error says which.
+    pub(crate) fn change(&self, config: &Config) -> Result<Changes> {
+        let _alone = self.changing.lock();
+        let (mut changes, mut failed) = (Changes::default(), Ok(()));
+        let mut wanted = BTreeMap::new();
+        for (name, watch) in &config.written.audit {
+            let settings = Settings::of(config, name, watch);
+            let settings = match self.ground.has(settings.ledger()) {
+                true => settings,
+                // Nothing would take its events.
+                false => {
+                    let ledger = settings.ledger();
+                    failed = failed.and(Err(anyhow!(
+                        "the watch {name} stays as it is: its ledger {ledger} is opened at the next start"
+                    )));
+                    let running = self.running.lock();
+                    let Some(running) = running.get(name) else { continue };
+                    running.settings().clone()
+                }
+            };
+            wanted.insert(name.clone(), settings);
+        }
+        let mut copies: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for (name, running) in self.running.lock().iter().filter(|(name, of)| !of.stays(wanted.get(*name))) {
+            copies.insert(name.clone(), running.settings().copy().clone());
+            running.signal();
+        }
+        if !self.wait_for(copies.keys()) {
+            let late = anyhow!("not every watch has ended within {END_MAX:?}; the next reload looks again");
+            failed = failed.and(Err(late));
+        }
+        for name in copies.keys() {
+            let mut running = self.running.lock();
+            // One that goes on still writes its copy: none may begin beside it.
+            if running.get(name).is_some_and(Running::has_ended) {
+                running.remove(name);
+                changes.stopped.push(name.clone());
+            }
+        }
+        for (name, settings) in wanted {
+            if self.running.lock().contains_key(&name) {
+                continue;
+            }
+            let goes_on = copies.get(&name) == Some(settings.copy());
+            match Running::start(&name, settings, goes_on, &self.ground, &self.clock) {
+                Ok(started) => {
+                    changes.started.push(name.clone());
+                    self.running.lock().insert(name, started);
+                }
+                Err(error) => {
+                    failed = failed.and(Err(error.context(format!("the watch {name} cannot be started"))));
+                }
+            }
+        }
+        failed.map(|()| changes)
+    }
+
+    /// Waits for watches that were told to end, for at most [`END_MAX`]; whether they did.
+    fn wait_for<'a>(&self, names: impl Iterator<Item = &'a String> + Clone) -> bool {
+        let begun = Instant::now();
+        let ended = |name: &String| self.running.lock().get(name).is_none_or(Running::has_ended);
+        while !names.clone().all(ended) {
+            if begun.elapsed() > END_MAX {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    /// What is wrong with the rules that changed, held against the tables as the copies know them: of a table that was never watched nothing can be
+    /// told without the database. Blocks.
+    pub(crate) fn mistakes(&self, config: &Config) -> Vec<String> {
+        let mut changed = Vec::new();
+        for (name, running) in self.running.lock().iter() {
+            let Some(watch) = config.written.audit.get(name) else { continue };
+            if *running.settings() != Settings::of(config, name, watch) {
+                changed.push((running.place(), watch));
+            }
+        }
+        changed.into_iter().flat_map(|(place, watch)| rules::mistakes(&place, watch)).collect()
     }
 
     /// Asks for a snapshot of a watch, or for all that it has; the answers come as they are made.
@@ -120,209 +148,71 @@ impl Watches {
         name: Option<&str>,
         by: &str,
     ) -> Result<mpsc::Receiver<Answer>> {
-        let running = self.running.iter().find(|running| running.name == watch);
-        let running = running.with_context(|| format!("there is no watch {watch:?}"))?;
-        let snapshots = running.snapshots.as_ref();
-        snapshots
+        let running = self.running.lock();
+        let running = running.get(watch).with_context(|| format!("there is no watch {watch:?}"))?;
+        running
+            .snapshots()
             .with_context(|| {
                 format!("the watch {watch} has no snapshots; name some under audit: {watch}: snapshots:")
             })?
             .ask(name, by)
     }
 
+    /// Where the copies are.
+    fn places(&self) -> Vec<Place> {
+        self.running.lock().values().map(Running::place).collect()
+    }
+
     /// A watch that runs, or why it does not.
     fn handle(&self, watch: &str) -> Result<Handle, String> {
-        let running = self.running.iter().find(|running| running.name == watch);
-        running.map_or_else(
-            || Err("it is not watched any more".to_owned()),
-            |running| running.held.lock().clone(),
-        )
+        let running = self.running.lock();
+        running.get(watch).map_or_else(|| Err("it is watched no longer".to_owned()), Running::handle)
     }
 
     /// Ends them all; each goes on at the next start exactly where it was.
     pub(crate) fn stop(&self) {
-        let snapshots = || self.running.iter().filter_map(|running| running.snapshots.as_ref());
-        snapshots().for_each(Snapshots::signal);
-        self.running.iter().for_each(|running| running.stop.cancel());
-        while self.running.iter().any(|running| !running.thread.is_finished())
-            || snapshots().any(|snapshots| !snapshots.ended())
-        {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+        let _alone = self.changing.lock();
+        let all = std::mem::take(&mut *self.running.lock());
+        all.values().for_each(Running::signal);
+        while !all.values().all(Running::has_ended) {
+            std::thread::sleep(Duration::from_millis(5));
         }
-    }
-}
-
-fn intake(name: &str, of: &WatchConfig, ground: &Arc<Ground>, clock: &Arc<dyn Clock>) -> Intake {
-    let options = IntakeOptions {
-        ledger: of.ledger.clone().unwrap_or_else(|| AUDIT_LEDGER.to_owned()),
-        event_source: name.to_owned(),
-        reserved_names: true,
-        // A server whose clock is wrong must not lose evidence.
-        agent: true,
-        ..IntakeOptions::default()
-    };
-    let landing = Arc::clone(ground) as Arc<dyn Landing>;
-    Intake::new(landing, options, Vec::new(), crate::flow::hooks(None, None, None), Arc::clone(clock))
-}
-
-fn start(options: Options, outlet: Kept) -> Result<Running> {
-    let (name, config) = (options.name.clone(), options.config.clone());
-    let engine = config.engine().context("its address is none that is known")?;
-    let stop = CancellationToken::new();
-    let held: Held = Arc::new(Mutex::new(Err("its copy is being opened".to_owned())));
-    let (place, thread) = match engine {
-        Engine::Mysql => {
-            let database = Mysql { watch: name.clone(), config: config.clone() };
-            (config.login().mysql()?.place(), spawn(database, outlet, options, &held, stop.clone())?)
-        }
-        Engine::Postgres => {
-            let database = Postgres { watch: name.clone(), config: config.clone() };
-            (config.login().postgres()?.place(), spawn(database, outlet, options, &held, stop.clone())?)
-        }
-    };
-    Ok(Running { name, engine, place, held, stop, thread, snapshots: None })
-}
-
-/// Runs a watch on a thread of its own. A copy that cannot be opened or written any more keeps nothing else from working, and is tried again: the disk may
-/// be full, or the file on one that is not there yet.
-fn spawn<D: Database + Clone>(
-    database: D,
-    outlet: Kept,
-    mut options: Options,
-    held: &Held,
-    stop: CancellationToken,
-) -> Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let held = Arc::clone(held);
-    let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
-        while !stop.is_cancelled() {
-            let ended = match open(database.clone(), outlet.clone(), &options) {
-                Ok((watch, handle)) => {
-                    *held.lock() = Ok(handle);
-                    // It begins with an empty copy once.
-                    options.config.start_empty = false;
-                    let ended = runtime.block_on(watch.run(stop.clone().cancelled_owned()));
-                    if matches!(ended, Ok(()) | Err(Ended::Outlet(_))) {
-                        return;
-                    }
-                    ended.map_err(anyhow::Error::from)
-                }
-                Err(error) => Err(error),
-            };
-            if let Err(error) = ended {
-                let error = format!("{error:#}");
-                tracing::error!(watch = options.name, error, "the watch does not work; it is tried again");
-                *held.lock() = Err(error);
-            }
-            runtime.block_on(async {
-                let _ = tokio::time::timeout(COPY_AGAIN, stop.cancelled()).await;
-            });
-        }
-    })?;
-    Ok(thread)
-}
-
-fn open<D: Database>(database: D, outlet: Kept, options: &Options) -> Result<(Watch<D, Kept>, Handle)> {
-    if let Some(folder) = options.copy.parent() {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    Ok(Watch::open(database, outlet, options.clone())?)
-}
-
-impl Running {
-    fn status(&self) -> WatchStatus {
-        let ended = self.thread.is_finished();
-        let status = match &*self.held.lock() {
-            Ok(handle) => handle.status(),
-            Err(why) => Status { phase: Phase::Refused, why: Some(why.clone()), ..Status::default() },
-        };
-        let state = if ended { "ended" } else { words(status.phase) };
-        let why = if ended { Some("it ended by itself; the log says why".to_owned()) } else { status.why };
-        WatchStatus {
-            name: self.name.clone(),
-            engine: self.engine.name().to_owned(),
-            place: self.place.clone(),
-            state: state.to_owned(),
-            why,
-            position: status.position,
-            lag_ms: status.lag_ms,
-            last_change: status.last_change,
-            compared_at: status.compared_at,
-            pass_s: status.pass_s,
-            pending: status.pending,
-            projection: status.projection.map(|of| Projection {
-                schema: of.schema,
-                state: words(of.phase).to_owned(),
-                why: of.why,
-            }),
-            tables: status.tables.into_values().map(table).collect(),
-        }
-    }
-}
-
-fn words(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Starting => "starting",
-        Phase::Baseline => "baseline",
-        Phase::Following => "following",
-        Phase::Polling => "polling",
-        Phase::Waiting => "waiting",
-        Phase::Refused => "refused",
-    }
-}
-
-fn table(of: attestry_db::watch::TableStatus) -> TableStatus {
-    let (state, why) = match (&of.refused, &of.paused, of.taken) {
-        (Some(why), ..) => ("refused", Some(why.clone())),
-        (None, Some(_), _) => ("paused", Some("its columns changed".to_owned())),
-        (None, None, _) if of.gone => ("gone", Some("the database has it no longer".to_owned())),
-        (None, None, Some(rows)) => ("baseline", Some(format!("{rows} rows are copied"))),
-        (None, None, None) => ("watched", None),
-    };
-    TableStatus {
-        name: of.name.table,
-        state: state.to_owned(),
-        why,
-        fingerprint: of.paused,
-        rows: of.rows,
-        inserts: of.inserts,
-        updates: of.updates,
-        deletes: of.deletes,
-        pending: of.pending,
     }
 }
 
 impl Databases for Watches {
     fn watches(&self) -> Vec<WatchStatus> {
-        self.running.iter().map(Running::status).collect()
+        self.running.lock().values().map(Running::status).collect()
     }
 
     fn violations(&self, wanted: &Wanted) -> Result<Found<Violation>, WatchError> {
-        copies::violations(&self.places, wanted)
+        copies::violations(&self.places(), wanted)
     }
 
     fn matching(&self, wanted: &Wanted) -> Result<Found<String>, WatchError> {
+        let all = self.places();
         let (mut places, mut unreadable) = (Vec::new(), Vec::new());
-        for place in copies::wanted(&self.places, wanted)? {
+        for place in copies::wanted(&all, wanted)? {
             // A copy that can be read may be one that cannot be written.
             match self.handle(&place.watch) {
                 Ok(_) => places.push(place.clone()),
                 Err(why) => unreadable.push(Unreadable { watch: place.watch.clone(), why }),
             }
         }
-        let mut all = copies::matching(&places, wanted);
-        all.unreadable.extend(unreadable);
-        Ok(all)
+        let mut found = copies::matching(&places, wanted);
+        found.unreadable.extend(unreadable);
+        Ok(found)
     }
 
     fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
-        copies::history(&self.places, fingerprint)
+        copies::history(&self.places(), fingerprint)
     }
 
     fn sign_off(&self, sign_off: &SignOff) -> Result<(), WatchError> {
+        let places = self.places();
         let mut ready = Vec::new();
         // All of them before the first is signed off.
-        for (place, fingerprints) in copies::by_watch(&self.places, &sign_off.fingerprints)? {
+        for (place, fingerprints) in copies::by_watch(&places, &sign_off.fingerprints)? {
             let watch = self.handle(&place.watch);
             let watch = watch
                 .map_err(|why| WatchError::Unavailable(format!("the copy of {}: {why}", place.watch)))?;

@@ -67,8 +67,13 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
         };
         let flow = Arc::new(Flow::start(base, &config).await?);
         let sources = Sources::start(&config, &ground, &data, &clock)?;
-        let parts =
-            reload::Parts { flow: Arc::clone(&flow), sources: Arc::clone(&sources), rules: None, log };
+        let parts = reload::Parts {
+            flow: Arc::clone(&flow),
+            sources: Arc::clone(&sources),
+            rules: None,
+            watches: None,
+            log,
+        };
         let reloader = Arc::new(Reloader::new(parts, config.clone(), run.loader()));
         let control = Control::open(data.path(), Arc::clone(&flow), Arc::clone(&reloader), None, None)?;
         let stop = CancellationToken::new();

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::alerts::Watching;
 use crate::config::{Config, Mistake};
+use crate::databases::Watches;
 use crate::flow::{Changes, Flow};
 use crate::logging::Level;
 use crate::sources::Sources;
@@ -21,6 +22,8 @@ pub(crate) struct Parts {
     pub(crate) sources: Arc<Sources>,
     /// None on a node without ledgers.
     pub(crate) rules: Option<Arc<Watching>>,
+    /// None on a node without ledgers.
+    pub(crate) watches: Option<Arc<Watches>>,
     pub(crate) log: Level,
 }
 
@@ -43,10 +46,9 @@ impl Reloader {
 
     /// Reads, checks, swaps.
     pub(crate) async fn reload(&self) -> Result<Changes> {
-        let new = match (self.load)() {
+        let new = match self.read().await? {
             Ok(new) => new,
-            Err(mistakes) => {
-                let list: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            Err(list) => {
                 tracing::error!(mistakes = ?list, "the new configuration has mistakes: the old one stays in force");
                 let event = Event::new("config.refuse", "-")
                     .outcome(Outcome::Failure)
@@ -90,9 +92,24 @@ impl Reloader {
         Ok(changes)
     }
 
+    /// Reads and checks: a configuration, or all that is wrong with it.
+    async fn read(&self) -> Result<Result<Config, Vec<String>>> {
+        let new = match (self.load)() {
+            Ok(new) => new,
+            Err(mistakes) => return Ok(Err(mistakes.iter().map(ToString::to_string).collect())),
+        };
+        let Some(watches) = self.parts.watches.clone() else { return Ok(Ok(new)) };
+        let (new, mistakes) = tokio::task::spawn_blocking(move || {
+            let mistakes = watches.mistakes(&new);
+            (new, mistakes)
+        })
+        .await?;
+        Ok(if mistakes.is_empty() { Ok(new) } else { Err(mistakes) })
+    }
+
     /// Swaps. Where one part fails, the others are as configured all the same.
     async fn change(&self, new: &Config) -> Result<Changes> {
-        let Parts { flow, sources, rules, log } = &self.parts;
+        let Parts { flow, sources, rules, watches, log } = &self.parts;
         log.set(&new.written.log)?;
         let (collecting, wanted) = (Arc::clone(sources), new.clone());
         let collected = tokio::task::spawn_blocking(move || collecting.change(&wanted)).await?;
@@ -101,10 +118,18 @@ impl Reloader {
             let wanted = new.written.rules.clone();
             tokio::task::spawn_blocking(move || rules.change(&wanted)).await?;
         }
+        let watched = match watches.clone() {
+            Some(watches) => {
+                let wanted = new.clone();
+                tokio::task::spawn_blocking(move || watches.change(&wanted)).await?
+            }
+            None => Ok(Changes::default()),
+        };
         let mut changes = flow.change(new).await?;
-        let collected = collected?;
-        changes.started.extend(collected.started);
-        changes.stopped.extend(collected.stopped);
+        for more in [collected?, watched?] {
+            changes.started.extend(more.started);
+            changes.stopped.extend(more.stopped);
+        }
         Ok(changes)
     }
 
@@ -115,7 +140,6 @@ impl Reloader {
         let differs = [
             ("data_dir", old.data_dir != new.data_dir),
             ("server", old.server != new.server),
-            ("audit", old.audit != new.audit),
             ("reports", old.reports != new.reports),
             ("openpgp", old.openpgp != new.openpgp),
             ("ledgers", old.ledgers != new.ledgers),

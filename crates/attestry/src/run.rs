@@ -161,8 +161,13 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
         owner_key: Some(owner_key),
     };
     let ended: Result<()> = runtime.block_on(async {
-        let rules = Some(Arc::clone(&watching));
-        let reloads = reload::Parts { flow: Arc::clone(&flow), sources: Arc::clone(&sources), rules, log };
+        let reloads = reload::Parts {
+            flow: Arc::clone(&flow),
+            sources: Arc::clone(&sources),
+            rules: Some(Arc::clone(&watching)),
+            watches: Some(Arc::clone(&watches)),
+            log,
+        };
         let reloader = Arc::new(Reloader::new(reloads, config.clone(), run.loader()));
         let server = Server::bind(config.server.clone(), parts).await?;
         let address = Address { here: server.local_url(), public: server.url().to_owned() };

@@ -180,6 +180,12 @@ impl Scenario {
         begun.elapsed()
     }
 
+    /// Has the server that runs read its configuration again.
+    #[track_caller]
+    pub fn hang_up(&self) {
+        self.serving.as_ref().expect("the server runs").signal(Signal::HUP);
+    }
+
     /// What the server that runs wrote to standard output.
     #[track_caller]
     pub fn announced(&self) -> String {

@@ -67,6 +67,14 @@ impl Ground {
         }
     }
 
+    /// Whether events can go to this ledger: a node without any hands on whatever it is for.
+    pub(crate) fn has(&self, ledger: &str) -> bool {
+        match self {
+            Ground::Ledgers(ledgers) => ledgers.by_name.contains_key(ledger),
+            Ground::Spool(_) => true,
+        }
+    }
+
     /// Makes an event about this node durable; the log has it where that is not to be done now.
     pub(crate) fn declare(&self, event: Event) {
         match self {

@@ -1,4 +1,4 @@
-//! Several watches at once, by the real program: the copy of one that cannot be read, and one that a server refuses to show.
+//! Several watches at once, by the real program: the copy of one that cannot be read, one that a server refuses to show, and a new configuration.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
@@ -160,5 +160,97 @@ fn a_schema_that_the_server_refuses_is_told_once() {
     comes(&reader, "event_name:projection.resume event_source:bank event_data.refused_at:*", 1);
     assert_eq!(reader.count("event_name:projection.refuse"), 1);
     assert_eq!(server.query("SELECT balance FROM audit.accounts"), "11");
+    scenario.finish();
+}
+
+/// The number of the connection by which the till is followed.
+fn follower(server: &MariaDb) -> String {
+    server.query(
+        "SELECT id FROM information_schema.processlist WHERE user = 'till' AND command LIKE 'Binlog Dump%'",
+    )
+}
+
+#[test]
+fn a_new_configuration_disturbs_only_what_it_changes() {
+    let server = databases(&["bank", "depot", "shop", "till"]);
+    let mut scenario = Scenario::new(ATTESTRY);
+    let rule = |least: &str| {
+        let rule = format!("if .updated.balance {least} {{ \"too much\" }}");
+        watch(
+            &server,
+            "bank",
+            &format!(
+                "    start_empty: true\n    tables: {{accounts: {{fields: {{balance: {{on_update: {{small: '{rule}'}}}}}}}}}}\n"
+            ),
+        )
+    };
+    let (shop, till) = (watch(&server, "shop", ""), watch(&server, "till", ""));
+    let first = [rule("> 100"), shop.clone(), till.clone()];
+    configure(&scenario, &first);
+    scenario.start();
+    let reader = reader(&scenario);
+    wait_until_followed(&reader, &["bank", "shop", "till"]);
+    let undisturbed = wait_for("the till's log is followed", SOON, || {
+        let follower = follower(&server);
+        (!follower.is_empty()).then_some(follower)
+    });
+    server.query("UPDATE bank.accounts SET balance = 60");
+    comes(&reader, "event_name:row.update event_source:bank", 1);
+
+    // A wrong configuration changes nothing, whether it is wrong by itself or by the tables that are watched.
+    let wrong_rule = rule("> \"100\"");
+    for (nth, wrong) in
+        [[wrong_rule.as_str(), till.as_str()], [till.as_str(), "  depot: {url: 'oracle://db/depot'}\n"]]
+            .iter()
+            .enumerate()
+    {
+        configure(&scenario, &wrong.map(str::to_owned));
+        scenario.hang_up();
+        comes(&reader, "event_name:config.refuse", nth as u64 + 1);
+        wait_until_followed(&reader, &["bank", "shop", "till"]);
+    }
+    let refused: Vec<String> =
+        reader.search("event_name:config.refuse").iter().map(|of| of["event"].to_string()).collect();
+    let named = |what: &str| refused.iter().any(|refused| refused.contains(what));
+    assert!(
+        named("audit.bank: table bank.accounts, field balance, rule small")
+            && named("expected an address that begins with"),
+        "{refused:?}"
+    );
+
+    configure(&scenario, &[rule("> 50"), till.clone(), watch(&server, "depot", "")]);
+    scenario.hang_up();
+    comes(&reader, "event_name:config.reload", 1);
+    wait_until_followed(&reader, &["bank", "depot", "till"]);
+    let told = &reader.search("event_name:config.reload")[0]["event"]["event_data"];
+    assert_eq!(
+        (&told["started"], &told["stopped"], &told["at_next_start"]),
+        (&json!(["bank", "depot"]), &json!(["bank", "shop"]), &json!([]))
+    );
+    // The new rule holds from here on; nothing was begun anew, and nothing of the time in between is lost.
+    server.query("UPDATE bank.accounts SET balance = 70; UPDATE shop.accounts SET balance = 70");
+    server.query("UPDATE depot.accounts SET balance = 70; UPDATE till.accounts SET balance = 70");
+    comes(&reader, "event_name:row.update", 4);
+    for (query, expected) in [
+        ("event_name:violation.open event_source:bank event_data.rule:small", 1),
+        ("event_name:violation.open event_source:depot event_data.rule:different", 1),
+        ("event_name:row.update event_source:bank", 2),
+        ("event_name:row.update event_source:shop", 0),
+        ("event_name:table.baseline", 4),
+        ("event_data.unexplained:true", 0),
+    ] {
+        comes(&reader, query, expected);
+    }
+    scenario.attestry(&["db", "violations", "--watch", "shop"]).is(1).says("there is no watch");
+
+    // What was away goes on from where it was.
+    configure(&scenario, &first);
+    scenario.hang_up();
+    comes(&reader, "event_name:config.reload", 2);
+    comes(&reader, "event_name:row.update event_source:shop", 1);
+    wait_until_followed(&reader, &["bank", "shop", "till"]);
+    assert_eq!(reader.count("event_name:table.baseline"), 4);
+    assert_eq!(reader.count("event_data.unexplained:true"), 0);
+    assert_eq!(follower(&server), undisturbed);
     scenario.finish();
 }
