@@ -72,6 +72,7 @@ pub(crate) fn node(run: &Run, config: Config, log: Level) -> Result<()> {
             sources: Arc::clone(&sources),
             rules: None,
             watches: None,
+            reports: None,
             log,
         };
         let reloader = Arc::new(Reloader::new(parts, config.clone(), run.loader()));

@@ -11,6 +11,7 @@ use crate::config::{Config, Mistake};
 use crate::databases::Watches;
 use crate::flow::{Changes, Flow};
 use crate::logging::Level;
+use crate::reports::Desk;
 use crate::sources::Sources;
 
 /// Reads the configuration again, the same way as at the start.
@@ -24,6 +25,8 @@ pub(crate) struct Parts {
     pub(crate) rules: Option<Arc<Watching>>,
     /// None on a node without ledgers.
     pub(crate) watches: Option<Arc<Watches>>,
+    /// None on a node without ledgers.
+    pub(crate) reports: Option<Arc<Desk>>,
     pub(crate) log: Level,
 }
 
@@ -109,7 +112,7 @@ impl Reloader {
 
     /// Swaps. Where one part fails, the others are as configured all the same.
     async fn change(&self, new: &Config) -> Result<Changes> {
-        let Parts { flow, sources, rules, watches, log } = &self.parts;
+        let Parts { flow, sources, rules, watches, reports, log } = &self.parts;
         log.set(&new.written.log)?;
         let (collecting, wanted) = (Arc::clone(sources), new.clone());
         let collected = tokio::task::spawn_blocking(move || collecting.change(&wanted)).await?;
@@ -125,6 +128,10 @@ impl Reloader {
             }
             None => Ok(Changes::default()),
         };
+        if let Some(reports) = reports.clone() {
+            let wanted = new.clone();
+            tokio::task::spawn_blocking(move || reports.change(&wanted)).await?;
+        }
         let mut changes = flow.change(new).await?;
         for more in [collected?, watched?] {
             changes.started.extend(more.started);
@@ -140,8 +147,9 @@ impl Reloader {
         let differs = [
             ("data_dir", old.data_dir != new.data_dir),
             ("server", old.server != new.server),
-            ("reports", old.reports != new.reports),
-            ("openpgp", old.openpgp != new.openpgp),
+            ("control", old.control != new.control),
+            // Reports and snapshots follow; what checks messages does not.
+            ("openpgp", old.openpgp != new.openpgp && new.control.is_open()),
             ("ledgers", old.ledgers != new.ledgers),
             ("spool", old.spool != new.spool),
             ("log.format", old.log.format != new.log.format),

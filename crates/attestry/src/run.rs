@@ -166,6 +166,7 @@ fn serve(run: &Run, config: Config, log: Level) -> Result<()> {
             sources: Arc::clone(&sources),
             rules: Some(Arc::clone(&watching)),
             watches: Some(Arc::clone(&watches)),
+            reports: Some(Arc::clone(&desk)),
             log,
         };
         let reloader = Arc::new(Reloader::new(reloads, config.clone(), run.loader()));

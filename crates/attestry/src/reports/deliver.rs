@@ -46,7 +46,8 @@ impl Desk {
     }
 
     fn keys(&self, planned: &Planned) -> Result<Keys, GpgError> {
-        let of = |wanted: &String, purpose| self.gpg.key(wanted, purpose).map(|key| key.fingerprint);
+        let given = self.given();
+        let of = |wanted: &String, purpose| given.gpg.key(wanted, purpose).map(|key| key.fingerprint);
         Ok(Keys {
             signer: planned.sign_with.as_ref().map(|key| of(key, KeyUse::Sign)).transpose()?,
             readers: planned
@@ -103,7 +104,7 @@ impl Desk {
     }
 
     fn wrap(&self, made: &Made, planned: &Planned, format: Format) -> Result<(Parcel, Keys), DeskError> {
-        let keys = self.keys(planned)?;
+        let (keys, given) = (self.keys(planned)?, self.given());
         let (_, document) = self.document(&made.event_id)?;
         let text = render(&document, format)?;
         let file = format!("{}.{}", made.file_stem(), format.ending());
@@ -119,18 +120,18 @@ impl Desk {
             // What people read as it stands is signed as it stands.
             (Some(signer), []) if format == Format::Markdown => Parcel {
                 file: format!("{file}.asc"),
-                ..plain(self.gpg.clear_sign(signer, &text)?.0.into_bytes(), None)
+                ..plain(given.gpg.clear_sign(signer, &text)?.0.into_bytes(), None)
             },
             (Some(signer), []) => {
                 let (signature, _) =
-                    self.gpg.detached_signature(signer, Form::Armoured, &mut text.as_bytes())?;
+                    given.gpg.detached_signature(signer, Form::Armoured, &mut text.as_bytes())?;
                 plain(text.into_bytes(), Some(signature))
             }
             (signer, readers) => {
                 let how =
                     Protection { sign_with: signer.as_ref(), encrypt_to: readers, form: Form::Armoured };
                 let mut bytes = Vec::new();
-                self.gpg.protect(&how, &mut text.as_bytes(), &mut bytes)?;
+                given.gpg.protect(&how, &mut text.as_bytes(), &mut bytes)?;
                 Parcel {
                     file: format!("{file}.asc"),
                     media_type: "application/pgp-encrypted",

@@ -7,7 +7,7 @@ use attestry_report::{Figure, Http, JsonRpc, Progress, Sql, Taken, Wish};
 use attestry_wire::ask::{Ask, json};
 use serde_json::{Value, json};
 
-use super::{Desk, DeskError};
+use super::{Desk, DeskError, Given};
 use crate::config::ReportLogin;
 
 /// One row more than a figure may have, to tell that there are more.
@@ -17,6 +17,7 @@ impl Desk {
     /// Takes all figures of a report. One that cannot be had is recorded as that, and the report says so.
     pub(super) fn take_figures(
         &self,
+        given: &Given,
         wish: &Wish,
         by: &str,
         progress: &dyn Fn(&Progress<'_>),
@@ -30,15 +31,17 @@ impl Desk {
         let runtime = runtime.map_err(|error| DeskError::Failed(error.to_string()))?;
         for (done, figure) in figures.iter().enumerate() {
             progress(&Progress { done, of: figures.len(), what: &figure.name });
-            let within = self.settings.figure_timeout.0;
-            let taken = runtime.block_on(async { tokio::time::timeout(within, self.take(figure)).await });
-            let late = || format!("no answer within {}", self.settings.figure_timeout);
+            let within = given.settings.figure_timeout.0;
+            let taken = runtime.block_on(async { tokio::time::timeout(within, given.take(figure)).await });
+            let late = || format!("no answer within {}", given.settings.figure_timeout);
             let taken = taken.unwrap_or_else(|_| Err(late())).unwrap_or_else(Taken::Failed);
             self.record(figure.event(&wish.definition.name, &wish.run, by, &taken))?;
         }
         Ok(())
     }
+}
 
+impl Given {
     async fn take(&self, figure: &Figure) -> Result<Taken, String> {
         match (&figure.sql, &figure.http, &figure.json_rpc) {
             (Some(sql), ..) => self.sql(sql).await,

@@ -111,11 +111,7 @@ pub(crate) struct Desk {
     logs: Logs,
     audit: Arc<Ledger>,
     clock: Arc<dyn Clock>,
-    kinds: BTreeMap<String, ReportKind>,
-    settings: Reports,
-    watches: BTreeMap<String, WatchConfig>,
-    sinks: Vec<String>,
-    gpg: Gpg,
+    given: Mutex<Arc<Given>>,
     kept: Mutex<VecDeque<(String, Arc<Document>)>>,
     /// What ends the reports that are being made, the newest last.
     making: Mutex<VecDeque<Stop>>,
@@ -129,6 +125,30 @@ pub(crate) struct Desk {
     changed: AtomicBool,
 }
 
+/// What the configuration says of reports, and of what they are made and sent with.
+struct Given {
+    kinds: BTreeMap<String, ReportKind>,
+    settings: Reports,
+    watches: BTreeMap<String, WatchConfig>,
+    sinks: Vec<String>,
+    gpg: Gpg,
+}
+
+impl Given {
+    fn of(config: &Config) -> Given {
+        let written = &config.written;
+        // What is wrong with a file was told when the configuration was checked.
+        let (kinds, _) = written.reports.definitions();
+        Given {
+            kinds,
+            settings: written.reports.clone(),
+            watches: written.audit.clone(),
+            sinks: written.sinks.keys().cloned().collect(),
+            gpg: Gpg::new(&written.openpgp),
+        }
+    }
+}
+
 impl Desk {
     pub(crate) fn new(
         config: &Config,
@@ -139,18 +159,11 @@ impl Desk {
         let ledgers: Vec<Arc<Ledger>> = ledgers.iter().map(|part| Arc::clone(&part.ledger)).collect();
         let audit = ledgers.iter().find(|ledger| ledger.name() == AUDIT_LEDGER);
         let audit = Arc::clone(audit.ok_or_else(|| anyhow::anyhow!("there is no ledger {AUDIT_LEDGER}"))?);
-        let written = &config.written;
-        // What is wrong with a file was told when the configuration was checked.
-        let (kinds, _) = written.reports.definitions();
         Ok(Desk {
             logs: Logs { store: Arc::clone(store), ledgers },
             audit,
             clock: Arc::clone(clock),
-            kinds,
-            settings: written.reports.clone(),
-            watches: written.audit.clone(),
-            sinks: written.sinks.keys().cloned().collect(),
-            gpg: Gpg::new(&written.openpgp),
+            given: Mutex::new(Arc::new(Given::of(config))),
             kept: Mutex::default(),
             making: Mutex::default(),
             delivering: Mutex::default(),
@@ -160,8 +173,17 @@ impl Desk {
         })
     }
 
-    pub(crate) fn kinds(&self) -> &BTreeMap<String, ReportKind> {
-        &self.kinds
+    /// Follows a new configuration: reports that are being made are made by the one before, schedules are noted by the scheduler. Reads the files of the
+    /// own definitions, also when the section is as it was.
+    pub(crate) fn change(&self, config: &Config) {
+        *self.given.lock() = Arc::new(Given::of(config));
+        *self.noted.lock() = false;
+        self.changed.store(true, Ordering::Release);
+    }
+
+    /// What holds now.
+    fn given(&self) -> Arc<Given> {
+        Arc::clone(&self.given.lock())
     }
 
     /// Whether schedules were changed since this was asked the last time.
@@ -174,7 +196,7 @@ impl Desk {
     }
 
     fn stop(&self) -> Stop {
-        let stop = Stop::after(self.settings.timeout.0);
+        let stop = Stop::after(self.given().settings.timeout.0);
         let mut making = self.making.lock();
         making.push_back(stop.clone());
         let old = making.len().saturating_sub(MAKING);
@@ -193,8 +215,9 @@ impl Desk {
         wanted: &Wanted,
         progress: &dyn Fn(&Progress<'_>),
     ) -> Result<(Made, Arc<Document>), DeskError> {
-        let kind = self.kinds.get(&wanted.report).ok_or_else(|| {
-            let known: Vec<&str> = self.kinds.keys().map(String::as_str).collect();
+        let given = self.given();
+        let kind = given.kinds.get(&wanted.report).ok_or_else(|| {
+            let known: Vec<&str> = given.kinds.keys().map(String::as_str).collect();
             DeskError::Unknown(format!(
                 "there is no report {:?}, there are {}",
                 wanted.report,
@@ -217,7 +240,7 @@ impl Desk {
         };
         // A wrong wish asks nobody for figures.
         Recipe::new(&wish, Vec::new())?;
-        self.take_figures(&wish, &wanted.by, progress)?;
+        self.take_figures(&given, &wish, &wanted.by, progress)?;
         let (recipe, notes) = recipe_of(&self.logs, &wish, PATIENCE)?;
         let document = Arc::new(make(&self.logs, recipe, &notes, &self.stop(), progress)?);
         let made = self.made_of(wanted, &document, now)?;

@@ -19,7 +19,7 @@ impl Desk {
     /// When a report cannot be made. Others that were asked for are made nevertheless.
     pub(crate) fn ordered(&self, name: &str, by: &str, order: &str) -> Result<String, DeskError> {
         self.note_configured()?;
-        let is_report = self.kinds.contains_key(name);
+        let is_report = self.given().kinds.contains_key(name);
         let mut held = self.schedules()?;
         held.retain(|schedule, held| if is_report { held.planned.report == name } else { schedule == name });
         if held.is_empty() {

@@ -55,7 +55,7 @@ impl Desk {
         Ok(held)
     }
 
-    /// Brings what the ledger says of the configuration's schedules to what stands there, once.
+    /// Brings what the ledger says of the configuration's schedules to what stands there, once for each configuration.
     pub(super) fn note_configured(&self) -> Result<(), DeskError> {
         let mut noted = self.noted.lock();
         if !*noted {
@@ -66,15 +66,15 @@ impl Desk {
     }
 
     fn note_differences(&self) -> Result<(), DeskError> {
-        let held = self.schedules()?;
-        for (name, planned) in &self.settings.schedules {
+        let (held, given) = (self.schedules()?, self.given());
+        for (name, planned) in &given.settings.schedules {
             let same = held.get(name).is_some_and(|held| held.configured && held.planned == *planned);
             if !same {
                 self.note_schedule(name, planned, "-", true)?;
             }
         }
         for (name, _) in held.iter().filter(|(_, held)| held.configured) {
-            if !self.settings.schedules.contains_key(name) {
+            if !given.settings.schedules.contains_key(name) {
                 self.note_removal(name, "-", true)?;
             }
         }
@@ -119,8 +119,9 @@ impl Desk {
             let what = format!("name: found {name:.80?}, expected 1 to 64 of A-Z, a-z, 0-9, - and _");
             return Err(DeskError::Refused(what));
         }
-        let reports: Vec<&str> = self.kinds.keys().map(String::as_str).collect();
-        let sinks: Vec<&str> = self.sinks.iter().map(String::as_str).collect();
+        let given = self.given();
+        let reports: Vec<&str> = given.kinds.keys().map(String::as_str).collect();
+        let sinks: Vec<&str> = given.sinks.iter().map(String::as_str).collect();
         if let Some((item, what)) = planned.check(&reports, Some(&sinks)).into_iter().next() {
             return Err(DeskError::Refused(format!("{item}: {what}")));
         }

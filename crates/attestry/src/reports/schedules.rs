@@ -99,9 +99,7 @@ impl Shared {
 
     fn turn(&self, rows: &mut Option<BTreeMap<String, Row>>) -> Result<(), DeskError> {
         let desk = &self.desk;
-        if rows.is_none() {
-            desk.note_configured()?;
-        }
+        desk.note_configured()?;
         if rows.is_none() || desk.take_changed() {
             *rows = Some(self.rows(rows.take().unwrap_or_default())?);
         }

@@ -52,7 +52,8 @@ fn shown(made: Made) -> Shown {
 
 impl Reports for Desk {
     fn kinds(&self) -> Vec<Kind> {
-        let kinds = self.kinds().values().map(|kind| {
+        let given = self.given();
+        let kinds = given.kinds.values().map(|kind| {
             let of = &kind.definition;
             Kind {
                 name: of.name.clone(),

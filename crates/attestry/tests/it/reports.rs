@@ -329,6 +329,66 @@ fn figures_of_a_node_are_events_before_they_are_shown() {
 }
 
 #[test]
+fn own_reports_schedules_and_keys_follow_a_new_configuration() {
+    let gpg = GnuPg::new();
+    gpg.key("auditor@example.org");
+    let mut scenario = Scenario::new(ATTESTRY);
+    let dir = scenario.dir().to_owned();
+    let (own, out) = (dir.join("own"), dir.join("out"));
+    fs::create_dir_all(&own).unwrap();
+    fs::create_dir_all(&out).unwrap();
+    let configure = |text: &str| fs::write(dir.join("attestry.yaml"), text).unwrap();
+    let reports = format!("reports:\n  folders: [{}]\n", own.display());
+    configure(&reports);
+    scenario.start();
+    let reader = scenario.client(&scenario.key(&["reader", "--read"]));
+    let known = || {
+        let list = reader.get("/api/v1/reports", &[]).is(200).json();
+        list["reports"].as_array().unwrap().iter().any(|report| report["name"] == "doors")
+    };
+    assert!(!known());
+
+    // The section is as it was, the folder is not.
+    let doors = |text: &str| {
+        fs::write(own.join("doors.yaml"), format!("name: doors\ntitle: Doors\nsections: [{text}]")).unwrap();
+    };
+    doors("{text: All doors.}");
+    scenario.hang_up();
+    wait_for("the own report", SOON, || known().then_some(()));
+
+    let scheduled = format!(
+        "{reports}  schedules:\n    often: {{report: doors, cron: '*/5 * * * * *', formats: [markdown], folder: {}, sign_with: auditor@example.org}}\nopenpgp: {{home: {}}}\n",
+        out.display(),
+        gpg.home().display()
+    );
+    configure(&scheduled);
+    scenario.hang_up();
+    let writer = scenario.client(&scenario.key(&["shop", "--write"]));
+    let mut number = 0;
+    wait_for("a signed report", SOON, || {
+        tick(&writer, &mut number);
+        (!files(&out).is_empty()).then_some(())
+    });
+    let signed = fs::read_to_string(&files(&out)[0]).unwrap();
+    assert!(signed.contains("BEGIN PGP SIGNED MESSAGE") && signed.contains("All doors."), "{signed}");
+
+    // A definition that is none keeps what there was; a schedule that is gone makes nothing more.
+    doors("");
+    configure(&reports);
+    scenario.hang_up();
+    wait_for("it is refused", SOON, || (reader.count("event_name:config.refuse") == 1).then_some(()));
+    assert_eq!(reader.count("event_name:report.unschedule"), 0);
+    doors("{text: Some doors.}");
+    scenario.hang_up();
+    wait_for("the schedule is gone", SOON, || {
+        (reader.count("event_name:report.unschedule event_data.configured:true") == 1).then_some(())
+    });
+    let waiting = "event_name:config.reload event_data.at_next_start:*";
+    assert_eq!(reader.count(waiting), 0, "nothing of it waits for the next start");
+    scenario.finish();
+}
+
+#[test]
 fn a_report_is_signed_and_encrypted_by_gnupg() {
     let gpg = GnuPg::new();
     let (signer, reader) = (gpg.key("auditor@example.org"), gpg.key("boss@example.org"));
