@@ -16,6 +16,9 @@ use crate::table::Table;
 /// How many changes are committed at once, at most and apart from what one step holds.
 const CHANGES_AT_ONCE: usize = 2_000;
 
+/// While one batch follows another so closely, the next waits as long for more: a commit costs as much as many small transactions.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// How often the position is kept while nothing of the watched tables changes.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -36,7 +39,11 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     ) -> Result<(), Trouble> {
         let mut kept = Instant::now();
         let mut parts: Option<Transaction> = None;
+        let mut ended: Option<Instant> = None;
         while let Some(first) = waiting.recv().await {
+            if ended.is_some_and(|ended| ended.elapsed() < GATHER) {
+                tokio::time::sleep(GATHER).await;
+            }
             let mut steps = vec![first];
             let mut changes = steps.iter().map(changes_of).sum::<usize>();
             while changes < CHANGES_AT_ONCE && !matches!(steps.last(), Some(Step::Schema { .. })) {
@@ -74,6 +81,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             })
             .await?;
             drop(guard);
+            ended = Some(Instant::now());
             self.handle.applied(done.position.as_ref(), done.last_change, done.batch.changes);
             if let Some(position) = done.position {
                 applied.send_replace(Some(position.clone()));
