@@ -476,7 +476,7 @@ pub const OWN: &[Entry] = &[
     Entry {
         name: "notice.failed",
         sources: "attestry",
-        meaning: "a message to people was refused, or does not get through at present; told once until one does",
+        meaning: "a message to people, or a report to a sink, was refused, or does not get through at present; told once until one does",
         who: "resource is the sink",
         fields: NOTICE,
         example: r#"{"event_name":"notice.failed","username":"-","resource":"oncall","outcome":"failure","severity":4,"message":"oncall cannot tell people of 1 events now: connection refused","event_data":{"sink":"oncall","events":1,"alerts":["84fd94fd8d24653687d8"],"final":false}}"#,
@@ -484,7 +484,7 @@ pub const OWN: &[Entry] = &[
     Entry {
         name: "notice.sent",
         sources: "attestry",
-        meaning: "a message to people was taken by the mail server or the chat",
+        meaning: "a message to people was taken by the mail server or the chat, or a report by its sink",
         who: "resource is the sink",
         fields: NOTICE,
         example: r#"{"event_name":"notice.sent","username":"-","resource":"oncall","outcome":"success","severity":6,"message":"oncall told people of 1 events","event_data":{"sink":"oncall","events":1,"alerts":["84fd94fd8d24653687d8"]}}"#,
@@ -509,7 +509,7 @@ pub const OWN: &[Entry] = &[
         name: "report.failed",
         sources: "attestry",
         meaning: "a report that was due could not be made or delivered",
-        who: "username is who scheduled it, resource the report",
+        who: "username is who scheduled it or asked for it by a message (openpgp:FINGERPRINT), resource the report",
         fields: &[
             ("schedule", "the schedule's name"),
             ("due", "when it was due"),
@@ -568,7 +568,7 @@ pub const OWN: &[Entry] = &[
         name: "report.sent",
         sources: "attestry",
         meaning: "a report was put into a folder, or is handed to a sink, which takes it from this event",
-        who: "username is who scheduled it, resource the report",
+        who: "username is who scheduled it or asked for it by a message (openpgp:FINGERPRINT), resource the report",
         fields: &[
             ("run", "which run of it"),
             ("schedule", "the schedule's name"),
