@@ -149,6 +149,7 @@ impl ContainerLogs {
             self.listener =
                 Some(Listener::since(&self.engine, Nanos(self.newest.0.saturating_add(1)), WAIT)?);
             self.list_at = None;
+            self.following.values_mut().for_each(Following::read_again);
             feed.status().set_problem(None);
         }
         let mut lines = Vec::new();

@@ -194,6 +194,13 @@ impl Following {
         }
     }
 
+    /// The engine was away: an answer that it ended, it may have cut off.
+    pub(super) fn read_again(&mut self) {
+        if matches!(self.reader, Reader::Ended) {
+            self.reader = Reader::None;
+        }
+    }
+
     /// Takes over what has changed about the container.
     pub(super) fn know(&mut self, about: About) {
         // It may have ended again by now.
