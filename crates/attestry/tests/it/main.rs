@@ -15,6 +15,7 @@ mod crowd;
 mod damage;
 mod derived;
 mod export;
+mod figures;
 mod filters;
 mod find;
 mod followed;

@@ -34,6 +34,8 @@ impl Note {
         let what = self.resource.as_deref().unwrap_or("-");
         let data = |name: &str| self.data.get(name).and_then(Value::as_str).unwrap_or_default();
         match self.event_name {
+            // For the programs of its own host.
+            "key.create" if who == "-" => format!("Attestry made the {} key {what}", data("kind")),
             "key.create" => format!("{who} made the {} key {what}", data("kind")),
             "key.revoke" => format!("{who} revoked the key {what}"),
             "person.create" => format!("{who} made the user {what}, {}", data("role")),
@@ -153,5 +155,6 @@ mod tests {
         ] {
             assert_eq!(note.line("root"), line);
         }
+        assert_eq!(note("key.create").line("-"), "Attestry made the write key shop");
     }
 }
