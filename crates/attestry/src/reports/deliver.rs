@@ -29,6 +29,13 @@ struct Keys {
     readers: Vec<Fingerprint>,
 }
 
+/// A delivery that failed.
+pub(super) struct Undelivered {
+    pub(super) target: String,
+    /// The target, the format and the reason.
+    pub(super) why: String,
+}
+
 /// A report in its final form.
 struct Parcel {
     file: String,
@@ -59,7 +66,7 @@ impl Desk {
     }
 
     /// Delivers to wherever it has not been delivered yet. Goes on with the others when one fails, and gives what failed.
-    pub(super) fn deliver(&self, made: &Made, planned: &Planned) -> Result<Vec<String>, DeskError> {
+    pub(super) fn deliver(&self, made: &Made, planned: &Planned) -> Result<Vec<Undelivered>, DeskError> {
         let _alone = self.delivering.lock();
         let targets = targets(planned);
         let mut failed = Vec::new();
@@ -84,7 +91,10 @@ impl Desk {
                         event.username = made.by.clone();
                         self.record(event)?;
                     }
-                    Err(error) => failed.push(format!("{target} ({format}): {error}")),
+                    Err(error) => failed.push(Undelivered {
+                        target: target.clone(),
+                        why: format!("{target} ({format}): {error}"),
+                    }),
                 }
             }
         }

@@ -57,14 +57,15 @@ impl Desk {
         let failed = self.deliver(&made, &held.planned)?;
         let mut told = format!("made the report {} for {schedule}", made.event_id);
         let targets = targets(&held.planned);
-        match (failed.first(), targets.is_empty()) {
-            (_, true) => told.push_str(", which goes nowhere"),
-            (None, _) => told.push_str(&format!(", delivered to {}", targets.join(", "))),
-            (Some(why), _) => {
-                self.note_waiting(&made, held, why)?;
-                self.left.lock().push((schedule.to_owned(), made));
-                told.push_str(&format!(", not delivered to everybody yet: {}", failed.join(", ")));
-            }
+        if targets.is_empty() {
+            told.push_str(", which goes nowhere");
+        } else if failed.is_empty() {
+            told.push_str(&format!(", delivered to {}", targets.join(", ")));
+        } else {
+            self.note_waiting(&made, held, &failed)?;
+            self.left.lock().push((schedule.to_owned(), made));
+            let why: Vec<&str> = failed.iter().map(|one| one.why.as_str()).collect();
+            told.push_str(&format!(", not delivered to everybody yet: {}", why.join(", ")));
         }
         Ok(told)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use attestry_event::{Entry, Event, Nanos, Outcome};
 use parking_lot::{Condvar, Mutex};
 
+use super::deliver::Undelivered;
 use super::planning::Held;
 use super::{Desk, DeskError, Made, Wanted, short_hash};
 
@@ -193,8 +194,8 @@ impl Shared {
         let mut waiting = Vec::new();
         for made in std::mem::take(&mut row.waiting) {
             let failed = self.desk.deliver(&made, &row.held.planned)?;
-            if let Some(why) = failed.first() {
-                self.desk.note_waiting(&made, &row.held, why)?;
+            if !failed.is_empty() {
+                self.desk.note_waiting(&made, &row.held, &failed)?;
                 row.not_before = Nanos(now.0.saturating_add(AGAIN));
                 waiting.push(made);
             }
@@ -231,13 +232,20 @@ impl Desk {
         Ok(found)
     }
 
-    /// Records that a report waits to be delivered, and why.
-    pub(super) fn note_waiting(&self, made: &Made, held: &Held, why: &str) -> Result<(), DeskError> {
-        tracing::warn!(report = made.report, why, "a report waits to be delivered");
+    /// Records that a report waits to be delivered, to whom and why.
+    pub(super) fn note_waiting(
+        &self,
+        made: &Made,
+        held: &Held,
+        undelivered: &[Undelivered],
+    ) -> Result<(), DeskError> {
         let Some(schedule) = &made.schedule else { return Ok(()) };
-        let target = why.split(" (").next().map(str::to_owned);
-        let failed = Failed { run: made.run.clone(), due: made.due, target, why: why.to_owned() };
-        self.give_up(schedule, held, &failed)
+        for Undelivered { target, why } in undelivered {
+            tracing::warn!(report = made.report, why, "a report waits to be delivered");
+            let (run, target) = (made.run.clone(), Some(target.clone()));
+            self.give_up(schedule, held, &Failed { run, due: made.due, target, why: why.clone() })?;
+        }
+        Ok(())
     }
 
     /// Records that a report was not made or not delivered; once for each run and target.
