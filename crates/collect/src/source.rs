@@ -119,7 +119,7 @@ pub struct Setup {
     pub outlet: Arc<dyn Outlet>,
     /// The position last kept for `name`.
     pub position: Option<Value>,
-    /// Called on the source's thread after a pass that had much to tell: much of what it needed may be given back.
+    /// Called on the source's thread after its first pass, and after each that had much to tell: much of what it needed may be given back.
     pub rest: fn(),
 }
 
@@ -256,13 +256,15 @@ pub fn start(source: Box<dyn Source>, setup: Setup) -> std::io::Result<Running> 
         let mut collector = source.collector(&setup);
         let rest = setup.rest;
         let mut feed = Feed::new(setup, inner_status, inner_stop.clone());
+        let mut first = true;
         loop {
             let begun = Instant::now();
             let before = feed.status.events();
             if collector.pass(&mut feed, true).is_err() {
                 break;
             }
-            if before == 0 || feed.status.events() - before >= BATCH_EVENTS as u64 {
+            // The first reads what the host has kept, if only to say nothing of it.
+            if std::mem::take(&mut first) || feed.status.events() - before >= BATCH_EVENTS as u64 {
                 rest();
             }
             let pause = match source.cadence() {
