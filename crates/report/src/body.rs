@@ -11,20 +11,23 @@ pub struct Body {
     /// What it is about.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
-    /// The configurations in force during the window, by which rules applied: the oldest first.
+    /// The configurations in force during the window, the oldest first; the version is SHA-256 of the text, hexadecimal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub configurations: Vec<Configuration>,
+    pub configurations: Vec<InForce>,
+    /// The sets of rules in force during the window, the oldest first; the version is that of event `rules.load`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<InForce>,
     /// The parts, in order.
     pub parts: Vec<Part>,
 }
 
-/// A configuration, as the ledger says.
+/// What held from some time on, as the ledger says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Configuration {
+pub struct InForce {
     /// Since when.
     pub since: Nanos,
-    /// SHA-256 of its text, hexadecimal.
-    pub sha256: String,
+    /// Which.
+    pub version: String,
 }
 
 /// One section.

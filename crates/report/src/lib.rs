@@ -28,7 +28,7 @@ mod replay;
 mod schedule;
 mod sections;
 
-pub use body::{Body, Chart, Cite, Configuration, Content, Fact, Part, Row, Series, Table};
+pub use body::{Body, Chart, Cite, Content, Fact, InForce, Part, Row, Series, Table};
 pub use builtin::built_in;
 pub use definition::{
     Aggregate, Counted, Definition, Histogram, Matrix, Parameter, Search, Section, Sums, Top, Violations,
@@ -46,7 +46,7 @@ pub use replay::{Replayed, replay};
 pub use schedule::{Schedule, ScheduleError};
 
 /// Counts up whenever the same recipe would give another body or another rendering than before.
-pub const TEMPLATE_VERSION: u32 = 1;
+pub const TEMPLATE_VERSION: u32 = 2;
 
 /// What makes reports, and which version of it.
 pub const GENERATOR: &str = concat!("attestry ", env!("CARGO_PKG_VERSION"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use attestry_event::{Entry, Nanos};
 use attestry_store::{Hit, Order, Query, Scope, SearchRequest, Stop};
 
-use crate::body::{Body, Cite, Configuration, Part};
+use crate::body::{Body, Cite, InForce, Part};
 use crate::figures::{self, Figures};
 use crate::{Definition, Document, Error, Logs, Recipe, Section, Wish, definition, evidence, sections};
 
@@ -58,13 +58,17 @@ fn body(logs: &Logs, recipe: &Recipe, stop: &Stop, progress: &dyn Fn(&Progress<'
     if sections.iter().any(|section| !section.figures.is_empty()) {
         maker.figures = maker.figures()?;
     }
-    let configurations = maker.configurations()?;
+    let configurations = maker.in_force(
+        "event_source:attestry (event_name:server.start OR event_name:config.reload)",
+        &["event_data.config_sha256", "event_data.sha256"],
+    )?;
+    let rules = maker.in_force("event_source:attestry event_name:rules.load", &["event_data.version"])?;
     let mut parts = Vec::with_capacity(sections.len());
     for (done, section) in sections.iter().enumerate() {
         progress(&Progress { done, of: sections.len() + 1, what: &section.title });
         parts.push(maker.part(section)?);
     }
-    Ok(Body { title: maker.fill(title), description: maker.fill(description), configurations, parts })
+    Ok(Body { title: maker.fill(title), description: maker.fill(description), configurations, rules, parts })
 }
 
 /// What all sections have in common.
@@ -196,22 +200,19 @@ impl<'a> Maker<'a> {
         Ok(found)
     }
 
-    /// The configurations in force during the window.
-    fn configurations(&self) -> Result<Vec<Configuration>, Error> {
-        let text = "event_source:attestry (event_name:server.start OR event_name:config.reload)";
-        let query = definition::query(text, &self.recipe.parameters)
-            .map_err(|what| Error::refused(format!("configurations: {what}")))?;
+    /// What was in force during the window, of that which such events announce in one of these fields.
+    fn in_force(&self, announced: &str, fields: &[&str]) -> Result<Vec<InForce>, Error> {
+        let query = definition::query(announced, &self.recipe.parameters)
+            .map_err(|what| Error::refused(format!("what was in force: {what}")))?;
         let scope = self.within(&query, false);
-        let mut found: Vec<Configuration> = Vec::new();
+        let mut found: Vec<InForce> = Vec::new();
         self.each(&scope, Order::OldestFirst, |_, entry| {
-            let sha256 = ["event_data.config_sha256", "event_data.sha256"]
-                .iter()
-                .map(|name| crate::cells::cell(entry, name))
-                .find(|hash| !hash.is_empty());
-            if let Some(sha256) = sha256
-                && found.last().is_none_or(|last| last.sha256 != sha256)
+            let version =
+                fields.iter().map(|name| crate::cells::cell(entry, name)).find(|version| !version.is_empty());
+            if let Some(version) = version
+                && found.last().is_none_or(|last| last.version != version)
             {
-                found.push(Configuration { since: entry.event_time(), sha256 });
+                found.push(InForce { since: entry.event_time(), version });
             }
             Ok(true)
         })?;

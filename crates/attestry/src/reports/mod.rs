@@ -430,10 +430,10 @@ impl Made {
     /// What its file is called, without the ending.
     pub(crate) fn file_stem(&self) -> String {
         let time: String = self.to.to_string().chars().take(19).filter(|c| !matches!(c, '-' | ':')).collect();
-        match (&self.schedule, self.due) {
-            // A message may have had it made for several schedules of one folder in the same second.
-            (Some(schedule), None) => format!("{}-{schedule}-{time}Z", self.report),
-            _ => format!("{}-{time}Z", self.report),
+        match &self.schedule {
+            // Several schedules may have it made for one folder, for the same second.
+            Some(schedule) => format!("{}-{schedule}-{time}Z", self.report),
+            None => format!("{}-{time}Z", self.report),
         }
     }
 }

@@ -583,7 +583,7 @@ pub const OWN: &[Entry] = &[
             ("document", "the document, for a sink"),
             ("signature", "its detached OpenPGP signature, where it is one"),
         ],
-        example: r#"{"event_name":"report.sent","username":"dora","resource":"violations","outcome":"success","message":"the report violations went to /srv/reports","event_data":{"run":"nightly@2026-11-21T06:00:00Z","schedule":"nightly","target":"/srv/reports","file":"violations-20261121T060000Z.md","format":"markdown","media_type":"text/markdown; charset=utf-8","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","bytes":4711}}"#,
+        example: r#"{"event_name":"report.sent","username":"dora","resource":"violations","outcome":"success","message":"the report violations went to /srv/reports","event_data":{"run":"nightly@2026-11-21T06:00:00Z","schedule":"nightly","target":"/srv/reports","file":"violations-nightly-20261121T060000Z.md","format":"markdown","media_type":"text/markdown; charset=utf-8","sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","bytes":4711}}"#,
     },
     Entry {
         name: "report.unschedule",

@@ -121,7 +121,10 @@ pub(crate) fn head(document: &Document) -> Vec<(String, String)> {
         head.push((format!("ledger {}", at.name), format!("{} entries{pruned}, root {}", at.size, at.root)));
     }
     for of in &document.body.configurations {
-        head.push((format!("rules since {}", time(of.since)), format!("configuration {}", of.sha256)));
+        head.push((format!("configuration since {}", time(of.since)), of.version.clone()));
+    }
+    for of in &document.body.rules {
+        head.push((format!("rules since {}", time(of.since)), of.version.clone()));
     }
     head
 }

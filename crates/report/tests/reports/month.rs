@@ -22,6 +22,15 @@ impl Dice {
     }
 }
 
+/// So many rules are in force.
+fn rules_load(rules: u64, version: &str) -> Event {
+    Event::new("rules.load", "-")
+        .severity(6)
+        .message(format!("{rules} rules are in force, 0 are not applicable here, 0 were refused"))
+        .data("version", version.repeat(32))
+        .data("rules", rules)
+}
+
 /// Fills the ledgers with the month.
 pub(crate) fn record(world: &mut World) {
     let mut dice = Dice(2026);
@@ -29,6 +38,7 @@ pub(crate) fn record(world: &mut World) {
     world.own(
         Event::new("server.start", "-").message("Attestry started").data("config_sha256", "a".repeat(64)),
     );
+    world.own(rules_load(24, "c"));
     world.own(
         Event::new("key.create", "dora")
             .resource("shop")
@@ -274,6 +284,7 @@ fn page_events(world: &mut World, dice: &mut Dice, next: &mut Next<'_>, day: i64
                 .message("the configuration was read again: 0 started, 0 stopped")
                 .data("sha256", "b".repeat(64)),
         );
+        world.own(rules_load(25, "d"));
         world.own(
             Event::new("export.run", "mallory")
                 .source_ip_address("203.0.113.66")
