@@ -142,11 +142,21 @@ pub struct Transaction {
 const WORDS_MAX: usize = 200;
 
 impl Transaction {
-    /// Whose it was: the account, or else what the application itself says.
+    /// Whose it was: the account, or else what the application itself says: the name where it says `user=NAME`, or all of its words.
     pub fn who(&self) -> Option<String> {
-        let said = || self.comment.as_ref().map(|words| words.trim().chars().take(WORDS_MAX).collect());
+        let said = || {
+            let words = self.comment.as_deref()?.trim();
+            Some(user(words).unwrap_or(words).chars().take(WORDS_MAX).collect())
+        };
         self.account.clone().or_else(said)
     }
+}
+
+/// The name in `user=NAME`, which may be quoted and stand among other words (`app=till, user='ada'`).
+fn user(words: &str) -> Option<&str> {
+    let separates = |c: char| c.is_whitespace() || matches!(c, ',' | ';');
+    let name = words.split(separates).find_map(|word| word.strip_prefix("user="))?;
+    Some(name.trim_matches(['\'', '"'])).filter(|name| !name.is_empty())
 }
 
 /// What a stream gives.
@@ -193,5 +203,18 @@ mod tests {
             assert!(wrong.parse::<Position>().is_err(), "{wrong}");
         }
         assert_eq!("0/1".parse::<Position>().unwrap().partial_cmp(&"a.1:1".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn names_in_the_words_of_an_application() {
+        for (words, expected) in [
+            ("user=ada", Some("ada")),
+            ("app=till, user='ada'; shop=7", Some("ada")),
+            ("user=", None),
+            ("superuser=no", None),
+            ("the nightly run", None),
+        ] {
+            assert_eq!(user(words), expected, "{words}");
+        }
     }
 }

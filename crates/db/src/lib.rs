@@ -36,7 +36,5 @@ pub use config::{
     TableConfig, WatchConfig,
 };
 pub use database::{Changes, DbError, Digest, Finding, Level, Reader, Scan};
-pub use rules::{
-    Breach, CHECK_ROWS, Check, CheckConfig, DELETED, DIFFERENT, RuleError, TableRules, fingerprint,
-};
+pub use rules::{Breach, CHECK_ROWS, Check, CheckConfig, DELETED, DIFFERENT, RuleError, TableRules};
 pub use table::{Column, Key, Kind, Name, Table};

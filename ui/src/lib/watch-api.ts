@@ -87,7 +87,10 @@ export interface ViolationPage {
 /** What a row was since a time. */
 export interface RowVersion {
   version: number;
+  /** When it was committed, or found; MariaDB says whole seconds. */
   at: string;
+  /** When it was read. */
+  seen_at?: string;
   operation: string;
   transaction?: string;
   account?: string;

@@ -20,7 +20,7 @@ pub(super) fn violation(watch: &str, found: Violation) -> shown::Violation {
         last_seen: micros(found.last_seen),
         count: found.repeated + 1,
         event_id: found.event,
-        account: None,
+        account: found.account,
         old: found.old.map(|cells| row(table, &cells)),
         new: found.new.map(|cells| row(table, &cells)),
         signed_off: found.signed.map(|signed| SignedOff {
@@ -38,6 +38,7 @@ pub(super) fn version(found: Version) -> RowVersion {
     RowVersion {
         version: found.version,
         at: micros(found.origin.time),
+        seen_at: found.origin.seen.map(micros),
         operation: found.op.name().to_owned(),
         transaction: found.origin.transaction,
         account: found.origin.account,

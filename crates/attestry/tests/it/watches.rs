@@ -163,6 +163,35 @@ fn a_schema_that_the_server_refuses_is_told_once() {
     scenario.finish();
 }
 
+#[test]
+fn two_watches_of_one_database_tell_it_each_in_its_own_words() {
+    let server = databases(&["bank"]);
+    let mut scenario = Scenario::new(ATTESTRY);
+    let bank = watch(&server, "bank", "");
+    let auditors = bank.replace("  bank:", "  auditors:");
+    configure(&scenario, &[auditors, bank]);
+    scenario.start();
+    let reader = reader(&scenario);
+    wait_until_followed(&reader, &["auditors", "bank"]);
+    server.query("UPDATE bank.accounts SET balance = 11 /* user=mallory */");
+    comes(&reader, "event_name:violation.open", 2);
+    for name in ["auditors", "bank"] {
+        comes(&reader, &format!("event_name:row.update event_source:{name}"), 1);
+    }
+    assert_eq!(reader.count("event_name:gap.conflict"), 0);
+
+    // Whose change it was is said of each, and what one watch's auditor has looked at is the other's still to do.
+    let found = listed(&scenario.attestry(&["db", "violations", "--json"]).is(0));
+    assert_eq!(found.iter().map(|one| &one["account"]).collect::<Vec<_>>(), [&json!("mallory"); 2]);
+    let of =
+        |name: &str| found.iter().find(|one| one["watch"] == name).unwrap()["fingerprint"].as_str().unwrap();
+    assert_ne!(of("auditors"), of("bank"));
+    scenario.attestry(&["db", "sign-off", of("bank"), "--reason", "looked"]).is(0);
+    let left = listed(&scenario.attestry(&["db", "violations", "--json"]).is(0));
+    assert_eq!((left.len(), &left[0]["watch"]), (1, &json!("auditors")));
+    scenario.finish();
+}
+
 /// The number of the connection by which the till is followed.
 fn follower(server: &MariaDb) -> String {
     server.query(

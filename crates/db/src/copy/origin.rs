@@ -39,8 +39,10 @@ pub struct Origin {
     pub position: Option<String>,
     /// The transaction.
     pub transaction: Option<String>,
-    /// When it was committed, or found: microseconds since 1970.
+    /// When it was committed, or found: microseconds since 1970. MariaDB says it in whole seconds.
     pub time: i64,
+    /// When it was read, by the watch's clock, in microseconds since 1970.
+    pub seen: Option<i64>,
     /// Whose it was.
     pub account: Option<String>,
 }
@@ -55,7 +57,8 @@ impl Origin {
             position: row.get(first + 1)?,
             transaction: row.get(first + 2)?,
             time: row.get(first + 3)?,
-            account: row.get(first + 4)?,
+            seen: row.get(first + 4)?,
+            account: row.get(first + 5)?,
         })
     }
 }
@@ -67,13 +70,14 @@ impl Copy {
     /// When the file cannot be written.
     pub fn add_origin(&mut self, origin: &Origin) -> Result<i64, CopyError> {
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO origin (seen_by, position, txn, time, account) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO origin (seen_by, position, txn, time, seen, account) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
         Ok(insert.insert(params![
             origin.seen_by.name(),
             origin.position,
             origin.transaction,
             origin.time,
+            origin.seen,
             origin.account
         ])?)
     }
@@ -95,7 +99,7 @@ impl Copy {
     pub fn origin(&self, id: i64) -> Result<Origin, CopyError> {
         let mut select = self
             .connection
-            .prepare_cached("SELECT seen_by, position, txn, time, account FROM origin WHERE id = ?1")?;
+            .prepare_cached("SELECT seen_by, position, txn, time, seen, account FROM origin WHERE id = ?1")?;
         Ok(select.query_row([id], |row| Origin::read(row, 0))?)
     }
 }

@@ -137,6 +137,10 @@ const STEPS: &[&str] = &["
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX changed_by ON changed (number);
     CREATE INDEX violation_of ON violation (watched, place);
+",
+"
+    ALTER TABLE origin ADD COLUMN seen INTEGER;       -- when it was read; null: it was kept before that was noted
+    ALTER TABLE violation ADD COLUMN account TEXT;    -- whose change opened it
 "];
 
 /// Takes the steps that the file has not taken yet, each in a transaction of its own.

@@ -48,6 +48,7 @@ fn origin(position: &str) -> Origin {
         position: Some(position.to_owned()),
         transaction: Some("7".to_owned()),
         time: 86_400_000_001,
+        seen: Some(86_400_000_007),
         account: Some("alice".to_owned()),
     }
 }
@@ -108,6 +109,7 @@ impl Bench {
             old: Some((b"1:11:a", 1)),
             new: None,
             event: Some("e"),
+            account: Some("alice"),
             time,
         };
         self.copy.open_violation(&opening).unwrap()

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, params, types::Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{Copy, CopyError, Layout, Place, unsigned};
-use crate::cell::{Cell, decode_row};
+use crate::cell::{Cell, MaskKey, decode_row};
 use crate::table::{Name, Table};
 
 /// How many hexadecimal digits a fingerprint has.
@@ -39,6 +39,8 @@ pub struct Violation {
     pub new_version: Option<u64>,
     /// The change's event.
     pub event: Option<String>,
+    /// Whose change opened it.
+    pub account: Option<String>,
     /// When it was opened: microseconds since 1970, as all times here.
     pub opened: i64,
     /// How often it was seen again.
@@ -85,6 +87,8 @@ pub struct Opening<'a> {
     pub new: Option<(&'a [u8], u64)>,
     /// The change's event.
     pub event: Option<&'a str>,
+    /// Whose change it is.
+    pub account: Option<&'a str>,
     /// When.
     pub time: i64,
 }
@@ -129,7 +133,7 @@ pub struct SchemaChange {
 }
 
 pub(super) const COLUMNS: &str = "fingerprint, watched, layout, place, key, field, rule, description, old_image, new_image, \
-                       old_version, new_version, event, opened, repeated, last_seen, signed_by, signed_from, signed_why, signed_at";
+                       old_version, new_version, event, opened, repeated, last_seen, signed_by, signed_from, signed_why, signed_at, account";
 
 impl Copy {
     /// Opens a violation, unless one of the same row, column and rule is pending: then that one was seen again. In a transaction.
@@ -151,11 +155,11 @@ impl Copy {
         if let Some(known) = known {
             return Ok(known);
         }
-        let fingerprint = fingerprint(opening);
+        let fingerprint = fingerprint(&self.mask, opening);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO violation (fingerprint, watched, layout, place, key, field, rule, description, old_image,
-             new_image, old_version, new_version, event, opened, last_seen)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)",
+             new_image, old_version, new_version, event, opened, last_seen, account)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15)",
         )?;
         insert.execute(params![
             fingerprint,
@@ -171,7 +175,8 @@ impl Copy {
             opening.old.map(|old| super::signed(old.1)),
             opening.new.map(|new| super::signed(new.1)),
             opening.event,
-            opening.time
+            opening.time,
+            opening.account
         ])?;
         Ok(Opened { fingerprint, repeated: None })
     }
@@ -377,9 +382,12 @@ fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     (conditions.join(" AND "), values)
 }
 
-fn fingerprint(opening: &Opening<'_>) -> String {
+/// Under the copy's own key: another copy of the same database gives other fingerprints, and whoever writes into the database cannot look for two
+/// violations that would have the same one.
+fn fingerprint(key: &MaskKey, opening: &Opening<'_>) -> String {
     let mut hash = Sha256::new();
     for part in [
+        key.0.as_slice(),
         opening.watched.to_string().as_bytes(),
         opening.key,
         opening.field.unwrap_or_default().as_bytes(),
@@ -416,6 +424,7 @@ impl Raw {
             Some(at) => Some(Signed { by: row.get(16)?, from: row.get(17)?, why: row.get(18)?, at }),
             None => None,
         };
+        let account = row.get(20)?;
         let violation = move |layout| Violation {
             fingerprint,
             watched,
@@ -430,6 +439,7 @@ impl Raw {
             old_version,
             new_version,
             event,
+            account,
             opened,
             repeated,
             last_seen,

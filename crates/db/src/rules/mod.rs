@@ -16,13 +16,11 @@
 
 mod check;
 mod compile;
-mod fingerprint;
 mod given;
 mod shown;
 
 pub use check::{CHECK_ROWS, Check, CheckConfig};
 pub use compile::RuleError;
-pub use fingerprint::fingerprint;
 pub(crate) use given::windows_1252;
 
 use attestry_script::{Rule, RunError};

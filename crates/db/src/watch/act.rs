@@ -148,6 +148,7 @@ impl Store {
                 old: old_image.as_deref().zip(old_version),
                 new: image.as_deref().zip(new_version),
                 event: Some(&id),
+                account: origin.account.as_deref(),
                 time: origin.time,
             };
             batch.events.push(self.breach(table, shown_key, &opening, origin)?);
@@ -204,8 +205,8 @@ impl Store {
             let Some(tracked) = self.by_id(watched) else { continue };
             let (cells, unknown) = self.cells_of(&tracked, &stored)?;
             let key = tracked.table().key_of(&cells);
-            let id =
-                id(&[b"displaced", &place, &stored.hash, open.id.as_bytes(), &origin.time.to_be_bytes()]);
+            let time = origin.time.to_be_bytes();
+            let id = id(&self.watch, &[b"displaced", &place, &stored.hash, open.id.as_bytes(), &time]);
             let why = "a row is new with the key of one that was there";
             let was = Some(Was { cells, unknown, stored, displaced: true });
             let act = Act {
@@ -276,17 +277,18 @@ fn event(
 
 /// Where something comes from that was found by comparing.
 pub(super) fn found_by_comparing(time: i64) -> Origin {
-    Origin { seen_by: SeenBy::Comparison, position: None, transaction: None, time, account: None }
+    let seen = Some(time);
+    Origin { seen_by: SeenBy::Comparison, position: None, transaction: None, time, seen, account: None }
 }
 
 /// An event about a table as such.
-pub(super) fn table_event(name: &str, table: &crate::Name, time: i64, parts: &[&[u8]]) -> Event {
+pub(super) fn table_event(watch: &str, name: &str, table: &crate::Name, time: i64, parts: &[&[u8]]) -> Event {
     let mut all: Vec<&[u8]> = vec![name.as_bytes(), table.schema.as_bytes(), table.table.as_bytes()];
     let time_bytes = time.to_be_bytes();
     all.push(&time_bytes);
     all.extend(parts);
     Event::new(name, "-")
-        .id(id(&all))
+        .id(id(watch, &all))
         .time(time_of(time))
         .resource(table.to_string())
         .data("schema", Value::from(table.schema.as_str()))

@@ -52,6 +52,7 @@ impl Store {
             position: transaction.ends.as_ref().map(ToString::to_string),
             transaction: Some(transaction.id.clone()),
             time: micros(transaction.time),
+            seen: Some(micros(self.clock.now())),
             account: transaction.who(),
         };
         let mut done = transaction.first;
@@ -118,12 +119,8 @@ impl Store {
         open: &mut Open,
         batch: &mut Batch,
     ) -> Result<(), CopyError> {
-        let id = id(&[
-            b"change",
-            transaction.id.as_bytes(),
-            &transaction.time.0.to_be_bytes(),
-            &number.to_be_bytes(),
-        ]);
+        let (time, number) = (transaction.time.0.to_be_bytes(), number.to_be_bytes());
+        let id = id(&self.watch, &[b"change", transaction.id.as_bytes(), &time, &number]);
         let last = tracked.watched.last.as_ref();
         let catching_up = transaction.ends.as_ref().filter(|end| last.is_some_and(|last| *end <= last));
         let at = At { tracked, origin, origin_id, id, catching_up };
@@ -321,6 +318,7 @@ impl Store {
             old: None,
             new: None,
             event: Some(&at.id),
+            account: at.origin.account.as_deref(),
             time: at.origin.time,
         };
         let event = self.breach(table, &Vec::new(), &opening, at.origin)?;

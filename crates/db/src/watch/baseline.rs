@@ -84,14 +84,15 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                     if done {
                         let time = micros(store.clock.now());
                         let position = snapshot.to_string();
-                        let event = table_event("table.baseline", tracked.watched.name(), time, &[])
-                            .severity(5)
-                            .message(format!(
-                                "{} is watched from now on: {taken} rows",
-                                tracked.watched.name()
-                            ))
-                            .data("rows", taken)
-                            .data("position", position);
+                        let event =
+                            table_event(&store.watch, "table.baseline", tracked.watched.name(), time, &[])
+                                .severity(5)
+                                .message(format!(
+                                    "{} is watched from now on: {taken} rows",
+                                    tracked.watched.name()
+                                ))
+                                .data("rows", taken)
+                                .data("position", position);
                         store.copy.tell(&event)?;
                     }
                     store.copy.commit()
@@ -111,7 +112,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         self.shared
             .with(move |store| {
                 let time = micros(store.clock.now());
-                let event = table_event("gap.baseline", &name, time, &[to.as_bytes()])
+                let event = table_event(&store.watch, "gap.baseline", &name, time, &[to.as_bytes()])
                     .severity(4)
                     .message(format!(
                         "the baseline of {name} was interrupted: of the rows that it had not taken yet, changes before {to} are in the copy but have no events"
@@ -142,6 +143,7 @@ impl Store {
             position: Some(snapshot.to_string()),
             transaction: None,
             time,
+            seen: Some(time),
             account: None,
         };
         let origin_id = self.copy.add_origin(&origin)?;
@@ -162,6 +164,7 @@ impl Store {
                     old: Some((&there.image, there.version)),
                     new: Some((&image, there.version + 1)),
                     event: None,
+                    account: None,
                     time,
                 };
                 let event = self.breach(tracked.table(), &key, &opening, &origin)?;

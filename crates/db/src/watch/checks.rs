@@ -17,6 +17,9 @@ use crate::table::{Name, Table};
 /// How often is looked for a check that is due, at least: the clock may be set.
 const LOOK: Duration = Duration::from_secs(60);
 
+/// What every database answers.
+const ANYTHING: &str = "SELECT 1";
+
 /// The number under which the copy keeps what is about no table.
 const NO_TABLE: i64 = 0;
 
@@ -57,17 +60,33 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             .map(|bytes| Nanos(i64::from_be_bytes(bytes))))
     }
 
-    async fn run_check(&self, reader: &mut D::Reader, check: &Check, now: Nanos) -> Result<(), Trouble> {
-        let begun = Instant::now();
-        let breach = match reader.query(&check.sql, check.timeout, CHECK_ROWS).await {
-            Ok(rows) => check.look(&rows),
-            // What the database says may hold data.
-            Err(DbError::Refused(_)) => Some(check.failed("the database refuses the statement")),
-            Err(_) if begun.elapsed() >= check.timeout => {
-                Some(check.failed("the statement takes longer than it may"))
+    /// What a check finds; that it cannot be run is a finding, too. Only a database that is away is an error: the watch waits for it.
+    async fn breach_of(&self, reader: &mut D::Reader, check: &Check) -> Result<Option<Breach>, Trouble> {
+        let mut tried_before = false;
+        loop {
+            let begun = Instant::now();
+            let error = match reader.query(&check.sql, check.timeout, CHECK_ROWS).await {
+                Ok(rows) => return Ok(check.look(&rows)),
+                // What the database says may hold data.
+                Err(DbError::Refused(_)) => {
+                    return Ok(Some(check.failed("the database refuses the statement")));
+                }
+                Err(_) if begun.elapsed() >= check.timeout => {
+                    return Ok(Some(check.failed("the statement takes longer than it may")));
+                }
+                Err(error) => error,
+            };
+            // It may have been the connection. What fails again on a server that answers other statements is the statement's own.
+            reader.query(ANYTHING, check.timeout, 1).await?;
+            if tried_before {
+                return Ok(Some(check.failed(&format!("the database cannot run the statement: {error}"))));
             }
-            Err(error) => return Err(error.into()),
-        };
+            tried_before = true;
+        }
+    }
+
+    async fn run_check(&self, reader: &mut D::Reader, check: &Check, now: Nanos) -> Result<(), Trouble> {
+        let breach = self.breach_of(reader, check).await?;
         let (mark, watch, name) = (mark(check), self.options.name.clone(), check.name.clone());
         self.shared
             .with(move |store| {
@@ -87,6 +106,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                         old: None,
                         new: None,
                         event: None,
+                        account: None,
                         time,
                     };
                     let event = store.breach(&about, &Vec::new(), &opening, &found_by_comparing(time))?;

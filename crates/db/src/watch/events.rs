@@ -1,6 +1,6 @@
 //! The events of a watch.
 //!
-//! A change of a row is `row.insert`, `row.update`, `row.delete` or `row.truncate`. Its id follows from the transaction and the change's
+//! A change of a row is `row.insert`, `row.update`, `row.delete` or `row.truncate`. Its id follows from watch, transaction and the change's
 //! number in it, so that the same change gives the same event after a crash; `request_id` is the transaction, `username` the account, or
 //! `-` where the server does not tell. Values are shown as what their column holds: numbers where JSON can hold them exactly, texts as texts,
 //! bytes as hexadecimal digits; of long ones the beginning, the length and SHA-256; of masked ones nothing.
@@ -26,10 +26,10 @@ const COLUMNS_MAX: usize = 100;
 /// How many digits an event's id has.
 const ID_DIGITS: usize = 32;
 
-/// The id of an event, made of what it tells.
-pub(super) fn id(parts: &[&[u8]]) -> String {
+/// The id of an event, made of what it tells and of the watch that does: another watch of the same database tells the same in events of its own.
+pub(super) fn id(watch: &str, parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
-    for part in parts {
+    for part in [watch.as_bytes()].iter().chain(parts) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

@@ -185,11 +185,10 @@ impl Store {
                 Step::Schema { position, time, tables, statement, account } => {
                     let at = position.to_string();
                     let mut event = Event::new("schema.change", account.as_deref().unwrap_or("-"))
-                        .id(id(&[
-                            b"schema.change",
-                            at.as_bytes(),
-                            statement.as_deref().unwrap_or("").as_bytes(),
-                        ]))
+                        .id(id(
+                            watch,
+                            &[b"schema.change", at.as_bytes(), statement.as_deref().unwrap_or("").as_bytes()],
+                        ))
                         .time(*time)
                         .resource(watch)
                         .severity(5)

@@ -48,14 +48,9 @@ impl Store {
             if hashes[0] == hashes[1] {
                 continue;
             }
-            let id = id(&[
-                b"found",
-                &tracked.id().to_be_bytes(),
-                &place,
-                hashes[0].as_ref().map_or(&[], |hash| hash.as_slice()),
-                hashes[1].as_ref().map_or(&[], |hash| hash.as_slice()),
-                &time.to_be_bytes(),
-            ]);
+            let [copied, there] = hashes.map(|hash| hash.map_or_else(Vec::new, |hash| hash.to_vec()));
+            let (watched, at) = (tracked.id().to_be_bytes(), time.to_be_bytes());
+            let id = id(&self.watch, &[b"found", &watched, &place, &copied, &there, &at]);
             let was = match stored {
                 None => None,
                 Some(stored) => {

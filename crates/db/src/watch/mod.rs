@@ -206,8 +206,8 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             copy.commit()?;
         }
         let mask = copy.mask().clone();
-        let shared =
-            Shared::new(Store::new(copy, Arc::clone(&options.clock), Arc::new(options.config.clone())));
+        let config = Arc::new(options.config.clone());
+        let shared = Shared::new(Store::new(&options.name, copy, Arc::clone(&options.clock), config));
         let handle = Handle::new(&options, &shared);
         let watch = Watch {
             database,
@@ -348,7 +348,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             let time = events::micros(store.clock.now());
             let position = store.copy.position()?.map(|position| position.to_string());
             let mut event = Event::new("gap.stream", "-")
-                .id(events::id(&[b"gap.stream", name.as_bytes(), &time.to_be_bytes()]))
+                .id(events::id(&name, &[b"gap.stream", &time.to_be_bytes()]))
                 .time(events::time_of(time))
                 .resource(name.as_str())
                 .severity(3)

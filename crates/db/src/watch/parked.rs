@@ -23,6 +23,9 @@ const CHANGES_AT_ONCE: u32 = 500;
 struct Kept {
     id: String,
     time: i64,
+    /// When it was read; changes that were kept by an earlier version do not say it.
+    #[serde(default)]
+    seen: Option<i64>,
     account: Option<String>,
     ends: Option<String>,
     number: u64,
@@ -94,6 +97,7 @@ impl Store {
         let kept = Kept {
             id: transaction.id.clone(),
             time: transaction.time.0,
+            seen: Some(micros(self.clock.now())),
             account: transaction.who(),
             ends: transaction.ends.as_ref().map(ToString::to_string),
             number,
@@ -165,6 +169,7 @@ impl Store {
                     position: kept.ends.clone(),
                     transaction: Some(kept.id.clone()),
                     time: micros(Nanos(kept.time)),
+                    seen: kept.seen,
                     account: kept.account.clone(),
                 };
                 let origin_id = self.copy.add_origin(&origin)?;

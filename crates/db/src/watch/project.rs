@@ -152,7 +152,7 @@ impl Store {
 
 fn event(name: &str, watch: &str, schema: &str, time: i64) -> Event {
     Event::new(name, "-")
-        .id(id(&[name.as_bytes(), watch.as_bytes(), schema.as_bytes(), &time.to_be_bytes()]))
+        .id(id(watch, &[name.as_bytes(), schema.as_bytes(), &time.to_be_bytes()]))
         .time(time_of(time))
         .resource(watch)
         .data("watch", watch)
@@ -214,7 +214,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let config = serde_saphyr::from_str("url: mysql://a@b/bank").unwrap();
         let copy = Copy::open(&dir.path().join("copy")).unwrap();
-        let mut store = Store::new(copy, Arc::new(SystemClock), Arc::new(config));
+        let mut store = Store::new("bank", copy, Arc::new(SystemClock), Arc::new(config));
         for (schema, reason, expected) in [
             (Some("audit"), None, &[][..]),
             (Some("audit"), Some("denied"), &["projection.refuse audit"]),

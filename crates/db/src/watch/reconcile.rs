@@ -476,7 +476,8 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         let time = micros(self.options.clock.now());
         let took_ms = (time - begun) / 1_000;
         let period_s = (time - pass.started) / 1_000_000;
-        let mut event = table_event("reconcile.pass", &name, time, &[&pass.number.to_be_bytes()])
+        let number = pass.number.to_be_bytes();
+        let mut event = table_event(&self.options.name, "reconcile.pass", &name, time, &[&number])
             .read_only(true)
             .severity(if table.unexplained > 0 { 4 } else { 6 })
             .message(format!("{name} was compared: {} rows, {} different", table.rows, table.unexplained))
@@ -513,7 +514,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             .with(move |store| {
                 let time = micros(store.clock.now());
                 let event = attestry_event::Event::new("gap.polling", "-")
-                    .id(super::events::id(&[b"gap.polling", name.as_bytes(), &time.to_be_bytes()]))
+                    .id(super::events::id(&name, &[b"gap.polling", &time.to_be_bytes()]))
                     .time(super::events::time_of(time))
                     .resource(name.as_str())
                     .severity(5)

@@ -128,10 +128,11 @@ impl Store {
             let Some(watched) = watched else { continue };
             let time = micros(self.clock.now());
             let name = watched.name().clone();
-            let mut event = table_event("schema.accept", &name, time, &[change.fingerprint.as_bytes()])
-                .severity(5)
-                .message(format!("{name} is watched as it is now"))
-                .data("fingerprint", change.fingerprint.as_str());
+            let mut event =
+                table_event(&self.watch, "schema.accept", &name, time, &[change.fingerprint.as_bytes()])
+                    .severity(5)
+                    .message(format!("{name} is watched as it is now"))
+                    .data("fingerprint", change.fingerprint.as_str());
             match change.table {
                 Some(table) => {
                     let table = std::sync::Arc::new(table);

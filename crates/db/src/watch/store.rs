@@ -34,6 +34,8 @@ impl Tracked {
 
 /// See the [module](self).
 pub(super) struct Store {
+    /// The watch's name.
+    pub(super) watch: Arc<str>,
     pub(super) copy: Copy,
     pub(super) window: Window,
     pub(super) tables: HashMap<Name, Arc<Tracked>>,
@@ -66,8 +68,9 @@ pub(super) struct Batch {
 }
 
 impl Store {
-    pub(super) fn new(copy: Copy, clock: Arc<dyn Clock>, config: Arc<WatchConfig>) -> Store {
+    pub(super) fn new(watch: &str, copy: Copy, clock: Arc<dyn Clock>, config: Arc<WatchConfig>) -> Store {
         Store {
+            watch: Arc::from(watch),
             copy,
             window: Window::default(),
             tables: HashMap::new(),

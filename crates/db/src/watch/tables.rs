@@ -124,13 +124,15 @@ impl Store {
         let (description, event) = match now {
             None => {
                 let description = "the table is no longer there".to_owned();
-                let event =
-                    table_event("schema.drop", name, time, &[]).severity(3).data("rows", watched.rows);
+                let event = table_event(&self.watch, "schema.drop", name, time, &[])
+                    .severity(3)
+                    .data("rows", watched.rows);
                 (description, event)
             }
             Some(table) => {
                 let difference = schema::Difference::of(&watched.layout.table, table);
-                let event = difference.tell(table_event("schema.pause", name, time, &[]).severity(3));
+                let event =
+                    difference.tell(table_event(&self.watch, "schema.pause", name, time, &[]).severity(3));
                 (difference.to_string(), event)
             }
         };
@@ -146,16 +148,18 @@ impl Store {
             old: None,
             new: None,
             event: event.event_id.as_deref(),
+            account: None,
             time,
         };
         let opened = self.copy.open_violation(&opening)?;
         let event = event.data("fingerprint", opened.fingerprint.as_str());
-        let violation = table_event("violation.open", name, time, &[opened.fingerprint.as_bytes()])
-            .severity(3)
-            .message(format!("{name}: {description}"))
-            .data("fingerprint", opened.fingerprint.as_str())
-            .data("rule", SCHEMA)
-            .data("description", description);
+        let violation =
+            table_event(&self.watch, "violation.open", name, time, &[opened.fingerprint.as_bytes()])
+                .severity(3)
+                .message(format!("{name}: {description}"))
+                .data("fingerprint", opened.fingerprint.as_str())
+                .data("rule", SCHEMA)
+                .data("description", description);
         self.copy.tell(&event)?;
         self.copy.tell(&violation)?;
         self.copy.add_schema_change(&opened.fingerprint, watched.id, now)?;

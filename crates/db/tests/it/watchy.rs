@@ -7,92 +7,10 @@ use std::time::{Duration, Instant};
 
 use attestry_db::Cell;
 use attestry_db::copy::{Copy, Op, Version};
-use attestry_db::watch::{Database, Mysql, Postgres};
-use attestry_testkit::{MariaDb, Postgres as PostgresServer};
+use attestry_db::watch::Database;
 
 use crate::bench::Bench;
-
-/// What a test needs of a server.
-trait Server: Send + Sync {
-    fn query(&self, sql: &str) -> String;
-    /// Does something to a table so that the stream does not say so.
-    fn behind(&self, table: &str, sql: &str);
-    /// Statements that the server has run so far.
-    fn statements(&self) -> u64;
-    fn quoted(&self, name: &str) -> String;
-    /// A type of texts that are the same when they differ in case, accents or trailing blanks, where there is one.
-    const LENIENT: &'static str;
-}
-
-impl Server for MariaDb {
-    fn query(&self, sql: &str) -> String {
-        MariaDb::query(self, sql)
-    }
-
-    fn behind(&self, _table: &str, sql: &str) {
-        self.query(&format!("SET sql_log_bin = 0; {sql}"));
-    }
-
-    fn statements(&self) -> u64 {
-        let said = self.query("SHOW GLOBAL STATUS LIKE 'Questions'");
-        said.split('\t').nth(1).unwrap().parse().unwrap()
-    }
-
-    fn quoted(&self, name: &str) -> String {
-        format!("`{}`", name.replace('`', "``"))
-    }
-
-    const LENIENT: &'static str = "VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
-}
-
-impl Server for PostgresServer {
-    fn query(&self, sql: &str) -> String {
-        PostgresServer::query(self, sql)
-    }
-
-    fn behind(&self, table: &str, sql: &str) {
-        self.query(&format!(
-            "ALTER PUBLICATION attestry_bank DROP TABLE {table}; {sql}; ALTER PUBLICATION attestry_bank ADD TABLE {table}"
-        ));
-    }
-
-    fn statements(&self) -> u64 {
-        let sql = "SELECT pg_stat_clear_snapshot(), xact_commit FROM pg_stat_database WHERE datname = 'test'";
-        self.query(sql).trim_start_matches('|').parse().unwrap()
-    }
-
-    fn quoted(&self, name: &str) -> String {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
-
-    const LENIENT: &'static str = "TEXT COLLATE lenient";
-}
-
-/// Runs a test on both servers, watched with this configuration.
-macro_rules! both {
-    ($($test:ident: $more:expr;)*) => {$(
-        mod $test {
-            use super::*;
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn mariadb() {
-                let server = MariaDb::started_with_log(&[]);
-                let database = |config| Mysql { watch: "bank".to_owned(), config };
-                let bench = Bench::new(database, &server.url_for("root"), $more);
-                super::$test(&bench, &Arc::new(server)).await;
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn postgresql() {
-                let server = PostgresServer::started_logical(&[]);
-                server.query("CREATE COLLATION lenient (provider = icu, locale = 'und-u-ks-level1', deterministic = false)");
-                let database = |config| Postgres { watch: "bank".to_owned(), config };
-                let bench = Bench::new(database, &server.url(), $more);
-                super::$test(&bench, &Arc::new(server)).await;
-            }
-        }
-    )*};
-}
+use crate::servers::{Server, both};
 
 /// Compares when it begins, and then not before the test is over.
 const ONCE: &str = "sleep: 100ms\nreconcile: {every: 1h}";

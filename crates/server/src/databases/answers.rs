@@ -174,9 +174,13 @@ pub struct SignedOff {
 pub struct RowVersion {
     /// Its number, from 1.
     pub version: u64,
-    /// Since when, with microseconds.
+    /// Since when: when it was committed, or found by comparing. With microseconds; MariaDB says whole seconds.
     #[schema(value_type = String, format = DateTime)]
     pub at: Nanos,
+    /// When Attestry read it, by its own clock, with microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub seen_at: Option<Nanos>,
     /// `baseline`, `insert`, `update` or `delete`.
     pub operation: String,
     /// The database's name of the transaction.

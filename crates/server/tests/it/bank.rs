@@ -129,6 +129,7 @@ impl Databases for Bank {
         let version = |version, operation: &str, row| RowVersion {
             version,
             at: time(0),
+            seen_at: Some(time(1)),
             operation: operation.to_owned(),
             transaction: Some("0-1-42".to_owned()),
             account: None,

@@ -171,7 +171,7 @@ fn beside(violation: &Value) -> Table {
 }
 
 fn versions(list: &Value) -> Table {
-    let mut table = Table::new(&["version", "at", "operation", "transaction", "account", "row"]);
+    let mut table = Table::new(&["version", "at", "read at", "operation", "transaction", "account", "row"]);
     for version in list.as_array().into_iter().flatten() {
         let unexplained = version["unexplained"] == true;
         let mut operation = text(&version["operation"]);
@@ -181,6 +181,7 @@ fn versions(list: &Value) -> Table {
         table.row([
             (text(&version["version"]), Look::Plain),
             (text(&version["at"]), Look::Dim),
+            (text(&version["seen_at"]), Look::Dim),
             (operation, if unexplained { Look::Bad } else { Look::Plain }),
             (text(&version["transaction"]), Look::Dim),
             (text(&version["account"]), Look::Dim),
