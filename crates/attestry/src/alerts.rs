@@ -214,7 +214,7 @@ impl Shared {
                 }
                 let found = engine.feed(&entry.ledger, entry.index, &entry.bytes).steps;
                 steps.extend(
-                    found.into_iter().filter(|step| quiet.as_ref().is_none_or(|quiet| quiet.lets(step))),
+                    found.into_iter().filter(|step| quiet.as_mut().is_none_or(|quiet| quiet.lets(step))),
                 );
             }
             let missed: Vec<Event> =

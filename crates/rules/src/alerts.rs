@@ -23,14 +23,22 @@ pub(crate) struct Alert {
     pub(crate) untold: u64,
     pub(crate) told_at: i64,
     pub(crate) silent_until: i64,
-    /// Over, and kept only because it is silenced.
+    /// Over, and kept only because it is silenced: what happens again until then is counted from nothing.
     pub(crate) over: bool,
     pub(crate) message: String,
     pub(crate) host: Option<String>,
     pub(crate) evidence: Vec<Place>,
     /// When it stands among what is due; 0: it does not.
     #[serde(skip)]
-    due: i64,
+    pub(crate) due: i64,
+}
+
+impl Alert {
+    /// Nothing has happened since it was over.
+    pub(crate) fn reset(&mut self) {
+        (self.count, self.events, self.untold) = (0, 0, 0);
+        self.evidence.clear();
+    }
 }
 
 /// It happened.
@@ -95,42 +103,39 @@ impl Alerts {
     /// It happened: opens an alert, or counts one that is there.
     pub(crate) fn hit(&mut self, of: Of<'_>, hit: Hit, steps: &mut Vec<Step>) {
         let key = (of.number, hit.group.clone());
-        let mut until = 0;
-        if let Some(mut alert) = self.known.remove(&key) {
-            if !alert.over || alert.silent_until > hit.at {
-                alert.last = hit.at;
-                alert.count += 1;
-                alert.events += hit.events;
-                alert.untold += 1;
-                alert.message = hit.message;
-                alert.host = hit.host;
-                alert.evidence.extend(hit.evidence);
-                let most = alert.evidence.len().saturating_sub(EVIDENCE_MAX);
-                alert.evidence.drain(..most);
-                self.tell(of, &key.1, &mut alert, hit.at, steps);
-                self.await_next(of, &key, &mut alert);
-                self.known.insert(key, alert);
-                return;
-            }
-            self.by_id.remove(&alert.id);
-            until = alert.silent_until;
-        }
+        let Some(mut alert) = self.known.remove(&key) else { return self.open(of, hit, 1, steps) };
+        alert.last = hit.at;
+        alert.count += 1;
+        alert.events += hit.events;
+        alert.untold += 1;
+        alert.message = hit.message;
+        alert.host = hit.host;
+        alert.evidence.extend(hit.evidence);
+        let most = alert.evidence.len().saturating_sub(EVIDENCE_MAX);
+        alert.evidence.drain(..most);
+        self.tell(of, &key.1, &mut alert, hit.at, steps);
+        self.await_next(of, &key, &mut alert);
+        self.known.insert(key, alert);
+    }
+
+    fn open(&mut self, of: Of<'_>, hit: Hit, count: u64, steps: &mut Vec<Step>) {
         let joined = hit.group.0.join("\u{1f}");
         let id = digest(&[&of.info.id, &of.info.version, &joined, &hit.origin])[..20].to_owned();
         let mut alert = Alert {
             id: id.clone(),
             last: hit.at,
-            count: 1,
+            count,
             events: hit.events,
             untold: 0,
             told_at: hit.at,
-            silent_until: if until > hit.at { until } else { 0 },
+            silent_until: 0,
             over: false,
             message: hit.message,
             host: hit.host,
             evidence: hit.evidence,
             due: 0,
         };
+        let key = (of.number, hit.group);
         steps.push(self.said(of, &key.1, &alert, StepKind::Open).step());
         if self.known.len() >= ALERTS_MAX {
             self.make_room(of, hit.at, steps);
@@ -185,6 +190,9 @@ impl Alerts {
             alert.silent_until = 0;
             if alert.over {
                 self.by_id.remove(&alert.id);
+                if alert.untold > 0 {
+                    self.open_again(of, key, alert, now, steps);
+                }
                 return;
             }
         }
@@ -198,6 +206,20 @@ impl Alerts {
         }
     }
 
+    /// It was over, and during the silence it happened again: nobody was told, and nothing has ended that.
+    fn open_again(&mut self, of: Of<'_>, key: &Key, alert: Alert, now: i64, steps: &mut Vec<Step>) {
+        let hit = Hit {
+            group: key.1.clone(),
+            at: now,
+            events: alert.events,
+            message: alert.message,
+            host: alert.host,
+            evidence: alert.evidence,
+            origin: format!("silence of {}", alert.id),
+        };
+        self.open(of, hit, alert.count, steps);
+    }
+
     /// An alert is over by itself.
     pub(crate) fn over(
         &mut self,
@@ -209,7 +231,11 @@ impl Alerts {
         steps: &mut Vec<Step>,
     ) {
         let key = (of.number, group.clone());
-        let Some(alert) = self.known.get(&key).filter(|alert| !alert.over).cloned() else { return };
+        let Some(alert) = self.known.get_mut(&key) else { return };
+        if alert.over {
+            return alert.reset();
+        }
+        let alert = alert.clone();
         let mut said = self.said(of, group, &alert, StepKind::Resolve);
         said.at = now;
         said.why = Some(why);
@@ -223,6 +249,7 @@ impl Alerts {
         let Some(alert) = self.known.get_mut(key) else { return };
         if alert.silent_until > now {
             alert.over = true;
+            alert.reset();
             let until = alert.silent_until;
             stand(&mut self.due, key, alert, until);
             return;
@@ -236,9 +263,9 @@ impl Alerts {
         self.known.get(key).is_some_and(|alert| !alert.over)
     }
 
-    /// A person resolved it. Gives its key.
+    /// A person resolved it. Gives its key. One that is over stays as it is: it is our own step that comes by here.
     pub(crate) fn resolved(&mut self, id: &str, now: i64) -> Option<Key> {
-        let key = self.by_id.get(id)?.clone();
+        let key = self.by_id.get(id).filter(|key| self.is_open(key))?.clone();
         self.end(&key, now);
         Some(key)
     }
@@ -252,9 +279,10 @@ impl Alerts {
         }
     }
 
-    /// All of them are nobody's.
-    pub(crate) fn forget(&mut self) {
-        *self = Alerts { ledgers: std::mem::take(&mut self.ledgers), ..Alerts::default() };
+    /// Takes all of them away.
+    pub(crate) fn take(&mut self) -> BTreeMap<Key, Alert> {
+        let ledgers = std::mem::take(&mut self.ledgers);
+        std::mem::replace(self, Alerts { ledgers, ..Alerts::default() }).known
     }
 
     fn make_room(&mut self, of: Of<'_>, now: i64, steps: &mut Vec<Step>) {
@@ -270,7 +298,7 @@ impl Alerts {
         steps.push(gap(of.info, now, "open alerts", gone));
     }
 
-    /// Puts an alert back that was saved.
+    /// Puts an alert back.
     pub(crate) fn restore(&mut self, of: Of<'_>, group: Group, mut alert: Alert) {
         let key = (of.number, group);
         self.by_id.insert(alert.id.clone(), key.clone());

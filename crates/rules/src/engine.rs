@@ -91,11 +91,6 @@ impl Engine {
         infos.filter(|(_, failures)| **failures > 0).map(|(info, failures)| (info.id.as_str(), *failures))
     }
 
-    /// Forgets all alerts; what leads to them is remembered. For a beginning: what was before is nobody's alert.
-    pub fn forget_alerts(&mut self) {
-        self.alerts.forget();
-    }
-
     /// How many alerts are open or silenced.
     pub fn alerts(&self) -> usize {
         self.alerts.known.len()
@@ -215,6 +210,7 @@ impl Engine {
         };
         let last = window.last;
         window.deadline = 0;
+        window.missed = !heard;
         match due {
             _ if at.saturating_sub(last) > ABSENT_FORGOTTEN => {
                 memory.groups.remove(&group);
@@ -316,9 +312,11 @@ impl Engine {
                     let (window, gone) = memory.window(&group, Most::GROUPS);
                     dropped = gone;
                     window.last = now;
-                    let again = self.alerts.is_open(&(number, group.clone()));
+                    // An alert that is open is of a miss, too: the rule may have been written anew since.
+                    let missed = std::mem::take(&mut window.missed);
+                    let again = missed || self.alerts.is_open(&(number, group.clone()));
                     if again && matches!(due, Due::Every(_)) {
-                        // It stands far away; it is waited for anew.
+                        // It stands far away, whatever became of the alert; it is waited for anew.
                         self.awaited.remove(&(window.deadline, number, group.clone()));
                         window.deadline = 0;
                     }

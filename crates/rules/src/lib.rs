@@ -25,6 +25,7 @@ pub mod sigma;
 mod starter;
 mod state;
 mod steps;
+mod told;
 mod windows;
 mod written;
 
@@ -35,4 +36,5 @@ pub use load::{LoadReport, Loaded, NotApplicable, Options, Refused, RuleInfo, Ru
 pub use own::Kind;
 pub use state::{Cursors, StateError};
 pub use steps::{Step, StepKind, alert_of};
+pub use told::Told;
 pub use written::{Case, CaseEvent, ExpectedAlert, Severity, WrittenFile, WrittenRule};

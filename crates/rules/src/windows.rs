@@ -38,6 +38,9 @@ pub(crate) struct Window {
     /// When it must be heard of; 0: when it comes, it comes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) deadline: i64,
+    /// It was not heard of when it should have been, and not since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) missed: bool,
 }
 
 fn is_zero(number: &i64) -> bool {

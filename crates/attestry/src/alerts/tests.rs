@@ -238,6 +238,80 @@ fn nothing_is_found_twice_or_missed_whatever_is_lost() {
 }
 
 #[test]
+fn a_list_that_is_made_again_is_what_the_ledger_tells_and_not_what_other_rules_would_have_found() {
+    let scene = Scene::new();
+    let watching = scene.start(RULES);
+    scene.settle(&watching);
+    let hits = |hosts: &[&str]| hosts.iter().map(|host| event("a.hit", host)).collect::<Vec<_>>();
+    scene.write(0, &hits(&["kept", "silent", "both", "over"]));
+    scene.write(1, &[event("a.other", "x")]);
+    scene.settle(&watching);
+    let named = |watching: &Watching, host: &str| {
+        let (alerts, _) = watching.list(&wanted(States::Active)).unwrap();
+        let of = |alert: &&attestry_server::alerts::Alert| alert.group["host"] == host;
+        alerts.iter().find(of).map(|alert| alert.id.clone())
+    };
+    let [kept, silent, both, over] =
+        ["kept", "silent", "both", "over"].map(|host| named(&watching, host).unwrap());
+    let until = Nanos(scene.clock.now().0 + 3_600_000_000_000);
+    for (alert, deed) in [
+        (&silent, Deed::Silence(until)),
+        (&both, Deed::Silence(until)),
+        (&both, Deed::Resolve),
+        (&over, Deed::Resolve),
+    ] {
+        done(&scene, &watching, &act(alert, deed)).unwrap();
+    }
+    let listed = format!("{:?}", watching.list(&wanted(States::All)).unwrap());
+    let before = scene.steps();
+    watching.stop();
+
+    // The file is lost, a rule was written anew, and another one is there that would have found something before.
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", file(scene.dir.path()).display()));
+    }
+    let other = "  - {id: other, title: Another, when: 'event_name:a.other', by: [host]}\n";
+    let rules = RULES.replace("title: A hit", "title: A hit in other words") + other;
+    let watching = scene.start(&rules);
+    scene.settle(&watching);
+    // The new rules have looked at the beginning and told nothing of it.
+    scene.write(1, &[event("a.nothing", "x")]);
+    scene.settle(&watching);
+    assert_eq!(scene.steps(), before);
+    assert_eq!(format!("{:?}", watching.list(&wanted(States::All)).unwrap()), listed);
+
+    scene.clock.advance(Duration::from_secs(61));
+    scene.write(0, &hits(&["kept", "silent", "both", "over"]));
+    scene.write(1, &[event("a.other", "x")]);
+    scene.settle(&watching);
+    let told = scene.steps().split_off(before.len());
+    let names: Vec<(&str, u64)> = told.iter().map(|(name, _, count)| (name.as_str(), *count)).collect();
+    assert_eq!(names, [("alert.repeat", 2), ("alert.open", 1), ("alert.open", 1)], "{told:?}");
+    assert_eq!(told[0].1, kept);
+    assert_eq!(named(&watching, "over"), Some(told[1].1.clone()));
+    assert_eq!(named(&watching, "x"), Some(told[2].1.clone()));
+    // A silence that is over tells what was counted, and what happened again.
+    scene.clock.advance(Duration::from_secs(3_600));
+    scene.write(1, &[event("a.nothing", "x")]);
+    scene.settle(&watching);
+    let told = scene.steps().split_off(before.len() + 3);
+    let mut names: Vec<(&str, &str)> =
+        told.iter().map(|(name, id, _)| (name.as_str(), id.as_str())).collect();
+    names.sort_unstable();
+    let again = named(&watching, "both").unwrap();
+    assert_eq!(names, [("alert.open", again.as_str()), ("alert.repeat", silent.as_str())]);
+    // What people do is heeded: it is the same alert.
+    done(&scene, &watching, &act(&kept, Deed::Resolve)).unwrap();
+    scene.write(0, &hits(&["kept"]));
+    scene.settle(&watching);
+    assert_eq!(
+        scene.steps().last().map(|(name, id, _)| (name.as_str(), *id == kept)),
+        Some(("alert.open", false))
+    );
+    watching.stop();
+}
+
+#[test]
 fn a_clock_that_is_set_back_holds_up_nothing_for_long() {
     let scene = Scene::new();
     let watching = scene.start(RULES);

@@ -154,12 +154,101 @@ fn what_people_do_is_heeded() {
     let second = feed(hit(1120.0));
     let [(StepKind::Open, other, 1)] = &second[..] else { panic!("{second:?}") };
     assert_ne!(other, alert);
-    // Resolved and silent: nothing is opened until then.
+    // Resolved and silent: nothing is opened until then. What happened again by then is.
     let until = serde_json::json!({"until": Nanos(START + 2_000_000_000_000).to_string()});
     feed(did(1130.0, "alert.silence", other, "attestry", until));
-    feed(did(1140.0, "alert.resolve", other, "attestry", none));
+    feed(did(1140.0, "alert.resolve", other, "attestry", none.clone()));
     assert_eq!(feed(hit(1500.0)), []);
-    assert!(matches!(&feed(hit(2001.0))[..], [(StepKind::Open, _, 1)]));
+    assert_eq!(feed(hit(1600.0)), []);
+    // Their own steps come by, too.
+    assert_eq!(feed(did(1601.0, "alert.resolve", other, "attestry", none)), []);
+    let third = feed(hit(2001.0));
+    let [(StepKind::Open, last, 2)] = &third[..] else { panic!("{third:?}") };
+    assert_ne!(last, other);
+    assert_eq!(feed(hit(2100.0)), [(StepKind::Repeat, last.clone(), 3)]);
+}
+
+/// Goes through what happens: the second, an event's name, and until when a silence is; what people do is about the alert that was opened last.
+/// Gives the steps of a rule: the second, what, and how often it happened.
+fn steps_of(rules: &str, rule: &str, happens: &[(f64, &str, i64)]) -> Vec<(f64, StepKind, u64)> {
+    let mut engine = Engine::new(Arc::new(Rules::of_text("a.yaml", rules)));
+    let (mut found, mut alert) = (Vec::new(), String::new());
+    for (nth, (seconds, name, until)) in happens.iter().enumerate() {
+        let mut steps = Vec::new();
+        engine.advance(Nanos(START + (seconds * 1e9) as i64), &mut steps);
+        let opened = steps.iter().rfind(|step| step.kind == StepKind::Open);
+        alert = opened.map_or(alert, |step| step.alert.clone());
+        let event = serde_json::json!({
+            "event_name": name, "event_source": if name.starts_with("alert.") { "attestry" } else { "test" },
+            "host": "h", "username": "u", "resource": alert,
+            "event_data": {"until": Nanos(START + until * 1_000_000_000).to_string()},
+        });
+        steps.extend(engine.feed("audit", nth as u64, &at(*seconds, event)).steps);
+        let opened = steps.iter().rfind(|step| step.kind == StepKind::Open);
+        alert = opened.map_or(alert, |step| step.alert.clone());
+        found.extend(steps.iter().filter(|step| step.rule == rule).map(|step| {
+            let count = step.event.event_data.as_ref().unwrap()["count"].as_u64().unwrap();
+            ((step.at.0 - START) as f64 / 1e9, step.kind, count)
+        }));
+    }
+    found
+}
+
+#[test]
+fn what_recurs_in_a_silence_is_told_at_its_end_unless_it_ended_again() {
+    use StepKind::{Open, Resolve};
+    let rules = "
+rules:
+  - {id: down, title: Down, when: 'event_name:a.fail', by: [host], resolve: {when: 'event_name:a.start'}}
+";
+    let begins = [(0.0, "a.fail", 0), (10.0, "alert.silence", 1000), (20.0, "a.start", 0)];
+    let told = [(0.0, Open, 1), (20.0, Resolve, 1)];
+    for (then, expected) in [
+        (&[][..], &[][..]),
+        (&[(30.0, "a.fail", 0)], &[(1000.0, Open, 1)]),
+        (&[(30.0, "a.fail", 0), (40.0, "a.fail", 0)], &[(1000.0, Open, 2)]),
+        (&[(30.0, "a.fail", 0), (40.0, "a.start", 0)], &[]),
+        (&[(30.0, "a.fail", 0), (40.0, "a.start", 0), (50.0, "a.fail", 0)], &[(1000.0, Open, 1)]),
+        // It is one like any other.
+        (&[(30.0, "a.fail", 0), (1500.0, "a.start", 0)], &[(1000.0, Open, 1), (1500.0, Resolve, 1)]),
+    ] {
+        let happens = [&begins[..], then, &[(2000.0, "clock.tick", 0)]].concat();
+        assert_eq!(steps_of(rules, "down", &happens), [&told[..], expected].concat(), "{then:?}");
+    }
+}
+
+#[test]
+fn an_absence_is_waited_for_anew_whatever_became_of_its_alert() {
+    use StepKind::{Open, Resolve};
+    let heard = |seconds| (seconds, "a.alive", 0);
+    for (happens, expected) in [
+        // Silenced, heard again, missed again, heard again: the silence counts, and what comes after it is told.
+        (
+            &[heard(0.0), (40.0, "alert.silence", 500), heard(50.0), heard(100.0), heard(490.0)][..],
+            &[(30.0, Open, 1), (50.0, Resolve, 1), (520.0, Open, 1)][..],
+        ),
+        // Missed again and not heard since: told at the silence's end.
+        (
+            &[heard(0.0), (40.0, "alert.silence", 500), heard(50.0)],
+            &[(30.0, Open, 1), (50.0, Resolve, 1), (500.0, Open, 1)],
+        ),
+        // Whoever resolves it does not wait until it is heard of again.
+        (&[heard(0.0), (40.0, "alert.resolve", 0)], &[(30.0, Open, 1)]),
+        (&[heard(0.0), (40.0, "alert.resolve", 0), heard(600.0)], &[(30.0, Open, 1), (630.0, Open, 1)]),
+    ] {
+        let happens = [happens, &[(2000.0, "clock.tick", 0)]].concat();
+        assert_eq!(steps_of(RULES, "gone", &happens), expected, "{happens:?}");
+    }
+    // Missed while a beginning learned: nobody was told, and the next time somebody is.
+    let mut engine = Engine::new(Arc::new(Rules::of_text("a.yaml", RULES)));
+    let alive = |seconds| at(seconds, serde_json::json!({"event_name": "a.alive", "host": "h"}));
+    let tick = |seconds| at(seconds, serde_json::json!({"event_name": "clock.tick"}));
+    engine.feed("audit", 0, &alive(0.0));
+    assert_eq!(engine.feed("audit", 1, &tick(100.0)).steps.len(), 1);
+    engine.set_alerts(crate::Told::default(), &Default::default());
+    assert_eq!((engine.alerts(), engine.feed("audit", 2, &alive(200.0)).steps), (0, vec![]));
+    let steps = engine.feed("audit", 3, &tick(300.0)).steps;
+    assert!(matches!(&steps[..], [step] if step.kind == Open && step.at.0 == START + 230_000_000_000));
 }
 
 #[test]
