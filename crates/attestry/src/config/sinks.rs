@@ -177,10 +177,11 @@ impl Sink {
         self.mail.is_some() || chat
     }
 
-    /// Whether it asks for reports by their name.
-    pub(crate) fn takes_reports(&self) -> bool {
-        let reports = |name: &String| name == "report.sent" || name == "report.all";
-        self.methods.as_ref().is_some_and(|methods| methods.include.iter().any(reports))
+    /// Whether it asks for reports or for alerts by their names.
+    pub(crate) fn takes_messages(&self) -> bool {
+        let named =
+            |name: &String| name == "report.sent" || name == "report.all" || name.starts_with("alert.");
+        self.methods.as_ref().is_some_and(|methods| methods.include.iter().any(named))
     }
 
     pub(crate) fn batching(&self) -> Batching {

@@ -83,12 +83,12 @@ impl Setting {
         Ok(Running { config: config.clone(), workers, dead, stop })
     }
 
-    /// The sink, its deliveries recorded where they are messages to people or reports.
+    /// The sink, its deliveries recorded where they are messages to people, reports or alerts.
     fn noticed(&self, name: &str, config: &Config) -> Result<Box<dyn Sink>> {
         let sink = self.sink(config)?;
-        let recorded = match (config.tells_people(), config.takes_reports()) {
+        let recorded = match (config.tells_people(), config.takes_messages()) {
             (true, _) => Recorded::All,
-            (false, true) => Recorded::Reports,
+            (false, true) => Recorded::Messages,
             (false, false) => return Ok(sink),
         };
         Ok(Box::new(Noticed::new(sink, name, Arc::clone(&self.ground), recorded)))

@@ -476,7 +476,7 @@ pub const OWN: &[Entry] = &[
     Entry {
         name: "notice.failed",
         sources: "attestry",
-        meaning: "a message to people, or a report to a sink, was refused, or does not get through at present; told once until one does",
+        meaning: "a message to people, or a report or an alert to a sink that includes them by name, was refused, or does not get through at present; told once until one does",
         who: "resource is the sink",
         fields: NOTICE,
         example: r#"{"event_name":"notice.failed","username":"-","resource":"oncall","outcome":"failure","severity":4,"message":"oncall cannot tell people of 1 events now: connection refused","event_data":{"sink":"oncall","events":1,"alerts":["84fd94fd8d24653687d8"],"final":false}}"#,
@@ -484,7 +484,7 @@ pub const OWN: &[Entry] = &[
     Entry {
         name: "notice.sent",
         sources: "attestry",
-        meaning: "a message to people was taken by the mail server or the chat, or a report by its sink",
+        meaning: "a message to people was taken by the mail server or the chat, or a report or an alert by a sink that includes them by name",
         who: "resource is the sink",
         fields: NOTICE,
         example: r#"{"event_name":"notice.sent","username":"-","resource":"oncall","outcome":"success","severity":6,"message":"oncall told people of 1 events","event_data":{"sink":"oncall","events":1,"alerts":["84fd94fd8d24653687d8"]}}"#,
