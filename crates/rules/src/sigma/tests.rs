@@ -79,6 +79,8 @@ fn rules_find_what_our_sources_tell() {
             "{a: {cs-method: GET, cs-uri-query|contains: '../../'}, f: {sc-status: 200}, condition: a and not f}",
             vec![&web],
         ),
+        // SigmaHQ's rules for CVE-2021-41773 and others look for the path in the query.
+        ("{category: webserver}", "{a: {cs-uri-query|contains: '/cgi-bin/'}, condition: a}", vec![&web]),
         (
             "{category: webserver}",
             "{a: {cs-user-agent|startswith: sqlmap, sc-status|gte: 400}, condition: a}",

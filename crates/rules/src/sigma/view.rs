@@ -70,8 +70,8 @@ impl<'a> View<'a> {
             ("audit", "CurrentDirectory") => self.member("cwd"),
             ("http", "cs-method") => self.member("method"),
             ("http", "cs-uri-stem") => self.member("path"),
-            ("http", "cs-uri-query") => self.member("query"),
-            ("http", "cs-uri" | "c-uri" | "request") => self.uri(),
+            // Published rules look for paths in the query, such as `/cgi-bin/.%2e/`: what they mean is all that was asked for.
+            ("http", "cs-uri-query" | "cs-uri" | "c-uri" | "request") => self.uri(),
             ("http", "sc-status" | "status") => self.member("status"),
             ("http", "cs-user-agent" | "c-useragent" | "cs-User-Agent") => self.member("user_agent"),
             ("http", "cs-referer" | "cs-referrer") => {
