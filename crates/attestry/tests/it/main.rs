@@ -4,6 +4,7 @@
 
 mod a_day_offline;
 mod agents;
+mod alerts;
 mod backup;
 mod brokers;
 mod containers;
