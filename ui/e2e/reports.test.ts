@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -157,4 +158,65 @@ test('a real report needs nothing else, and prints to A4', async () => {
   ).toBe(1);
   browser.complaints.splice(0);
   expect(readFileSync(REPORT, 'utf8')).not.toMatch(/(?:href|src)=|url\(|@import/);
+});
+
+/** A picture's pixels in figures, as the browser itself decodes it. */
+async function painted(png: Buffer) {
+  const reader = await browser.open();
+  const found = await reader.evaluate(async (data) => {
+    const image = new Image();
+    image.src = `data:image/png;base64,${data}`;
+    await image.decode();
+    const [width, height] = [image.naturalWidth, image.naturalHeight];
+    const context = new OffscreenCanvas(width, height).getContext('2d');
+    context?.drawImage(image, 0, 0);
+    const pixels = context?.getImageData(0, 0, width, height).data ?? [];
+    let [ink, coloured, atEdge] = [0, 0, 0];
+    for (let at = 0; at < pixels.length; at += 4) {
+      const [red = 0, green = 0, blue = 0] = pixels.slice(at, at + 3);
+      if (red + green + blue > 3 * 160) continue;
+      ink++;
+      if (Math.max(red, green, blue) - Math.min(red, green, blue) > 60) coloured++;
+      if ((at / 4) % width >= width - 8) atEdge++;
+    }
+    return { width, height, ink: ink / (width * height), coloured, atEdge };
+  }, png.toString('base64'));
+  await reader.close();
+  return found;
+}
+
+test('a real report is a picture of a page: its heading, its text and its charts, nothing beyond the edge', async () => {
+  const width = () => page.evaluate(() => document.documentElement.scrollWidth);
+  await page.goto(`file://${REPORT}`);
+  // What a page of A4 leaves between its margins, 182 mm, at 96 dots an inch.
+  await page.setViewportSize({ width: 688, height: 1000 });
+  await page.emulateMedia({ media: 'print' });
+  expect(await width()).toBeLessThanOrEqual(688);
+  // The whole page, with margins that nothing may reach into.
+  await page.setViewportSize({ width: 794, height: 1123 });
+  await page.emulateMedia({ media: 'screen' });
+  expect(await width()).toBeLessThanOrEqual(794);
+  const heading = page.getByRole('heading', { name: 'Logins and privileged use' });
+  const box = await heading.boundingBox();
+  expect(box && box.x >= 0 && box.y >= 0 && box.x + box.width <= 794 && box.y + box.height <= 1123).toBe(
+    true,
+  );
+  const title = await painted(await heading.screenshot());
+  expect(title.ink).toBeGreaterThan(0.005);
+  const folder = process.env.LOOK;
+  const all = await painted(
+    await page.screenshot({
+      fullPage: true,
+      ...(folder && { path: join(folder, 'report-logins-a4.png') }),
+    }),
+  );
+  expect(all.width).toBe(794);
+  expect(all.height).toBeGreaterThan(1123);
+  // Some of it is text and most of it is paper.
+  expect(all.ink).toBeGreaterThan(0.005);
+  expect(all.ink).toBeLessThan(0.3);
+  const chart = await painted(await page.locator('svg').first().screenshot());
+  expect(chart.coloured).toBeGreaterThan(100);
+  expect(all.atEdge).toBe(0);
+  browser.complaints.splice(0);
 });
