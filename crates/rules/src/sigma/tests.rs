@@ -100,7 +100,7 @@ fn rules_find_what_our_sources_tell() {
         ),
         (
             "{product: linux, category: process_creation}",
-            "{i: {Image|endswith: [nc, /bash]}, c: {CommandLine|re: '-(lvp|i)\\b'}, condition: all of them}",
+            "{i: {Image|endswith: [/nc, /bash]}, c: {CommandLine|re: '-(lvp|i)\\b'}, condition: all of them}",
             vec![&execve, &sudo],
         ),
         (

@@ -65,7 +65,7 @@ impl<'a> View<'a> {
             ("audit", "type") => {
                 Some(EventValue::Str(Cow::Owned(self.name.strip_prefix("audit.")?.to_ascii_uppercase())))
             }
-            ("audit", "Image") => self.member("exe").or_else(|| self.member("a0")),
+            ("audit", "Image") => self.text("exe").or_else(|| self.text("a0")).map(path_of),
             ("audit", "CommandLine") => self.arguments().or_else(|| self.member("proctitle")),
             ("audit", "CurrentDirectory") => self.member("cwd"),
             ("http", "cs-method") => self.member("method"),
@@ -107,10 +107,10 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The program that was run: the first word of the command line, where that is a path.
+    /// The program that was run: the first word of the command line.
     fn image(&self) -> Option<EventValue<'_>> {
-        let line = self.text("command_line").and_then(|line| line.split_whitespace().next());
-        line.map(|word| EventValue::Str(Cow::Borrowed(word))).or_else(|| self.field(Field::Resource))
+        let word = self.text("command_line").and_then(|line| line.split_whitespace().next());
+        word.map(path_of).or_else(|| self.field(Field::Resource))
     }
 
     /// The arguments of an EXECVE record, with spaces between them.
@@ -166,6 +166,14 @@ impl<'a> View<'a> {
             _ => return None,
         })
     }
+}
+
+/// A program by its path. Rules ask how that ends, such as `/base64`, and what was typed has no path.
+fn path_of(program: &str) -> EventValue<'_> {
+    EventValue::Str(match program.contains('/') {
+        true => Cow::Borrowed(program),
+        false => Cow::Owned(format!("/{program}")),
+    })
 }
 
 impl Event for View<'_> {
