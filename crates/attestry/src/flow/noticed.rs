@@ -53,9 +53,9 @@ impl Noticed {
         match &result {
             Ok(refused) => {
                 self.failing = false;
-                let at = |(at, parcel): (usize, _)| (refused.iter().any(|refused| refused.at == at), parcel);
+                let is_refused = |at: usize| refused.iter().any(|refused| refused.at == at);
                 let (gone, sent): (Vec<_>, Vec<_>) =
-                    parcels.iter().enumerate().map(at).partition(|(is_refused, _)| *is_refused);
+                    parcels.iter().enumerate().partition(|(at, _)| is_refused(*at));
                 self.sent(sent.into_iter().map(|(_, parcel)| parcel));
                 if let Some(gone) = self.counted(gone.into_iter().map(|(_, parcel)| parcel)) {
                     let (events, what) = (gone.events, gone.what);
