@@ -137,6 +137,9 @@ pub enum Refusal {
     /// It holds more than it may.
     #[error("it holds more than {0} bytes")]
     TooLarge(u64),
+    /// It holds more packets than any message has.
+    #[error("gpg has more to say of it than is read: it holds far more packets than a message does")]
+    TooManyPackets,
     /// It is no OpenPGP message, or a damaged one.
     #[error("it is no whole OpenPGP message: {0}")]
     NoMessage(String),
@@ -150,7 +153,16 @@ pub enum OpenError {
     Refused(#[from] Refusal),
     /// `gpg` could not look. Try again.
     #[error(transparent)]
-    Gpg(#[from] GpgError),
+    Gpg(GpgError),
+}
+
+impl From<GpgError> for OpenError {
+    fn from(error: GpgError) -> OpenError {
+        match error {
+            GpgError::SaysTooMuch => OpenError::Refused(Refusal::TooManyPackets),
+            error => OpenError::Gpg(error),
+        }
+    }
 }
 
 impl Gpg {

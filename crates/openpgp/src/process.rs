@@ -22,7 +22,7 @@ use rustix::process::{
 
 use crate::config::OpenpgpConfig;
 use crate::problem::KeyProblem;
-use crate::status::Status;
+use crate::status::{Status, StatusError};
 
 /// How much is read or written at once, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
@@ -72,6 +72,9 @@ pub enum GpgError {
         #[source]
         source: io::Error,
     },
+    /// It says more than is read, which is the doing of what it was given. The same again is useless.
+    #[error("gpg says more than is read")]
+    SaysTooMuch,
     /// It ended without having done it.
     #[error("gpg failed: {0}")]
     Failed(String),
@@ -201,7 +204,10 @@ impl Gpg {
         if timed_out {
             return Err(GpgError::TimedOut(self.timeout));
         }
-        let status = status.map_err(failed("reading the status of gpg"))?;
+        let status = status.map_err(|error| match error {
+            StatusError::TooMuch => GpgError::SaysTooMuch,
+            StatusError::Pipe(source) => failed("reading the status of gpg")(source),
+        })?;
         Ok(Done { status, success, said })
     }
 
@@ -281,7 +287,7 @@ struct Ended {
     timed_out: bool,
     fed: io::Result<()>,
     drained: io::Result<()>,
-    status: io::Result<Status>,
+    status: Result<Status, StatusError>,
     said: String,
 }
 
@@ -339,7 +345,7 @@ fn attend(
             timed_out,
             fed: fed.join().unwrap_or_else(|_| Err(lost())),
             drained: drained.join().unwrap_or_else(|_| Err(lost())),
-            status: status.join().unwrap_or_else(|_| Err(lost())),
+            status: status.join().unwrap_or_else(|_| Err(lost().into())),
             said: said.join().unwrap_or_default(),
         }
     })

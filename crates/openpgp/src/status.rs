@@ -25,13 +25,24 @@ impl Line {
     }
 }
 
+/// The status was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StatusError {
+    /// There is more than is read. What `gpg` says follows from what it reads, so it will say as much the next time.
+    #[error("gpg says more than is read")]
+    TooMuch,
+    /// The pipe failed.
+    #[error(transparent)]
+    Pipe(#[from] io::Error),
+}
+
 /// All that `gpg` said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Status(Vec<Line>);
 
 impl Status {
     /// Reads to the end.
-    pub(crate) fn read(from: impl Read) -> io::Result<Status> {
+    pub(crate) fn read(from: impl Read) -> Result<Status, StatusError> {
         let mut from = BufReader::new(from);
         let mut lines = Vec::new();
         let mut line = Vec::new();
@@ -42,7 +53,7 @@ impl Status {
             }
             if line.last() != Some(&b'\n') && line.len() as u64 == LINE_BYTES_MAX || lines.len() == LINES_MAX
             {
-                return Err(io::Error::other("gpg says more than is read"));
+                return Err(StatusError::TooMuch);
             }
             let Some(said) = line.strip_prefix(PREFIX) else { continue };
             let said = String::from_utf8_lossy(said);
@@ -82,7 +93,8 @@ mod tests {
         assert_eq!(status.lines().len(), 2);
         assert_eq!((status.count("NEWSIG"), status.count("VALIDSIG")), (1, 0));
         assert_eq!(status.first("GOODSIG").unwrap().field(0), Some("CE69"));
-        assert!(Status::read(&b"[GNUPG:] NEWSIG\n".repeat(LINES_MAX + 1)[..]).is_err());
-        assert!(Status::read(&b"x".repeat(1 << 20)[..]).is_err());
+        for more in [b"[GNUPG:] NEWSIG\n".repeat(LINES_MAX + 1), b"x".repeat(1 << 20)] {
+            assert!(matches!(Status::read(&more[..]), Err(StatusError::TooMuch)));
+        }
     }
 }

@@ -1,8 +1,12 @@
 //! Messages that tell Attestry to do something: from a folder and a queue, believed once, by whom they may come; all others refused and recorded.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use attestry_testkit::{GnuPg, MariaDb, NatsServer, Scenario, wait_for};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use serde_json::{Value, json};
 
 use crate::ATTESTRY;
@@ -33,6 +37,17 @@ fn drop_in(scenario: &Scenario, text: &str) {
     let folder = scenario.dir().join("inbox");
     std::fs::write(folder.join(".message"), text).unwrap();
     std::fs::rename(folder.join(".message"), folder.join("message.asc")).unwrap();
+}
+
+/// A message of a kilobyte that unpacks to so many session keys (RFC 4880, sections 5.1 and 5.6), for each of which gpg says a line.
+fn packed_session_keys(count: usize) -> String {
+    let key = [&[0xc1, 13, 3][..], &[0x11; 8], &[1, 0, 1, 1]].concat();
+    let mut packed = DeflateEncoder::new(vec![1], Compression::best());
+    packed.write_all(&key.repeat(count)).unwrap();
+    let packed = packed.finish().unwrap();
+    let length = u32::try_from(packed.len()).unwrap().to_be_bytes();
+    let message = BASE64_STANDARD.encode([&[0xc8, 0xff][..], &length, &packed].concat());
+    format!("-----BEGIN PGP MESSAGE-----\n\n{message}\n-----END PGP MESSAGE-----\n")
 }
 
 /// The pending violations under a rule, or all of them.
@@ -100,6 +115,7 @@ fn only_what_a_listed_key_signed_just_now_is_done_and_once() {
         (boss.clear_sign(&[&key], &[], &sign_off).replace("4711", "4712"), "does not fit the text"),
         (boss.clear_sign(&[&key], &[], "EVAL|1 + 1\n"), "expected SIGNOFF|"),
         ("x".repeat(300_000), "expected at most 262144"),
+        (packed_session_keys(30_000), "far more packets than a message"),
     ] {
         let refused = answer(&scenario, || drop_in(&scenario, &text));
         assert_eq!(refused["event_name"], "control.refused", "{refused}");
@@ -170,6 +186,8 @@ fn only_what_a_listed_key_signed_just_now_is_done_and_once() {
     assert_eq!(scenario.attestry(&["count", "event_name:report.made"]).is(0).out.trim(), "1");
     let unknown = boss.clear_sign(&[&key], &[], "REPORT|nothing\n");
     assert_eq!(answer(&scenario, || drop_in(&scenario, &unknown))["outcome"], "failure");
-    assert_eq!(std::fs::read_dir(scenario.dir().join("inbox")).unwrap().count(), 0);
+    wait_for("all files are removed", SOON, || {
+        (std::fs::read_dir(scenario.dir().join("inbox")).unwrap().count() == 0).then_some(())
+    });
     scenario.finish();
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use attestry_testkit::{GnuPg, MariaDb, Scenario, wait_for};
+use attestry_testkit::{GnuPg, MariaDb, NatsServer, Scenario, free_port, wait_for};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -273,6 +273,59 @@ fn a_sign_off_that_is_cut_off_at_any_step_is_done_once_and_recorded_once() {
     std::fs::remove_dir(&unfinished).unwrap();
     assert!(seen(&scenario).contains("begun"));
     comes_again(&mut scenario, &fingerprint, "after the record");
+    let replayed = answers(&scenario, 1, || drop_in(&scenario, &message)).remove(0);
+    assert_eq!(replayed["event_data"]["why"], "it came before", "{replayed}");
+    scenario.finish();
+}
+
+#[test]
+fn what_cannot_be_done_now_holds_up_no_other_way_in_and_is_refused_in_the_end() {
+    let bank = Bank::open();
+    let nats = NatsServer::started();
+    nats.create_stream("control");
+    let control = format!(
+        "  folder: inbox\n  queues:\n    boss: {{nats: {{url: '{}', stream: control, durable: attestry}}}}\n",
+        nats.url()
+    );
+    let more = format!("  shop: {{url: 'mysql://test@127.0.0.1:{}/test'}}\n", free_port());
+    let mut scenario = bank.scenario(&control, &more);
+    std::fs::create_dir(scenario.dir().join("inbox")).unwrap();
+    scenario.start();
+    // It may be in there.
+    let shop = scenario.data().join("databases/shop.sqlite");
+    wait_for("the copy", SOON, || std::fs::remove_file(&shop).ok());
+    std::fs::create_dir(&shop).unwrap();
+    let message = bank.signed("SIGNOFF|00ff00ff");
+    drop_in(&scenario, &message);
+    wait_for("it is begun", SOON, || seen(&scenario).contains("begun").then_some(()));
+    nats.put("control", bank.signed("REPORT|violations").as_bytes());
+    drop_in(&scenario, &bank.signed("REPORT|access"));
+    let answered = wait_for("all are recorded", SOON, || {
+        let all = received(&scenario);
+        (all.len() == 3).then_some(all)
+    });
+    let received_at = |name: &str, source: &str| {
+        let of = |event: &&Value| {
+            event["event_name"] == name && event["event_data"]["source"].as_str().unwrap().starts_with(source)
+        };
+        let found = answered.iter().find(of).unwrap_or_else(|| panic!("{name} {source}: {answered:#?}"));
+        found["received_at"].as_str().unwrap().to_owned()
+    };
+    let refused = received_at("control.refused", "folder");
+    assert!(received_at("control.accepted", "queue") < refused, "{answered:#?}");
+    assert!(refused < received_at("control.accepted", "folder"), "{answered:#?}");
+    let refused = answered.iter().find(|event| event["event_name"] == "control.refused").unwrap();
+    let why = refused["event_data"]["why"].as_str().unwrap();
+    assert!(
+        why.starts_with("it could not be done within 30 s: there is no violation \"00ff00ff\", and the copy of shop cannot be read"),
+        "{why}"
+    );
+    assert_eq!(refused["event_data"]["signer"], bank.key.as_str());
+
+    // That is its answer, also for whoever sends it again when the copy can be read.
+    scenario.kill();
+    std::fs::remove_dir(&shop).unwrap();
+    scenario.start();
     let replayed = answers(&scenario, 1, || drop_in(&scenario, &message)).remove(0);
     assert_eq!(replayed["event_data"]["why"], "it came before", "{replayed}");
     scenario.finish();

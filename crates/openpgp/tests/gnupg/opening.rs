@@ -153,3 +153,26 @@ fn what_is_encrypted_to_us_is_read_if_it_is_signed() {
         Err("none of the keys whose secret part is here"),
     );
 }
+
+/// A message of a kilobyte that unpacks to so many session keys, for each of which gpg says a line.
+fn packed_session_keys(count: usize) -> String {
+    const MAKE: &str = "import base64, sys, zlib\n\
+        key = b'\\x03' + b'\\x11' * 8 + b'\\x01\\x00\\x01\\x01'\n\
+        pack = zlib.compressobj(9, zlib.DEFLATED, -15)\n\
+        packed = b'\\x01' + pack.compress((bytes([0xc1, len(key)]) + key) * int(sys.argv[1])) + pack.flush()\n\
+        packet = b'\\xc8\\xff' + len(packed).to_bytes(4, 'big') + packed\n\
+        print('-----BEGIN PGP MESSAGE-----\\n\\n' + base64.encodebytes(packet).decode() + '-----END PGP MESSAGE-----')";
+    let made = std::process::Command::new("python3").args(["-c", MAKE, &count.to_string()]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap()
+}
+
+#[test]
+fn a_message_that_makes_gpg_talk_without_end_is_refused() {
+    let us = GnuPg::new();
+    let ours = us.key("Us <us@example.org>");
+    let message = packed_session_keys(30_000);
+    assert!(message.len() < 2_000, "{}", message.len());
+    check(&us, &message, &[&ours], Err("far more packets than a message"));
+    check(&us, &packed_session_keys(10), &[&ours], Err("it is not signed"));
+}
