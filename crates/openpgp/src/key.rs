@@ -12,7 +12,7 @@ use crate::process::{Call, Gpg, GpgError};
 const ID_DIGITS_MIN: usize = 16;
 
 /// What a key is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyUse {
     /// To sign with: its secret part must be here.
     Sign,

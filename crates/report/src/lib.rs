@@ -40,7 +40,7 @@ pub use figures::{Figure, Http, JsonRpc, Sql, Taken};
 pub use logs::Logs;
 pub use make::{Progress, make, recipe_of};
 pub use planned::Planned;
-pub use recipe::{LedgerAt, Recipe, Window, Wish};
+pub use recipe::{LedgerAt, Previous, Recipe, Window, Wish};
 pub use render::{Format, render};
 pub use replay::{Replayed, replay};
 pub use schedule::{Schedule, ScheduleError};

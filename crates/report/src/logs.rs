@@ -104,8 +104,8 @@ impl Logs {
         serde_json::from_slice(&out).map_err(|error| unreadable(&error))
     }
 
-    /// Whether a ledger is still the one that a report speaks of, and has all of its entries.
-    pub(crate) fn holds(&self, at: &LedgerAt) -> Result<(), Error> {
+    /// Whether a ledger is still the one that a report speaks of; gives what was pruned of it since, for people.
+    pub(crate) fn holds(&self, at: &LedgerAt) -> Result<Option<String>, Error> {
         let found = self.ledgers.iter().find(|ledger| ledger.name() == at.name);
         let other = |what: String| Err(Error::OtherLog(what));
         let Some(ledger) = found else { return other(format!("there is no ledger {:?} here", at.name)) };
@@ -119,24 +119,25 @@ impl Logs {
                 at.name, at.size
             ));
         }
-        if ledger.first() > at.first {
-            let first = ledger.first();
-            return other(format!(
-                "entries {}..{first} of {} were pruned since the report was made",
-                at.first, at.name
-            ));
-        }
-        let root = attestry_tlog::proof::root(at.size, &Tree(ledger))?;
-        if root.to_string() != at.root {
-            return other(format!(
-                "the first {} entries of {} have the root {root}, and the report says {}",
-                at.size, at.name, at.root
-            ));
+        match attestry_tlog::proof::root(at.size, &Tree(ledger)) {
+            Ok(root) if root.to_string() != at.root => {
+                return other(format!(
+                    "the first {} entries of {} have the root {root}, and the report says {}",
+                    at.size, at.name, at.root
+                ));
+            }
+            Ok(_) => {}
+            // None of them is left. That this ledger signed the root is looked at with the evidence.
+            Err(ReadError::Pruned { .. }) if ledger.first() > at.first => {}
+            Err(error) => return Err(error.into()),
         }
         if !self.store.wait_indexed(&at.name, at.size, INDEXED)? {
             return Err(Error::Behind(format!("the search has not taken in the entries of {}", at.name)));
         }
-        Ok(())
+        let first = ledger.first();
+        Ok((first > at.first).then(|| {
+            format!("entries {}..{first} of {} were pruned since the report was made", at.first, at.name)
+        }))
     }
 }
 

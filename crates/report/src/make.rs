@@ -63,10 +63,21 @@ fn body(logs: &Logs, recipe: &Recipe, stop: &Stop, progress: &dyn Fn(&Progress<'
         &["event_data.config_sha256", "event_data.sha256"],
     )?;
     let rules = maker.in_force("event_source:attestry event_name:rules.load", &["event_data.version"])?;
-    let mut parts = Vec::with_capacity(sections.len());
+    let mut parts = Vec::with_capacity(sections.len() + 1);
+    let mut looked_at: Vec<String> = Vec::new();
     for (done, section) in sections.iter().enumerate() {
         progress(&Progress { done, of: sections.len() + 1, what: &section.title });
-        parts.push(maker.part(section)?);
+        let part = maker.part(section)?;
+        // What looks at everything has what came late.
+        if !section.since_ever && section.violations.is_none() {
+            looked_at.extend(part.queries.iter().cloned());
+        }
+        parts.push(part);
+    }
+    looked_at.sort_unstable();
+    looked_at.dedup();
+    if let Some(previous) = &recipe.previous {
+        parts.extend(sections::late::part(&maker, previous, &looked_at)?);
     }
     Ok(Body { title: maker.fill(title), description: maker.fill(description), configurations, rules, parts })
 }

@@ -19,6 +19,8 @@ pub struct Wish {
     pub parameters: BTreeMap<String, String>,
     /// What tells this run from all others: the figures taken for it carry the same text.
     pub run: String,
+    /// The report that the same schedule had made before, of which this one says what came too late for it. None: it is asked for, or the first.
+    pub previous: Option<Previous>,
 }
 
 /// A stretch of `event_time`.
@@ -45,6 +47,24 @@ pub struct LedgerAt {
     pub root: String,
 }
 
+/// The report before, as far as a report needs it that goes on from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Previous {
+    /// Where its window ended.
+    pub to: Nanos,
+    /// From how many entries of each ledger it was made.
+    pub sizes: BTreeMap<String, u64>,
+}
+
+impl Previous {
+    /// What a report needs of the one that was made by this recipe.
+    pub fn of(recipe: &Recipe) -> Previous {
+        let sizes = recipe.ledgers.iter().map(|at| (at.name.clone(), at.size)).collect();
+        Previous { to: recipe.window.to, sizes }
+    }
+}
+
 /// Everything that a body follows from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +85,9 @@ pub struct Recipe {
     pub window: Window,
     /// What tells this run from all others.
     pub run: String,
+    /// The report that the same schedule had made before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
     /// So much of these ledgers, by name.
     pub ledgers: Vec<LedgerAt>,
     /// The definition.
@@ -103,6 +126,7 @@ impl Recipe {
             parameters,
             window: wish.window,
             run: wish.run.clone(),
+            previous: wish.previous.clone(),
             ledgers,
             definition,
         })

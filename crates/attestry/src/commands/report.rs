@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::key::person;
+use super::verify;
 use crate::client::{Client, Connection};
 use crate::reports::{Wanted, offline};
 use crate::terminal::{Look, Table, escape, note, paint};
@@ -36,8 +37,11 @@ enum Command {
     Run(Run),
     /// Make a report again from the ledger and compare it byte for byte; the exit code is 1 when it is another one.
     Replay {
-        /// The report: HTML, Markdown, JSON or CSV, as it was handed over.
+        /// The report: HTML, Markdown, JSON or CSV, as it was handed over, also signed or encrypted with OpenPGP.
         file: PathBuf,
+        /// A key whose OpenPGP signature counts, by fingerprint, id or mail address; may be given several times. Default: those that schedules sign with.
+        #[arg(long, value_name = "KEY")]
+        signer: Vec<String>,
     },
     /// The reports that were made, the newest first.
     Made {
@@ -156,7 +160,7 @@ pub(crate) fn report(reports: &Reports) -> Result<bool> {
     match &reports.command {
         Command::List { json } => list(connection, *json)?,
         Command::Run(run) => make(connection, run)?,
-        Command::Replay { file } => return replay(connection, file),
+        Command::Replay { file, signer } => return replay(connection, file, signer),
         Command::Made { limit, json } => made(&connection.client()?, *limit, *json)?,
         Command::Show { id, out } => {
             let text = fetch(&connection.client()?, id, out.format()?)?;
@@ -371,14 +375,17 @@ fn fetch(client: &Client, id: &str, format: Format) -> Result<String> {
     Ok(answer.body_mut().with_config().limit(1 << 30).read_to_string()?)
 }
 
-fn replay(connection: &Connection, file: &Path) -> Result<bool> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    if text.starts_with("-----BEGIN PGP") {
-        bail!(
-            "{} is signed or encrypted: take what gpg gives (gpg --decrypt), or let `attestry verify` check it",
-            file.display()
-        );
+fn replay(connection: &Connection, file: &Path, signer: &[String]) -> Result<bool> {
+    let mut text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    if text.starts_with(verify::ARMOUR) {
+        let (inner, signature) = match verify::opened(signer, &text)? {
+            Ok(opened) => opened,
+            Err(why) => bail!("{}: {why}", file.display()),
+        };
+        note(&verify::told(&signature));
+        text = inner;
     }
+    let text = String::from_utf8(text).with_context(|| format!("{} is no report", file.display()))?;
     let here = in_directory(connection, |desk| {
         let bar = Bar::new()?;
         let done = desk.replay(&text, &|progress| bar.show(progress))?;

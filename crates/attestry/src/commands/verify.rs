@@ -72,7 +72,7 @@ pub(crate) fn verify(verify: &Verify) -> Result<u8> {
 }
 
 /// How an armoured OpenPGP message begins.
-const ARMOUR: &[u8] = b"-----BEGIN PGP ";
+pub(super) const ARMOUR: &[u8] = b"-----BEGIN PGP ";
 
 /// The most that a report may have, in bytes.
 const REPORT_MAX: u64 = 256 << 20;
@@ -86,14 +86,14 @@ fn handed_over(verify: &Verify, options: &Options<'_>) -> Result<Report> {
     }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let (bytes, signature) = if bytes.starts_with(ARMOUR) {
-        match opened(verify, &bytes)? {
+        match opened(&verify.signer, &bytes)? {
             Ok((text, signature)) => (text, Some(Ok(signature))),
             Err(why) => bail!("{}: {why}", path.display()),
         }
     } else if beside.is_file() {
         let signature =
             std::fs::read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
-        let signature = detached(verify, &signature, &bytes)?;
+        let signature = detached(&verify.signer, &signature, &bytes)?;
         (bytes, Some(signature))
     } else {
         (bytes, None)
@@ -117,20 +117,17 @@ fn handed_over(verify: &Verify, options: &Options<'_>) -> Result<Report> {
     }
     match signature {
         None => {}
-        Some(Ok(signature)) => {
-            let what = format!(
-                "OpenPGP signature by {} at {}, trusted {}",
-                signature.signer,
-                attestry_event::Nanos(
-                    i64::try_from(signature.time).unwrap_or(0).saturating_mul(1_000_000_000)
-                ),
-                signature.trust.name()
-            );
-            tell(&mut report, |ledger| ledger.notes.push(what.clone()));
-        }
+        Some(Ok(signature)) => tell(&mut report, |ledger| ledger.notes.push(told(&signature))),
         Some(Err(why)) => report.damage.push(damage(&format!("the OpenPGP signature: {why}"))),
     }
     Ok(report)
+}
+
+/// What is said of a signature that counts.
+pub(super) fn told(signature: &Signature) -> String {
+    let Signature { signer, time, trust, .. } = signature;
+    let time = attestry_event::Nanos(i64::try_from(*time).unwrap_or(0).saturating_mul(1_000_000_000));
+    format!("OpenPGP signature by {signer} at {time}, trusted {}", trust.name())
 }
 
 fn damage(what: &str) -> Damage {
@@ -145,10 +142,10 @@ fn tell(report: &mut Report, f: impl FnOnce(&mut attestry_verify::Ledger)) {
 }
 
 /// The user's GnuPG, and whose signatures count: those given, else those that the configuration's schedules sign with.
-fn signers(verify: &Verify) -> Result<(Gpg, Vec<Fingerprint>)> {
+fn signers(given: &[String]) -> Result<(Gpg, Vec<Fingerprint>)> {
     let config = Config::load(None, std::env::vars(), |_| {}).ok();
     let gpg = Gpg::new(&config.as_ref().map(|config| config.written.openpgp.clone()).unwrap_or_default());
-    let mut wanted = verify.signer.clone();
+    let mut wanted = given.to_vec();
     if wanted.is_empty() {
         let schedules = config.iter().flat_map(|config| config.written.reports.schedules.values());
         wanted = schedules.filter_map(|planned| planned.sign_with.clone()).collect();
@@ -175,14 +172,16 @@ fn judged<T>(done: Result<T, OpenError>) -> Result<Judged<T>> {
     }
 }
 
-fn opened(verify: &Verify, message: &[u8]) -> Result<Judged<(Vec<u8>, Signature)>> {
-    let (gpg, signers) = signers(verify)?;
+/// The text of a report that is signed, or signed and encrypted, and whose signature it has, or why that does not count. Those count that are
+/// `given`, else those that schedules sign with.
+pub(super) fn opened(given: &[String], message: &[u8]) -> Result<Judged<(Vec<u8>, Signature)>> {
+    let (gpg, signers) = signers(given)?;
     let demand = Demand { signers: &signers, trust: Trust::Full, bytes_max: REPORT_MAX };
     Ok(judged(gpg.open(message, &demand))?.map(|opened| (opened.text, opened.signature)))
 }
 
-fn detached(verify: &Verify, signature: &[u8], signed: &[u8]) -> Result<Judged<Signature>> {
-    let (gpg, signers) = signers(verify)?;
+fn detached(given: &[String], signature: &[u8], signed: &[u8]) -> Result<Judged<Signature>> {
+    let (gpg, signers) = signers(given)?;
     let demand = Demand { signers: &signers, trust: Trust::Full, bytes_max: REPORT_MAX };
     judged(gpg.verify_detached(signature, &demand, &mut &*signed))
 }

@@ -10,9 +10,10 @@ use std::path::Path;
 use attestry_event::{Event, Outcome};
 use attestry_openpgp::{Fingerprint, Form, GpgError, KeyUse, Protection};
 use attestry_report::{Format, Planned, render};
+use rustix::fs::{Access, access};
 use sha2::{Digest, Sha256};
 
-use super::{Desk, DeskError, Made, short_hash};
+use super::{Desk, DeskError, Given, Made, short_hash};
 
 /// The most that a report may have to go to a sink, in bytes: an event holds 16 MiB in all.
 const DOCUMENT_MAX: usize = 15 << 20;
@@ -27,6 +28,12 @@ impl From<GpgError> for DeskError {
 struct Keys {
     signer: Option<Fingerprint>,
     readers: Vec<Fingerprint>,
+}
+
+/// The keys that a schedule names, each with what it is for.
+fn named(planned: &Planned) -> impl Iterator<Item = (&String, KeyUse)> {
+    let sign = planned.sign_with.iter().map(|key| (key, KeyUse::Sign));
+    sign.chain(planned.encrypt_to.iter().map(|key| (key, KeyUse::Encrypt)))
 }
 
 /// A delivery that failed.
@@ -46,23 +53,55 @@ struct Parcel {
     signature: Option<Vec<u8>>,
 }
 
+impl Given {
+    /// The key that was meant when the configuration was read. Another one that has the address since then is not taken before it is read again.
+    fn key(&self, wanted: &str, purpose: KeyUse) -> Result<Fingerprint, DeskError> {
+        let name = (wanted.to_owned(), purpose);
+        let meant = self.keys.lock().get(&name).cloned();
+        let Some(meant) = meant else {
+            let key = self.gpg.key(wanted, purpose)?.fingerprint;
+            self.keys.lock().insert(name, key.clone());
+            return Ok(key);
+        };
+        // It may have expired, or been revoked or removed since.
+        match self.gpg.key(meant.as_str(), purpose) {
+            Ok(key) => Ok(key.fingerprint),
+            Err(error) => Err(DeskError::Failed(format!(
+                "{error}; {wanted} was this key when the configuration was read, which SIGHUP does again"
+            ))),
+        }
+    }
+}
+
 impl Desk {
     /// Whether the keys that a schedule names can be used.
     pub(super) fn check_keys(&self, planned: &Planned) -> Result<(), DeskError> {
         self.keys(planned).map(drop).map_err(|error| DeskError::Refused(error.to_string()))
     }
 
-    fn keys(&self, planned: &Planned) -> Result<Keys, GpgError> {
+    /// Finds out which keys the schedules mean, and tells which cannot be had; those are looked for again when they are needed.
+    pub(super) fn pin_keys<'a>(&self, schedules: impl Iterator<Item = (&'a String, &'a Planned)>) {
         let given = self.given();
-        let of = |wanted: &String, purpose| given.gpg.key(wanted, purpose).map(|key| key.fingerprint);
-        Ok(Keys {
-            signer: planned.sign_with.as_ref().map(|key| of(key, KeyUse::Sign)).transpose()?,
-            readers: planned
-                .encrypt_to
-                .iter()
-                .map(|key| of(key, KeyUse::Encrypt))
-                .collect::<Result<_, _>>()?,
-        })
+        for (schedule, planned) in schedules {
+            for (wanted, purpose) in named(planned) {
+                if let Err(error) = given.key(wanted, purpose) {
+                    tracing::error!(schedule, %error, "a scheduled report cannot be delivered with this key");
+                }
+            }
+        }
+    }
+
+    fn keys(&self, planned: &Planned) -> Result<Keys, DeskError> {
+        let given = self.given();
+        let mut keys = Keys { signer: None, readers: Vec::new() };
+        for (wanted, purpose) in named(planned) {
+            let key = given.key(wanted, purpose)?;
+            match purpose {
+                KeyUse::Encrypt => keys.readers.push(key),
+                _ => keys.signer = Some(key),
+            }
+        }
+        Ok(keys)
     }
 
     /// Delivers to wherever it has not been delivered yet. Goes on with the others when one fails, and gives what failed.
@@ -77,14 +116,13 @@ impl Desk {
                 if self.has(&event_id)? {
                     continue;
                 }
-                if parcel.is_none() {
-                    parcel = Some(self.wrap(made, planned, *format));
-                }
-                let sent = match &parcel {
-                    Some(Ok((parcel, keys))) => self.send(made, planned, parcel, keys, target),
-                    Some(Err(error)) => Err(DeskError::Failed(error.to_string())),
-                    None => continue,
-                };
+                // Nothing is rendered and signed for a folder that is not there.
+                let sent = is_open(planned, target).and_then(|()| {
+                    match parcel.get_or_insert_with(|| self.wrap(made, planned, *format)) {
+                        Ok((parcel, keys)) => self.send(made, planned, parcel, keys, target),
+                        Err(error) => Err(DeskError::Failed(error.to_string())),
+                    }
+                });
                 match sent {
                     Ok(event) => {
                         let mut event = event.id(event_id);
@@ -211,6 +249,15 @@ impl Desk {
 pub(super) fn targets(planned: &Planned) -> Vec<String> {
     let folder = planned.folder.iter().map(|folder| folder.display().to_string());
     folder.chain(planned.sinks.iter().cloned()).collect()
+}
+
+/// Whether the target takes anything, as far as can be told beforehand; a sink always does.
+fn is_open(planned: &Planned, target: &str) -> Result<(), DeskError> {
+    if planned.sinks.iter().any(|sink| sink == target) {
+        return Ok(());
+    }
+    let open = access(target, Access::WRITE_OK | Access::EXEC_OK);
+    open.map_err(|error| DeskError::Failed(std::io::Error::from(error).to_string()))
 }
 
 /// The id of the event of a delivery.

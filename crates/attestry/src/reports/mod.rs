@@ -18,7 +18,7 @@ use std::time::Duration;
 use attestry_db::WatchConfig;
 use attestry_event::{Clock, Event, Nanos, Outcome, RESERVED_SOURCE};
 use attestry_ledger::Ledger;
-use attestry_openpgp::{Gpg, KeyUse};
+use attestry_openpgp::{Fingerprint, Gpg, KeyUse};
 use attestry_report::{
     Document, Error, Logs, Progress, Recipe, Replayed, Window, Wish, make, recipe_of, replay,
 };
@@ -39,6 +39,9 @@ const WINDOW: Duration = Duration::from_secs(7 * 86_400);
 
 /// Documents that are kept in memory for whoever asks for them right after they were made.
 const KEPT: usize = 4;
+
+/// A schedule whose event is so old is recorded again, so that pruning what is older takes none; half of the retention, when that is less.
+const RENEW_AFTER: Duration = Duration::from_secs(30 * 86_400);
 
 /// No more reports are made at once: the server makes two, the scheduler one, each with some searches before and after.
 const MAKING: usize = 32;
@@ -119,7 +122,7 @@ pub(crate) struct Desk {
     delivering: Mutex<()>,
     /// Reports for the scheduler to deliver, each with its schedule.
     left: Mutex<Vec<(String, Made)>>,
-    /// Whether the ledger says of the configuration's schedules what stands there; held while it is looked at.
+    /// Whether the ledger says of the configuration's schedules what stands there; held while schedules are looked at to record something of them.
     noted: Mutex<bool>,
     /// Whether schedules were changed since the scheduler looked.
     changed: AtomicBool,
@@ -132,6 +135,10 @@ struct Given {
     watches: BTreeMap<String, WatchConfig>,
     sinks: Vec<String>,
     gpg: Gpg,
+    /// Which keys are meant by what the schedules name, since the configuration was read.
+    keys: Mutex<BTreeMap<(String, KeyUse), Fingerprint>>,
+    /// How old the event of a schedule may become before it is recorded again.
+    renew_after: Duration,
 }
 
 impl Given {
@@ -139,12 +146,16 @@ impl Given {
         let written = &config.written;
         // What is wrong with a file was told when the configuration was checked.
         let (kinds, _) = written.reports.definitions();
+        let audit = config.ledgers.iter().find(|ledger| ledger.name == AUDIT_LEDGER);
+        let retention = audit.and_then(|ledger| ledger.retention);
         Given {
             kinds,
             settings: written.reports.clone(),
             watches: written.audit.clone(),
             sinks: written.sinks.keys().cloned().collect(),
             gpg: Gpg::new(&written.openpgp),
+            keys: Mutex::default(),
+            renew_after: retention.map_or(RENEW_AFTER, |retention| RENEW_AFTER.min(retention / 2)),
         }
     }
 }
@@ -237,6 +248,10 @@ impl Desk {
             window: Window { from, to },
             parameters: wanted.parameters.clone(),
             run,
+            previous: match (&wanted.schedule, wanted.due) {
+                (Some(schedule), Some(due)) => self.previous(schedule, &wanted.report, due)?,
+                _ => None,
+            },
         };
         // A wrong wish asks nobody for figures.
         Recipe::new(&wish, Vec::new())?;

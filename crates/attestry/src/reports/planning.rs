@@ -2,12 +2,13 @@
 //! configuration among them. So the ledger says since when a schedule holds, and what was due while nobody was there.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use attestry_event::{Event, Nanos, Outcome};
-use attestry_report::{Planned, Schedule};
+use attestry_report::{Planned, Previous, Schedule};
 use attestry_store::Order;
 
-use super::{Desk, DeskError};
+use super::{Desk, DeskError, Made};
 
 /// More schedules than this are not made.
 const SCHEDULES_MAX: usize = 1_000;
@@ -24,6 +25,10 @@ pub(crate) struct Held {
     pub(crate) by: String,
     /// Whether it stands in the configuration.
     pub(crate) configured: bool,
+    /// When it was recorded, the last time.
+    pub(super) noted: Nanos,
+    /// When its report had been due by then, for the last time; known when it was recorded again.
+    last: Option<Nanos>,
 }
 
 impl Held {
@@ -42,12 +47,14 @@ impl Desk {
             let Some(name) = event["resource"].as_str() else { continue };
             let text = event["event_data"]["schedule"].as_str();
             let planned = text.and_then(|text| serde_json::from_str::<Planned>(text).ok());
-            let since = event["event_time"].as_str().and_then(|time| Nanos::parse(time).ok());
-            match (event["event_name"].as_str(), planned, since) {
-                (Some("report.schedule"), Some(planned), Some(since)) => {
+            let time = |value: &serde_json::Value| Nanos::parse(value.as_str()?).ok();
+            match (event["event_name"].as_str(), planned, time(&event["event_time"])) {
+                (Some("report.schedule"), Some(planned), Some(noted)) => {
                     let by = event["username"].as_str().unwrap_or("-").to_owned();
                     let configured = event["event_data"]["configured"] == true;
-                    held.insert(name.to_owned(), Held { planned, since, by, configured });
+                    let since = time(&event["event_data"]["since"]).unwrap_or(noted);
+                    let last = time(&event["event_data"]["last"]);
+                    held.insert(name.to_owned(), Held { planned, since, by, configured, noted, last });
                 }
                 _ => drop(held.remove(name)),
             }
@@ -88,17 +95,32 @@ impl Desk {
         by: &str,
         configured: bool,
     ) -> Result<(), DeskError> {
-        let text = serde_json::to_string(planned).map_err(|error| DeskError::Failed(error.to_string()))?;
         let Planned { report, cron, zone, .. } = planned;
         let who = if configured { "the configuration" } else { by };
-        self.record(
-            Event::new("report.schedule", by)
-                .resource(name)
-                .outcome(Outcome::Success)
-                .message(format!("{who} scheduled {report}: {cron} ({zone})"))
-                .data("schedule", text)
-                .data("configured", configured),
-        )
+        let message = format!("{who} scheduled {report}: {cron} ({zone})");
+        self.record(scheduled(name, planned, by, configured)?.message(message))
+    }
+
+    /// Records those schedules again, with since when they hold, whose event may be pruned soon: what holds is what the ledger says.
+    pub(super) fn renew_schedules(&self) -> Result<(), DeskError> {
+        let _alone = self.noted.lock();
+        let old = self.clock.now().saturating_sub(self.renew_after());
+        for (name, held) in self.schedules()?.iter().filter(|(_, held)| held.noted <= old) {
+            let Planned { report, cron, zone, .. } = &held.planned;
+            let mut event = scheduled(name, &held.planned, &held.by, held.configured)?
+                .message(format!("{report} is scheduled as before: {cron} ({zone})"))
+                .data("since", held.since.to_string());
+            if let Some(last) = self.last_due(name, held)? {
+                event = event.data("last", last.to_string());
+            }
+            self.record(event)?;
+        }
+        Ok(())
+    }
+
+    /// How old the event of a schedule may become.
+    pub(super) fn renew_after(&self) -> Duration {
+        self.given().renew_after
     }
 
     fn note_removal(&self, name: &str, by: &str, configured: bool) -> Result<(), DeskError> {
@@ -126,6 +148,7 @@ impl Desk {
             return Err(DeskError::Refused(format!("{item}: {what}")));
         }
         self.check_keys(planned)?;
+        let _alone = self.noted.lock();
         let held = self.schedules()?;
         if held.get(name).is_some_and(|held| held.configured) {
             return Err(DeskError::Refused(format!(
@@ -140,6 +163,7 @@ impl Desk {
 
     /// Removes a schedule.
     pub(crate) fn unschedule(&self, name: &str, by: &str) -> Result<(), DeskError> {
+        let _alone = self.noted.lock();
         match self.schedules()?.get(name) {
             None => Err(DeskError::Unknown(format!("there is no schedule {name:.80?}"))),
             Some(held) if held.configured => {
@@ -151,12 +175,37 @@ impl Desk {
     }
 
     /// When a schedule's report was due the last time that it was made, or that it was given up.
-    pub(super) fn last_due(&self, name: &str) -> Result<Option<Nanos>, DeskError> {
+    pub(super) fn last_due(&self, name: &str, held: &Held) -> Result<Option<Nanos>, DeskError> {
         let query = format!(
             "(event_name:report.made OR event_name:report.failed) -event_data.target:* event_data.due:* event_data.schedule:\"{name}\""
         );
         let found = self.events(&query, Order::NewestFirst, 20)?;
         let due = |event: &serde_json::Value| Nanos::parse(event["event_data"]["due"].as_str()?).ok();
-        Ok(found.iter().filter_map(due).max())
+        Ok(found.iter().filter_map(due).max().max(held.last))
     }
+
+    /// What the schedule had made of this report the last time before it was due then.
+    pub(super) fn previous(
+        &self,
+        schedule: &str,
+        report: &str,
+        due: Nanos,
+    ) -> Result<Option<Previous>, DeskError> {
+        let query = format!("event_name:report.made event_data.due:* event_data.schedule:\"{schedule}\"");
+        let found = self.events(&query, Order::NewestFirst, 20)?;
+        let made = found.iter().filter_map(Made::read);
+        let before = made.filter(|made| made.report == report && made.due.is_some_and(|at| at < due));
+        let last = before.max_by_key(|made| made.due);
+        Ok(last.and_then(|made| made.recipe()).map(|recipe| Previous::of(&recipe)))
+    }
+}
+
+/// The event of a schedule, but for its message.
+fn scheduled(name: &str, planned: &Planned, by: &str, configured: bool) -> Result<Event, DeskError> {
+    let text = serde_json::to_string(planned).map_err(|error| DeskError::Failed(error.to_string()))?;
+    Ok(Event::new("report.schedule", by)
+        .resource(name)
+        .outcome(Outcome::Success)
+        .data("schedule", text)
+        .data("configured", configured))
 }

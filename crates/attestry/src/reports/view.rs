@@ -119,7 +119,7 @@ impl Reports for Desk {
         let mut all = Vec::new();
         for (name, held) in Desk::schedules(self)? {
             let next = held.schedule().ok().and_then(|schedule| schedule.next(now));
-            let last = self.last_due(&name)?;
+            let last = self.last_due(&name, &held)?;
             let planned = serde_json::to_value(&held.planned).unwrap_or_default();
             all.push(Scheduled {
                 name,

@@ -208,6 +208,138 @@ fn writer_count(scenario: &Scenario, query: &str) -> u64 {
     scenario.attestry(&["count", query]).is(0).out.trim().replace(',', "").parse().unwrap()
 }
 
+/// What a ledger seals at once; only what is sealed is pruned.
+const SEGMENT_ENTRIES: usize = 65_536;
+
+#[test]
+fn what_is_pruned_takes_no_schedule_and_no_report_that_does_without_it() {
+    let mut scenario = Scenario::new(ATTESTRY);
+    let set = |scenario: &Scenario, name: &str, cron: &str| {
+        scenario
+            .attestry(&["report", "schedule", "set", name, "--report", "packages", "--cron", cron])
+            .is(0)
+            .says(name);
+    };
+    let configured = "reports:\n  schedules:\n    monthly: {report: logins, cron: '0 0 1 * *'}\n";
+    fs::write(scenario.dir().join("attestry.yaml"), configured).unwrap();
+    scenario.start();
+    let key = scenario.key(&["shop", "--write"]);
+    let writer = scenario.client(&key);
+    set(&scenario, "yearly", "0 0 1 1 *");
+    set(&scenario, "often", "*/5 * * * * *");
+    set(&scenario, "gone", "0 0 1 1 *");
+    scenario.attestry(&["report", "schedule", "remove", "gone"]).is(0);
+    let schedules = |scenario: &Scenario| {
+        let mut all = json_of(scenario, &["report", "schedule", "list", "--json"]);
+        let names: Vec<String> =
+            all.as_array().unwrap().iter().map(|of| of["name"].as_str().unwrap().to_owned()).collect();
+        let since: Vec<Value> = all.as_array_mut().unwrap().iter_mut().map(|of| of["since"].take()).collect();
+        (names, since)
+    };
+    let mut number = 0;
+    let due = |scenario: &Scenario| {
+        let query = "event_name:report.made event_data.schedule:often";
+        writer_count(scenario, query)
+    };
+    wait_for("a report that is due", SOON, || {
+        tick(&writer, &mut number);
+        (due(&scenario) > 0).then_some(())
+    });
+    // Nothing becomes due for the rest of this test, but what was made is.
+    let held =
+        wait_for("all schedules", SOON, || Some(schedules(&scenario)).filter(|(names, _)| names.len() == 3));
+    assert_eq!(held.0, ["monthly", "often", "yearly"]);
+    let path = |name: &str| scenario.dir().join(name).to_str().unwrap().to_owned();
+    let (whole, recent) = (path("whole.md"), path("recent.json"));
+    scenario.attestry(&["report", "run", "packages", "-o", &whole]).is(0);
+
+    let line = "{\"event_name\":\"a.b\",\"username\":\"-\"}\n";
+    writer.post("/api/v1/events", "application/x-ndjson", line.repeat(SEGMENT_ENTRIES)).is(201);
+    let dry = ["ledger", "prune", "audit", "--older-than", "1s", "--dry-run"];
+    wait_for("a segment is sealed", SOON, || {
+        (!scenario.attestry(&dry).is(0).out.starts_with("nothing")).then_some(())
+    });
+    scenario.stop();
+    scenario.start();
+    // About what is kept, but for which rules were in force.
+    writer.store(&package("recent", "success"));
+    let only = "name: recent\ntitle: Recent\nsections:\n  - search: {query: 'event_id:recent'}\n";
+    fs::create_dir(scenario.dir().join("own")).unwrap();
+    fs::write(scenario.dir().join("own/recent.yaml"), only).unwrap();
+    let own = format!("  folders: [{}]\n", scenario.dir().join("own").display());
+    fs::write(scenario.dir().join("attestry.yaml"), format!("{configured}{own}")).unwrap();
+    scenario.hang_up();
+    let reader = scenario.client(&scenario.key(&["reader", "--read"]));
+    wait_for("the own report", SOON, || {
+        let list = reader.get("/api/v1/reports", &[]).is(200).json();
+        list["reports"].as_array().unwrap().iter().any(|report| report["name"] == "recent").then_some(())
+    });
+    scenario.attestry(&["report", "run", "recent", "--window", "1s", "-o", &recent]).is(0);
+    scenario.stop();
+
+    // Older than any retention that anybody has, so its events go at the next start.
+    scenario = scenario.with("ATTESTRY_LEDGERS_AUDIT_RETENTION", "1s");
+    for round in 0..2 {
+        scenario.start();
+        wait_for("the entries are gone", SOON, || {
+            (writer_count(&scenario, "event_name:ledger.pruned resource:audit") > 0).then_some(())
+        });
+        wait_for("searches do not find them", SOON, || {
+            (writer_count(&scenario, "event_name:report.unschedule") == 0).then_some(())
+        });
+        assert_eq!(schedules(&scenario), held, "round {round}");
+        scenario.stop();
+    }
+
+    let ran = scenario.attestry(&["report", "replay", &recent]).is(0);
+    assert!(
+        ran.err.contains("were pruned since") && ran.err.contains("taken from the report"),
+        "{}",
+        ran.err
+    );
+    let ran = scenario.attestry(&["report", "replay", &whole]).is(1);
+    assert!(ran.err.contains("whether it was changed cannot be told"), "{}", ran.err);
+    scenario.finish();
+}
+
+#[test]
+fn what_comes_late_is_in_the_next_scheduled_report() {
+    let mut scenario = Scenario::new(ATTESTRY);
+    let out = scenario.dir().join("out");
+    fs::create_dir_all(&out).unwrap();
+    let config = format!(
+        "reports:\n  schedules:\n    often: {{report: packages, cron: '*/5 * * * * *', formats: [markdown], folder: {}}}\n",
+        out.display()
+    );
+    fs::write(scenario.dir().join("attestry.yaml"), config).unwrap();
+    scenario.start();
+    let writer = scenario.client(&scenario.key(&["shop", "--write"]));
+    let mut number = 0;
+    wait_for("the first report", SOON, || {
+        tick(&writer, &mut number);
+        (!files(&out).is_empty()).then_some(())
+    });
+    let mut late = package("late", "success");
+    late["event_time"] = "2026-01-01T00:00:00Z".into();
+    late["resource"] = "curl".into();
+    writer.store(&late);
+    let (file, text) = wait_for("it is told of", SOON, || {
+        tick(&writer, &mut number);
+        files(&out).into_iter().find_map(|file| {
+            let text = fs::read_to_string(&file).unwrap();
+            text.contains("- came late: 1\n").then_some((file, text))
+        })
+    });
+    assert!(text.contains("| 2026-01-01T00:00:00Z |") && text.contains("| curl |"), "{text}");
+    scenario.attestry(&["verify", file.to_str().unwrap()]).is(0);
+    scenario.attestry(&["report", "replay", file.to_str().unwrap()]).is(0);
+    // Once, and in none before.
+    let told = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("- came late: 1\n");
+    assert_eq!(files(&out).iter().filter(|file| told(file)).count(), 1);
+    assert!(!fs::read_to_string(&files(&out)[0]).unwrap().contains("came late"));
+    scenario.finish();
+}
+
 /// Answers calls of JSON-RPC as bitcoind does: a login, an error with status 500, numbers with eight digits after the point.
 struct Node {
     port: u16,
@@ -434,6 +566,12 @@ fn a_report_is_signed_and_encrypted_by_gnupg() {
         // Of somebody whose signature does not count.
         let ran = scenario.attestry(&["verify", file.to_str().unwrap(), "--signer", &reader]);
         assert_ne!(ran.code, Some(0), "{how}: {}", ran.out);
+        // Made again as it was handed over.
+        scenario.attestry(&["report", "replay", file.to_str().unwrap()]).is(0);
+        if how != "with a signature beside it" {
+            let ran = scenario.attestry(&["report", "replay", file.to_str().unwrap(), "--signer", &reader]);
+            assert!(ran.code == Some(1) && ran.err.contains("none of the keys"), "{how}: {}", ran.err);
+        }
     }
     let clear = of(&signed, ".md.asc");
     let forged =
@@ -442,9 +580,61 @@ fn a_report_is_signed_and_encrypted_by_gnupg() {
     fs::write(&path, forged).unwrap();
     let ran = scenario.attestry(&["verify", path.to_str().unwrap()]);
     assert!(ran.code != Some(0) && ran.err.contains("changed on the way"), "{}", ran.err);
+    let ran = scenario.attestry(&["report", "replay", path.to_str().unwrap()]);
+    assert!(ran.code != Some(0) && ran.err.contains("changed on the way"), "{}", ran.err);
     // Plain gpg opens it, and what comes out is made again.
     let plain = scenario.dir().join("plain.html");
     gpg.decrypt(&of(&sealed, ".html.asc"), &plain).is(0);
     scenario.attestry(&["report", "replay", plain.to_str().unwrap()]).is(0);
+    scenario.finish();
+}
+
+#[test]
+fn a_key_is_the_one_that_was_meant_at_the_start() {
+    let gpg = GnuPg::new();
+    let first = gpg.key("Auditor <auditor@example.org>");
+    let mut scenario = Scenario::new(ATTESTRY);
+    let out = scenario.dir().join("out");
+    fs::create_dir_all(&out).unwrap();
+    let config = format!(
+        "openpgp: {{home: {0}}}\nreports:\n  schedules:\n    often: {{report: access, cron: '*/5 * * * * *', formats: [markdown], folder: {1}, sign_with: auditor@example.org}}\n    \
+         lost: {{report: access, cron: '0 0 1 1 *', folder: {1}, sign_with: nobody@example.org}}\n",
+        gpg.home().display(),
+        out.display()
+    );
+    fs::write(scenario.dir().join("attestry.yaml"), config).unwrap();
+    scenario.start();
+    // Told when it starts, long before it is due.
+    wait_for("the missing key is told", SOON, || {
+        let log = scenario.log();
+        (log.contains("a scheduled report cannot be delivered with this key")
+            && log.contains("nobody@example.org"))
+        .then_some(())
+    });
+    let writer = scenario.client(&scenario.key(&["shop", "--write"]));
+    let mut number = 0;
+    let mut signed = |scenario: &Scenario, more: usize| {
+        let before = files(&out);
+        let new = wait_for("signed reports", SOON, || {
+            tick(&writer, &mut number);
+            let new: Vec<PathBuf> = files(&out).into_iter().filter(|file| !before.contains(file)).collect();
+            (new.len() >= more).then_some(new)
+        });
+        for file in new {
+            scenario.attestry(&["verify", file.to_str().unwrap(), "--signer", &first]).is(0);
+        }
+    };
+    signed(&scenario, 1);
+    // Somebody imports another key under the address: `check` tells, and what is sent is signed as before.
+    gpg.key("Auditor <auditor@example.org>");
+    scenario.attestry(&["check"]).is(1).says("auditor@example.org");
+    signed(&scenario, 2);
+    assert_eq!(writer_count(&scenario, "event_name:report.failed"), 0);
+    // The configuration is read again, and says no more which one is meant.
+    scenario.hang_up();
+    wait_for("what cannot be delivered is said", SOON, || {
+        tick(&writer, &mut number);
+        (writer_count(&scenario, "event_name:report.failed event_data.schedule:often") > 0).then_some(())
+    });
     scenario.finish();
 }

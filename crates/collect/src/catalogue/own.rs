@@ -196,13 +196,13 @@ pub const OWN: &[Entry] = &[
     Entry {
         name: "control.refused",
         sources: "control",
-        meaning: "a control message was not believed, or is none; nothing was done",
+        meaning: "a control message was not believed, is none, or could not be done in time",
         who: "username is the fingerprint of the key that signed it, or - when that is not sure; resource is where it came from",
         fields: &[
             ("source", "the folder or queue that it came from"),
             ("why", "why, with the command that mends it where one does"),
-            ("bytes", "its length"),
-            ("sha256", "SHA-256 of it, hexadecimal"),
+            ("bytes", "its length; not of a file that cannot be read"),
+            ("sha256", "SHA-256 of it, hexadecimal; not of a file that cannot be read"),
             ("signer", "the fingerprint of the signer's primary key, when the signature is good"),
         ],
         example: r#"{"event_name":"control.refused","username":"-","resource":"queue boss","outcome":"failure","severity":4,"message":"a control message from queue boss was refused: it is not signed","event_data":{"source":"queue boss","why":"it is not signed","bytes":12,"sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}}"#,
@@ -556,11 +556,13 @@ pub const OWN: &[Entry] = &[
     Entry {
         name: "report.schedule",
         sources: "attestry",
-        meaning: "a report was scheduled, or its schedule changed",
+        meaning: "a report was scheduled, its schedule changed, or it is told again that it holds",
         who: "username is who did, resource the schedule",
         fields: &[
             ("schedule", "report, cron, zone, formats and where it goes, as JSON"),
             ("configured", "whether it stands in the configuration"),
+            ("since", "told again: since when it holds"),
+            ("last", "told again: when its report had been due by then, for the last time"),
         ],
         example: r#"{"event_name":"report.schedule","username":"dora","resource":"nightly","outcome":"success","message":"dora scheduled violations: 0 6 * * * (Europe/Paris)","event_data":{"schedule":"{\"report\":\"violations\",\"cron\":\"0 6 * * *\"}","configured":false}}"#,
     },

@@ -4,6 +4,7 @@ mod aggregate;
 mod coverage;
 mod figures;
 mod integrity;
+pub(crate) mod late;
 mod matrix;
 mod search;
 mod sums;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod figures;
+mod late;
 mod month;
 mod pages;
 mod replay;

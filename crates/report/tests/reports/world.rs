@@ -98,6 +98,7 @@ pub(crate) fn wish_of(definition: Definition, parameters: &[(&str, &str)]) -> Wi
         definition,
         window: Window { from: time("2026-10-01T00:00:00Z"), to: time("2026-11-01T00:00:00Z") },
         parameters: parameters.iter().map(own).collect(),
+        previous: None,
     }
 }
 
