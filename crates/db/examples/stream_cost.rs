@@ -70,7 +70,8 @@ async fn measure(settings: &[&str], seconds: u64) {
     server.query("CREATE TABLE a (id integer PRIMARY KEY, v bigint, t text); INSERT INTO a SELECT n, 0, '' FROM generate_series(0, 100100) n");
     let config: WatchConfig = serde_saphyr::from_str(&format!("url: {}", server.url())).unwrap();
     let mut reader = PostgresReader::new("cost", &config).unwrap();
-    let tables: Vec<_> = reader.tables(&config).await.unwrap().into_iter().map(Arc::new).collect();
+    let tables: Vec<_> =
+        reader.tables(&config).await.unwrap().into_iter().map(|found| Arc::new(found.table)).collect();
     let mut changes = PostgresChanges::open("cost", &config, tables, MaskKey([7; 32]), None).await.unwrap();
     println!("sent by the server: {}", changes.is_pushed());
     for live in [true, false] {

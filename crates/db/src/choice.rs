@@ -21,6 +21,11 @@ impl WatchConfig {
         named(&self.defaults.mask) || self.that_name(table).any(|settings| named(&settings.mask))
     }
 
+    /// Whether any column's values are masked.
+    pub fn masks_any(&self) -> bool {
+        !self.defaults.mask.is_empty() || self.tables.values().any(|settings| !settings.mask.is_empty())
+    }
+
     /// What tells a table's rows apart, if the configuration says so.
     pub fn identifies(&self, table: &str) -> Option<&Identify> {
         self.that_name(table).find_map(|settings| settings.identify.as_ref())

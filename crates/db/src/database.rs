@@ -1,12 +1,13 @@
 //! What is asked of a database.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cell::{Cell, MaskKey};
 use crate::change::{Position, Step};
 use crate::config::WatchConfig;
-use crate::table::{Key, Table};
+use crate::table::{Key, Name, Table};
 
 /// What went wrong, and what that means.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +80,15 @@ pub struct Digest {
     pub digest: [u8; 32],
 }
 
+/// A table that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundTable {
+    /// As it is.
+    pub table: Table,
+    /// Why it cannot be watched; a table whose rows nothing tells apart has no [key](Table::key) instead.
+    pub unfit: Option<String>,
+}
+
 /// A connection that reads tables. Whatever it gives is in the form of [`Cell`]; masked columns come masked and never leave the database
 /// otherwise.
 pub trait Reader: Send {
@@ -88,7 +98,18 @@ pub trait Reader: Send {
     }
 
     /// The tables that the configuration names, with all their columns; those that cannot be watched, too.
-    fn tables(&mut self, config: &WatchConfig) -> impl Future<Output = Result<Vec<Table>, DbError>> + Send;
+    fn tables(
+        &mut self,
+        config: &WatchConfig,
+    ) -> impl Future<Output = Result<Vec<FoundTable>, DbError>> + Send;
+
+    /// The tables whose changes the stream leaves out, each with the reason: they can only be compared.
+    fn left_out(
+        &mut self,
+        _config: &WatchConfig,
+    ) -> impl Future<Output = Result<BTreeMap<Name, String>, DbError>> + Send {
+        async { Ok(BTreeMap::new()) }
+    }
 
     /// What is missing or too much: privileges, settings, keys.
     fn check(&mut self, config: &WatchConfig) -> impl Future<Output = Result<Vec<Finding>, DbError>> + Send;

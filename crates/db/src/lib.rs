@@ -35,6 +35,6 @@ pub use config::{
     Allow, Budget, CopyPlace, CopySchema, Defaults, Engine, FieldRules, Identify, Mistake, Rules,
     TableConfig, WatchConfig,
 };
-pub use database::{Changes, DbError, Digest, Finding, Level, Reader, Scan};
+pub use database::{Changes, DbError, Digest, Finding, FoundTable, Level, Reader, Scan};
 pub use rules::{Breach, CHECK_ROWS, Check, CheckConfig, DELETED, DIFFERENT, RuleError, TableRules};
 pub use table::{Column, Key, Kind, Name, Table};

@@ -284,10 +284,10 @@ fn words(phase: Phase) -> &'static str {
 fn table(of: attestry_db::watch::TableStatus) -> TableStatus {
     let (state, why) = match (&of.refused, &of.paused, of.taken) {
         (Some(why), ..) => ("refused", Some(why.clone())),
-        (None, Some(_), _) => ("paused", Some("its columns changed".to_owned())),
+        (None, Some(_), _) => ("paused", Some("its definition changed".to_owned())),
         (None, None, _) if of.gone => ("gone", Some("the database has it no longer".to_owned())),
         (None, None, Some(rows)) => ("baseline", Some(format!("{rows} rows are copied"))),
-        (None, None, None) => ("watched", None),
+        (None, None, None) => ("watched", of.left_out.map(|why| format!("only compared: {why}"))),
     };
     TableStatus {
         name: of.name.table,

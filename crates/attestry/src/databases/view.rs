@@ -1,6 +1,6 @@
 //! What pages and commands are shown of a copy.
 
-use attestry_db::copy::{SeenBy, Version, Violation};
+use attestry_db::copy::{Version, Violation};
 use attestry_db::{Cell, Kind, Table};
 use attestry_event::Nanos;
 use attestry_server::databases::{self as shown, Field, RowVersion, SignedOff};
@@ -42,7 +42,7 @@ pub(super) fn version(found: Version) -> RowVersion {
         operation: found.op.name().to_owned(),
         transaction: found.origin.transaction,
         account: found.origin.account,
-        unexplained: found.origin.seen_by == SeenBy::Comparison,
+        unexplained: found.origin.unexplained,
         row: found.cells.map(|cells| row(table, &cells)),
     }
 }

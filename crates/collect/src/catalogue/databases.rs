@@ -8,6 +8,10 @@ const KEY: (&str, &str) = ("key", "the row's key, by column");
 const TRANSACTION: (&str, &str) =
     ("transaction", "the transaction: a GTID, or PostgreSQL's number; also the request_id");
 const UNEXPLAINED: (&str, &str) = ("unexplained", "true when the change stream does not say so");
+const UNAPPLIED: (&str, &str) = (
+    "unapplied",
+    "true of a change that came while the table was paused and is not in the copy, which was taken anew",
+);
 const SEEN_BY: (&str, &str) =
     ("seen_by", "comparison, when it was found by comparing: who did it and when is not known");
 const FINGERPRINT: (&str, &str) = ("fingerprint", "what the violation is called when it is signed off");
@@ -17,7 +21,7 @@ const SHOWN_IN: (&str, &str) = ("schema", "the schema of the watched server that
 const WATCH: (&str, &str) = ("watch", "the watch's name");
 const RULE: (&str, &str) = (
     "rule",
-    "the rule's name; unexplained, schema, truncated and duplicate_key are rules of the watch itself",
+    "the rule's name; unexplained, schema, truncated, duplicate_key and unapplied are rules of the watch itself",
 );
 
 const VIOLATION: &[(&str, &str)] = &[
@@ -79,6 +83,44 @@ pub const DATABASES: &[Entry] = &[
         example: r#"{"event_name":"gap.stream","username":"-","resource":"bank","severity":3,"message":"the change stream of bank cannot be taken up where it was","event_data":{"watch":"bank","reason":"the slot attestry_bank is gone","position":"0/16B3740"}}"#,
     },
     Entry {
+        name: "gap.table",
+        sources: "a watch",
+        meaning: "the change stream does not carry a table: it is only compared. What is found there counts as unexplained if the stream carried it before",
+        who: "resource is schema and table",
+        fields: &[
+            WATCH,
+            SCHEMA,
+            TABLE,
+            ("reason", "why"),
+            ("carried_before", "whether the stream carried it before: then somebody took it out"),
+        ],
+        example: r#"{"event_name":"gap.table","username":"-","resource":"public.accounts","severity":5,"message":"the change stream does not carry public.accounts, which is only compared: an unlogged table is not in the server's log","event_data":{"watch":"bank","schema":"public","table":"accounts","reason":"an unlogged table is not in the server's log","carried_before":false}}"#,
+    },
+    Entry {
+        name: "gap.table_end",
+        sources: "a watch",
+        meaning: "the change stream carries the table now",
+        who: "resource is schema and table",
+        fields: &[WATCH, SCHEMA, TABLE],
+        example: r#"{"event_name":"gap.table_end","username":"-","resource":"public.accounts","severity":6,"message":"the change stream carries public.accounts","event_data":{"watch":"bank","schema":"public","table":"accounts"}}"#,
+    },
+    Entry {
+        name: "gap.watch",
+        sources: "a watch",
+        meaning: "for five minutes the database was away, or did not let the watch in; told once until it is watched again",
+        who: "resource is the watch",
+        fields: &[WATCH, ("since", "since when"), ("reason", "what the server or the network said last")],
+        example: r#"{"event_name":"gap.watch","username":"-","resource":"bank","severity":3,"message":"bank is not watched since 2026-11-21T10:00:00.000000000Z: 127.0.0.1:5432: role \"auditor\" is not permitted to log in (28000)","event_data":{"watch":"bank","since":"2026-11-21T10:00:00.000000000Z","reason":"127.0.0.1:5432: role \"auditor\" is not permitted to log in (28000)"}}"#,
+    },
+    Entry {
+        name: "gap.watch_end",
+        sources: "a watch",
+        meaning: "the database is watched again, from where it was",
+        who: "resource is the watch",
+        fields: &[WATCH, ("since", "since when it was not")],
+        example: r#"{"event_name":"gap.watch_end","username":"-","resource":"bank","severity":5,"message":"bank is watched again; it was not since 2026-11-21T10:00:00.000000000Z","event_data":{"watch":"bank","since":"2026-11-21T10:00:00.000000000Z"}}"#,
+    },
+    Entry {
         name: "projection.refuse",
         sources: "a watch",
         meaning: "the server refuses to have the copy shown in its schema; told once until it is, and tried again each minute",
@@ -121,7 +163,16 @@ pub const DATABASES: &[Entry] = &[
         sources: "a watch",
         meaning: "a row is gone",
         who: WHO,
-        fields: &[SCHEMA, TABLE, KEY, ("row", "what it was, by column"), TRANSACTION, UNEXPLAINED, SEEN_BY],
+        fields: &[
+            SCHEMA,
+            TABLE,
+            KEY,
+            ("row", "what it was, by column"),
+            TRANSACTION,
+            UNEXPLAINED,
+            UNAPPLIED,
+            SEEN_BY,
+        ],
         example: r#"{"event_name":"row.delete","username":"alice","resource":"bank.accounts","request_id":"0-1-42","severity":6,"message":"a row of bank.accounts was deleted","event_data":{"schema":"bank","table":"accounts","transaction":"0-1-42","key":{"id":2},"row":{"id":2,"name":"Bob","balance":"100.00"}}}"#,
     },
     Entry {
@@ -129,7 +180,16 @@ pub const DATABASES: &[Entry] = &[
         sources: "a watch",
         meaning: "a row is new",
         who: WHO,
-        fields: &[SCHEMA, TABLE, KEY, ("row", "what it is, by column"), TRANSACTION, UNEXPLAINED, SEEN_BY],
+        fields: &[
+            SCHEMA,
+            TABLE,
+            KEY,
+            ("row", "what it is, by column"),
+            TRANSACTION,
+            UNEXPLAINED,
+            UNAPPLIED,
+            SEEN_BY,
+        ],
         example: r#"{"event_name":"row.insert","username":"alice","resource":"bank.accounts","request_id":"0-1-42","severity":6,"message":"bank.accounts has a new row","event_data":{"schema":"bank","table":"accounts","transaction":"0-1-42","key":{"id":2},"row":{"id":2,"name":"Bob","balance":"100.00"}}}"#,
     },
     Entry {
@@ -137,7 +197,7 @@ pub const DATABASES: &[Entry] = &[
         sources: "a watch",
         meaning: "a table was emptied at once",
         who: WHO,
-        fields: &[SCHEMA, TABLE, ("rows", "how many rows the copy had"), TRANSACTION],
+        fields: &[SCHEMA, TABLE, ("rows", "how many rows the copy had"), TRANSACTION, UNAPPLIED],
         example: r#"{"event_name":"row.truncate","username":"alice","resource":"bank.accounts","request_id":"751","severity":4,"message":"bank.accounts was emptied: 5000 rows","event_data":{"schema":"bank","table":"accounts","transaction":"751","rows":5000}}"#,
     },
     Entry {
@@ -154,8 +214,10 @@ pub const DATABASES: &[Entry] = &[
                 "changes",
                 "the columns that changed, each with old and new; of a masked one only that it did. Long values by their start, bytes and sha256",
             ),
+            ("row", "what it is, by column, when the stream does not say what it was"),
             TRANSACTION,
             UNEXPLAINED,
+            UNAPPLIED,
             SEEN_BY,
         ],
         example: r#"{"event_name":"row.update","username":"-","resource":"bank.accounts","severity":3,"message":"a row of bank.accounts changed: balance, and the change stream does not say so","event_data":{"schema":"bank","table":"accounts","seen_by":"comparison","key":{"id":2},"changes":{"balance":{"old":"100.00","new":"900.00"}},"unexplained":true}}"#,
@@ -176,7 +238,10 @@ pub const DATABASES: &[Entry] = &[
         fields: &[
             ("position", "where in the stream"),
             ("tables", "which ones, as far as the server tells"),
-            ("statement", "the statement, as far as the server tells; its first 2000 bytes"),
+            (
+                "statement",
+                "the statement, as far as the server tells; its first 2000 bytes. Where columns are masked, without values and comments",
+            ),
         ],
         example: r#"{"event_name":"schema.change","username":"-","resource":"bank","severity":5,"message":"the definition of tables changed","event_data":{"position":"mariadb-bin.000003:4711","tables":["bank.accounts"],"statement":"ALTER TABLE accounts ADD colour TEXT"}}"#,
     },

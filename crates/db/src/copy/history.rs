@@ -50,7 +50,7 @@ impl Copy {
         parameters: &[&dyn rusqlite::ToSql],
     ) -> Result<Vec<Version>, CopyError> {
         let sql = format!(
-            "SELECT v.version, v.op, v.layout, v.image, v.event, o.seen_by, o.position, o.txn, o.time, o.seen, o.account
+            "SELECT v.version, v.op, v.layout, v.image, v.event, o.seen_by, o.position, o.txn, o.time, o.seen, o.account, o.unexplained
              FROM (SELECT version, op, layout, image, event, origin FROM row WHERE watched = ?1 AND place = ?2
                    UNION ALL
                    SELECT version, op, layout, image, event, origin FROM version WHERE watched = ?1 AND place = ?2) v

@@ -1,5 +1,7 @@
 //! Where the watch is: the stream's position, the pass, counters, and events that are still to be told.
 
+use std::collections::BTreeSet;
+
 use attestry_event::{Event, Nanos, Outcome};
 use rusqlite::{OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
@@ -7,12 +9,14 @@ use serde_json::{Map, Value};
 
 use super::{Copy, CopyError, Place, Stored, signed, unsigned};
 use crate::change::Position;
+use crate::table::Name;
 
 const POSITION: &str = "position";
 const PART: &str = "part";
 const PASS: &str = "pass";
 const SERVER: &str = "server";
 const REFUSED_SCHEMA: &str = "refused_schema";
+const STREAMED: &str = "streamed";
 
 /// What of a transaction was applied before its end was there: the stream will give it again from its beginning.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -58,6 +62,17 @@ pub struct RefusedSchema {
     pub schema: String,
     /// Since when, in microseconds since 1970.
     pub since: i64,
+}
+
+/// Which tables the stream carries.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Streamed {
+    /// Those that it carries, or carried.
+    pub carried: BTreeSet<Name>,
+    /// Those that it never carried, or did not before they were compared last: what comparing finds there is no change behind the stream.
+    pub only_compared: BTreeSet<Name>,
+    /// Those that it leaves out now, and that was told.
+    pub left_out: BTreeSet<Name>,
 }
 
 /// What happened to a table on a day.
@@ -107,7 +122,11 @@ impl Copy {
         Ok(())
     }
 
-    fn remove_mark(&mut self, name: &str) -> Result<(), CopyError> {
+    /// Keeps it no longer.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn remove_mark(&mut self, name: &str) -> Result<(), CopyError> {
         self.connection.execute("DELETE FROM meta WHERE name = ?1", [name])?;
         Ok(())
     }
@@ -210,6 +229,22 @@ impl Copy {
             Some(refused) => self.set_json(REFUSED_SCHEMA, refused),
             None => self.remove_mark(REFUSED_SCHEMA),
         }
+    }
+
+    /// Which tables the stream carries, as it was found last; none before the first time.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn streamed(&self) -> Result<Option<Streamed>, CopyError> {
+        self.json(STREAMED)
+    }
+
+    /// Keeps which tables the stream carries.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_streamed(&mut self, streamed: &Streamed) -> Result<(), CopyError> {
+        self.set_json(STREAMED, streamed)
     }
 
     /// Something happened to a table, at a time in microseconds since 1970; counted with the transaction.

@@ -34,7 +34,7 @@ use crate::table::Name;
 
 pub use behind::Behind;
 pub use history::{Past, Version};
-pub use marks::{Counts, Day, Part, Pass, RefusedSchema};
+pub use marks::{Counts, Day, Part, Pass, RefusedSchema, Streamed};
 pub use origin::{Origin, SeenBy};
 pub use rows::{Op, Place, Put, Span, Stored, place_of};
 pub use tables::{Layout, Watched};

@@ -45,6 +45,8 @@ pub struct Origin {
     pub seen: Option<i64>,
     /// Whose it was.
     pub account: Option<String>,
+    /// Whether the stream should have said it.
+    pub unexplained: bool,
 }
 
 impl Origin {
@@ -59,6 +61,7 @@ impl Origin {
             time: row.get(first + 3)?,
             seen: row.get(first + 4)?,
             account: row.get(first + 5)?,
+            unexplained: row.get::<_, Option<bool>>(first + 6)?.unwrap_or(seen_by == SeenBy::Comparison),
         })
     }
 }
@@ -70,7 +73,7 @@ impl Copy {
     /// When the file cannot be written.
     pub fn add_origin(&mut self, origin: &Origin) -> Result<i64, CopyError> {
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO origin (seen_by, position, txn, time, seen, account) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO origin (seen_by, position, txn, time, seen, account, unexplained) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?;
         Ok(insert.insert(params![
             origin.seen_by.name(),
@@ -78,7 +81,8 @@ impl Copy {
             origin.transaction,
             origin.time,
             origin.seen,
-            origin.account
+            origin.account,
+            origin.unexplained
         ])?)
     }
 
@@ -97,9 +101,9 @@ impl Copy {
     /// # Errors
     /// When the file cannot be read, or has none.
     pub fn origin(&self, id: i64) -> Result<Origin, CopyError> {
-        let mut select = self
-            .connection
-            .prepare_cached("SELECT seen_by, position, txn, time, seen, account FROM origin WHERE id = ?1")?;
+        let mut select = self.connection.prepare_cached(
+            "SELECT seen_by, position, txn, time, seen, account, unexplained FROM origin WHERE id = ?1",
+        )?;
         Ok(select.query_row([id], |row| Origin::read(row, 0))?)
     }
 }

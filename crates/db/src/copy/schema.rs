@@ -140,6 +140,7 @@ const STEPS: &[&str] = &["
 ",
 "
     ALTER TABLE origin ADD COLUMN seen INTEGER;       -- when it was read; null: it was kept before that was noted
+    ALTER TABLE origin ADD COLUMN unexplained INTEGER; -- whether the stream should have said it; null: if it was found by comparing
     ALTER TABLE violation ADD COLUMN account TEXT;    -- whose change opened it
 "];
 

@@ -50,6 +50,7 @@ fn origin(position: &str) -> Origin {
         time: 86_400_000_001,
         seen: Some(86_400_000_007),
         account: Some("alice".to_owned()),
+        unexplained: false,
     }
 }
 

@@ -28,3 +28,4 @@ pub use changes::MysqlChanges;
 pub(crate) use expression::{hex, quoted, text_literal, value_literal};
 pub use reader::MysqlReader;
 pub(crate) use session::Session;
+pub(crate) use statement::without_values;

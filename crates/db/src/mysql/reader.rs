@@ -10,7 +10,7 @@ use super::tables::{self, text};
 use crate::cell::{Cell, MaskKey, chunk_digest, row_hash};
 use crate::change::Position;
 use crate::config::WatchConfig;
-use crate::database::{DbError, Digest, Finding, Reader, Scan};
+use crate::database::{DbError, Digest, Finding, FoundTable, Reader, Scan};
 use crate::table::{Key, Table};
 
 /// A look at a whole table may take as many times longer than another statement.
@@ -91,8 +91,14 @@ impl Reader for MysqlReader {
         identity(&mut self.session).await.map(Some)
     }
 
-    async fn tables(&mut self, config: &WatchConfig) -> Result<Vec<Table>, DbError> {
-        Ok(tables::find(&mut self.session, config).await?.into_iter().map(|found| found.table).collect())
+    async fn tables(&mut self, config: &WatchConfig) -> Result<Vec<FoundTable>, DbError> {
+        let found = tables::find(&mut self.session, config).await?.into_iter();
+        Ok(found
+            .map(|tables::Found { table, unfit, .. }| FoundTable {
+                table,
+                unfit: (!unfit.is_empty()).then(|| unfit.join("; ")),
+            })
+            .collect())
     }
 
     async fn check(&mut self, config: &WatchConfig) -> Result<Vec<Finding>, DbError> {

@@ -53,6 +53,37 @@ pub(super) fn comment(sql: &str) -> Option<String> {
     found
 }
 
+/// Numbers with more digits than the length of a column's type may be values.
+const DIGITS_OF_A_TYPE: usize = 5;
+
+/// A statement without its comments and without what may be a value: in a watch that masks columns, one of those may stand in a DEFAULT, a CHECK or a WHERE.
+pub(crate) fn without_values(sql: &str) -> String {
+    let mut out = String::new();
+    let mut apart = false;
+    scan(sql, |piece| {
+        let (text, sticks_before, sticks_after) = match piece {
+            Piece::Comment(_) => return,
+            Piece::Quoted(name) => (format!("`{}`", name.replace('`', "``")), false, false),
+            Piece::Word(word)
+                if word.starts_with(|c: char| c.is_ascii_digit()) && word.len() > DIGITS_OF_A_TYPE =>
+            {
+                ("…".to_owned(), false, false)
+            }
+            Piece::Word(word) => (word.to_owned(), false, false),
+            Piece::Literal => ("'…'".to_owned(), false, false),
+            Piece::Sign(sign) => {
+                (sign.to_string(), matches!(sign, ',' | ')' | ';' | '.'), matches!(sign, '(' | '.'))
+            }
+        };
+        if apart && !sticks_before {
+            out.push(' ');
+        }
+        out.push_str(&text);
+        apart = !sticks_after;
+    });
+    out
+}
+
 enum Piece<'a> {
     Comment(&'a str),
     /// Between backquotes.
@@ -335,6 +366,27 @@ mod tests {
 
     fn names(names: &[(&str, &str)]) -> Vec<Name> {
         names.iter().map(|(s, t)| Name { schema: (*s).to_owned(), table: (*t).to_owned() }).collect()
+    }
+
+    #[test]
+    fn values_are_left_out() {
+        for (sql, expected) in [
+            (
+                "ALTER TABLE `odd``name` ADD pin VARCHAR(40) DEFAULT 'swordfish'",
+                "ALTER TABLE `odd``name` ADD pin VARCHAR (40) DEFAULT '…'",
+            ),
+            (
+                "CREATE TABLE x AS SELECT a.b FROM t /* swordfish */ WHERE s=\"it's \\\" swordfish\" AND n = 4711471147 -- swordfish",
+                "CREATE TABLE x AS SELECT a.b FROM t WHERE s = '…' AND n = …",
+            ),
+            (
+                "CREATE TABLE t (a DECIMAL(9, 2), b TEXT) /*!50100 COMMENT='swordfish' */",
+                "CREATE TABLE t (a DECIMAL (9, 2), b TEXT) COMMENT = '…'",
+            ),
+            ("ALTER TABLE t COMMENT 'swordfish", "ALTER TABLE t COMMENT '…'"),
+        ] {
+            assert_eq!(without_values(sql), expected);
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod reader;
 mod relation;
 mod replication;
 mod session;
-mod slot;
+pub(crate) mod slot;
 mod snapshot;
 mod wire;
 

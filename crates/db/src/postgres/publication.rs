@@ -52,7 +52,7 @@ impl Publication {
     /// Makes it publish all of these tables, as far as this role may.
     ///
     /// # Errors
-    /// When it may not, or somebody made it otherwise.
+    /// When it does not exist and may not be made, or somebody made it otherwise.
     pub(super) async fn complete(
         &self,
         session: &Session,
@@ -60,21 +60,52 @@ impl Publication {
         known: &[Known],
     ) -> Result<(), DbError> {
         match self.statement(name, known) {
-            Some(statement) => session.run(&statement).await,
-            None if self.complete => Ok(()),
-            None => Err(DbError::Refused(format!(
-                "the publication {name} leaves out changes, and was made by somebody else"
-            ))),
+            Some(statement) if !self.exists => return session.run(&statement).await,
+            _ if !self.complete => {
+                return Err(DbError::Refused(format!(
+                    "the publication {name} leaves out changes, and was made by somebody else"
+                )));
+            }
+            _ => {}
         }
+        // One at a time: whose owner has to publish it is only compared until then, and the others are followed.
+        for missing in self.missing(known) {
+            let statement = format!("ALTER PUBLICATION {} ADD TABLE {}", quoted(name), sql_name(missing));
+            match session.run(&statement).await {
+                Err(DbError::Refused(why)) => {
+                    tracing::warn!(publication = name, table = %missing.table.name, why, "a table cannot be published");
+                }
+                added => added?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Why a table's changes are not in it, if they are not.
+    pub(super) fn leaves_out(&self, name: &str, known: &Known) -> Option<String> {
+        if known.unlogged {
+            return Some("an unlogged table is not in the server's log".to_owned());
+        }
+        if !known.is_streamed() {
+            return Some("it has no replica identity".to_owned());
+        }
+        (!self.tables.contains(&known.table.name)).then(|| {
+            format!(
+                "its owner has to publish it: ALTER PUBLICATION {} ADD TABLE {};",
+                quoted(name),
+                sql_name(known)
+            )
+        })
+    }
+
+    /// The tables that it could carry and does not.
+    fn missing<'a>(&self, known: &'a [Known]) -> impl Iterator<Item = &'a Known> {
+        known.iter().filter(|known| known.is_streamed() && !self.tables.contains(&known.table.name))
     }
 
     /// The statement that makes it publish these tables, unless it does.
     fn statement(&self, name: &str, known: &[Known]) -> Option<String> {
-        let missing: Vec<String> = known
-            .iter()
-            .filter(|known| known.is_streamed() && !self.tables.contains(&known.table.name))
-            .map(sql_name)
-            .collect();
+        let missing: Vec<String> = self.missing(known).map(sql_name).collect();
         let (name, tables) = (quoted(name), missing.join(", "));
         match (self.exists, missing.is_empty()) {
             (true, true) => None,

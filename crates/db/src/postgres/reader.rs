@@ -1,5 +1,6 @@
 //! Reading tables.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +8,16 @@ use attestry_wire::sql::PostgresLogin;
 use tokio_postgres::types::PgLsn;
 use tokio_postgres::{Row, SimpleQueryMessage};
 
-use super::catalog;
+use super::catalog::{self, Known};
 use super::expression::{Statements, quoted};
+use super::publication::Publication;
 use super::session::{Session, login, value};
 use super::snapshot;
 use crate::cell::{Cell, MaskKey, decode_row};
 use crate::change::Position;
 use crate::config::WatchConfig;
-use crate::database::{DbError, Digest, Finding, Reader, Scan};
-use crate::table::{Key, Table};
+use crate::database::{DbError, Digest, Finding, FoundTable, Reader, Scan};
+use crate::table::{Key, Name, Table};
 
 /// How long a look at a whole table may take.
 const WHOLE_TABLE: Duration = Duration::from_secs(4 * 3_600);
@@ -77,6 +79,13 @@ impl PostgresReader {
         self.session.as_mut().ok_or_else(|| DbError::Again("no connection".to_owned()))
     }
 
+    async fn known(&mut self, config: &WatchConfig) -> Result<Vec<Known>, DbError> {
+        let time = self.config.timeout.0;
+        let session = self.session().await?;
+        session.allow(time).await?;
+        catalog::known(session, config).await
+    }
+
     /// The rows of a statement over a table, with the time that it may take.
     async fn asked(
         &mut self,
@@ -132,11 +141,26 @@ impl Reader for PostgresReader {
         Ok(Some(format!("postgresql {} timeline {}", value::<&str>(&row, 0)?, value::<&str>(&row, 1)?)))
     }
 
-    async fn tables(&mut self, config: &WatchConfig) -> Result<Vec<Table>, DbError> {
-        let time = self.config.timeout.0;
-        let session = self.session().await?;
-        session.allow(time).await?;
-        Ok(catalog::known(session, config).await?.into_iter().map(|known| known.table).collect())
+    async fn tables(&mut self, config: &WatchConfig) -> Result<Vec<FoundTable>, DbError> {
+        let found = self.known(config).await?.into_iter();
+        Ok(found
+            .map(|known| FoundTable {
+                unfit: match (known.readable, known.wrong_key) {
+                    (true, wrong_key) => wrong_key,
+                    (false, _) => Some("this role may not read it".to_owned()),
+                },
+                table: known.table,
+            })
+            .collect())
+    }
+
+    async fn left_out(&mut self, config: &WatchConfig) -> Result<BTreeMap<Name, String>, DbError> {
+        let (known, name) = (self.known(config).await?, self.name.clone());
+        let publication = Publication::read(self.session().await?, &name).await?;
+        Ok(known
+            .into_iter()
+            .filter_map(|known| Some((known.table.name.clone(), publication.leaves_out(&name, &known)?)))
+            .collect())
     }
 
     async fn check(&mut self, config: &WatchConfig) -> Result<Vec<Finding>, DbError> {

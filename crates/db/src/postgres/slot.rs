@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::PgLsn;
 
-use super::session::{Session, value};
+use super::reader::slot_name;
+use super::session::{Session, login, value};
 use super::snapshot::all_seen;
 use crate::change::Position;
+use crate::config::WatchConfig;
 use crate::database::DbError;
 
 /// How long the server may take to make a slot, which waits for transactions, or to decode a large one.
@@ -128,6 +130,25 @@ pub(super) async fn drop_slot(session: &mut Session, name: &str) -> Result<(), D
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     session.row("SELECT pg_drop_replication_slot($1)::text", &[&name]).await.map(drop)
+}
+
+/// Whether the slot of a watch keeps more of the log than its configuration lets it.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub(crate) async fn keeps_too_much(watch: &str, config: &WatchConfig) -> Result<bool, DbError> {
+    let mut session = Session::connect(&login(config)?, config.timeout.0).await?;
+    let slot = Slot::read(&mut session, &slot_name(watch, config), None).await?;
+    Ok(slot.ours && slot.kept() > config.slot_mib << 20)
+}
+
+/// Drops the slot of a watch that reads from it no longer.
+///
+/// # Errors
+/// When the server does not do it.
+pub(crate) async fn let_go(watch: &str, config: &WatchConfig) -> Result<(), DbError> {
+    let mut session = Session::connect(&login(config)?, config.timeout.0).await?;
+    drop_slot(&mut session, &slot_name(watch, config)).await
 }
 
 /// What an error of decoding means: without its publication, or with a part of the log gone, the slot is of no use.

@@ -276,9 +276,16 @@ fn event(
 }
 
 /// Where something comes from that was found by comparing.
-pub(super) fn found_by_comparing(time: i64) -> Origin {
-    let seen = Some(time);
-    Origin { seen_by: SeenBy::Comparison, position: None, transaction: None, time, seen, account: None }
+pub(super) fn found_by_comparing(time: i64, unexplained: bool) -> Origin {
+    Origin {
+        seen_by: SeenBy::Comparison,
+        position: None,
+        transaction: None,
+        time,
+        seen: Some(time),
+        account: None,
+        unexplained,
+    }
 }
 
 /// An event about a table as such.

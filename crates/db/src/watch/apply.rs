@@ -54,6 +54,7 @@ impl Store {
             time: micros(transaction.time),
             seen: Some(micros(self.clock.now())),
             account: transaction.who(),
+            unexplained: false,
         };
         let mut done = transaction.first;
         for change in &transaction.changes {

@@ -145,6 +145,7 @@ impl Store {
             time,
             seen: Some(time),
             account: None,
+            unexplained: false,
         };
         let origin_id = self.copy.add_origin(&origin)?;
         for row in rows {

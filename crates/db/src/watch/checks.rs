@@ -109,7 +109,8 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                         account: None,
                         time,
                     };
-                    let event = store.breach(&about, &Vec::new(), &opening, &found_by_comparing(time))?;
+                    let event =
+                        store.breach(&about, &Vec::new(), &opening, &found_by_comparing(time, false))?;
                     store.copy.tell(&event)?;
                 }
                 store.copy.set_mark(&mark, &now.0.to_be_bytes())?;

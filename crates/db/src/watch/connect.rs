@@ -8,7 +8,7 @@ use crate::change::Position;
 use crate::config::WatchConfig;
 use crate::database::DbError;
 use crate::mysql::{MysqlChanges, MysqlReader};
-use crate::postgres::{PostgresChanges, PostgresReader};
+use crate::postgres::{PostgresChanges, PostgresReader, slot};
 use crate::table::Table;
 
 /// A MySQL or MariaDB.
@@ -64,5 +64,13 @@ impl Database for Postgres {
         _server: Option<&str>,
     ) -> Result<PostgresChanges, DbError> {
         PostgresChanges::open(&self.watch, &self.config, tables, mask.clone(), from).await
+    }
+
+    async fn keeps_too_much(&self) -> Result<bool, DbError> {
+        slot::keeps_too_much(&self.watch, &self.config).await
+    }
+
+    async fn let_go(&self) -> Result<(), DbError> {
+        slot::let_go(&self.watch, &self.config).await
     }
 }

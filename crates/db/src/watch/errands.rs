@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use attestry_event::{Event, Outcome};
 
+use super::Phase;
 use super::events::{Shown, time_of};
 use super::schema::SCHEMA;
 use super::store::run;
@@ -33,6 +34,33 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 () = self.handle.woken() => {}
+            }
+        }
+    }
+
+    /// Looks after what the server keeps for this watch, also while nothing is read: during the first copy, while the watch is refused, or while
+    /// its events are not taken. It must never fill the server's disk.
+    pub(super) async fn tend(&self) -> Result<(), WatchError> {
+        if !self.options.config.stream {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(self.options.patience.tend).await;
+            // A server that is away is for the session to say.
+            if self.database.keeps_too_much().await != Ok(true) {
+                continue;
+            }
+            let watch = self.options.name.as_str();
+            tracing::warn!(
+                watch,
+                "the server keeps more of its log than slot_mib allows: the slot is given up"
+            );
+            // The first copy goes on: it does not read from the stream, and would only begin anew.
+            if self.handle.status().phase != Phase::Baseline {
+                self.handle.restart();
+            }
+            if let Err(error) = self.database.let_go().await {
+                tracing::warn!(watch, %error, "the slot could not be given up; it is tried again");
             }
         }
     }

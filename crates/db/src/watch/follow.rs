@@ -197,7 +197,11 @@ impl Store {
                     let names: Vec<String> = tables.iter().map(ToString::to_string).collect();
                     event = event.data("tables", names);
                     if let Some(statement) = statement {
-                        event = event.data("statement", Value::from(bounded(statement)));
+                        let statement = match self.config.masks_any() {
+                            true => crate::mysql::without_values(statement),
+                            false => statement.clone(),
+                        };
+                        event = event.data("statement", Value::from(bounded(&statement)));
                     }
                     done.batch.events.push(event);
                     done.position = Some(position.clone());
@@ -217,7 +221,7 @@ impl Store {
     }
 }
 
-/// The beginning of a statement: it may hold data.
+/// The beginning of a statement.
 fn bounded(statement: &str) -> &str {
     const STATEMENT_BYTES: usize = 2_000;
     let mut end = statement.len().min(STATEMENT_BYTES);

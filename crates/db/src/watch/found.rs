@@ -36,7 +36,9 @@ impl Store {
             })
             .unwrap_or_default();
         self.copy.begin()?;
-        let origin = found_by_comparing(time);
+        let unexplained =
+            looked_from.is_some() && !self.streamed.only_compared.contains(&tracked.table().name);
+        let origin = found_by_comparing(time, unexplained);
         let origin_id = self.copy.add_origin(&origin)?;
         let (mut open, mut batch, mut done) = (Open::default(), Batch::default(), 0);
         for Odd { place, key, seen } in odd {
@@ -75,7 +77,7 @@ impl Store {
                 key: &key,
                 was,
                 now: seen.map(|(cells, _)| cells),
-                unexplained: looked_from.map(|_| why),
+                unexplained: unexplained.then_some(why),
                 arrived: false,
                 id,
                 origin: &origin,

@@ -11,6 +11,7 @@
 
 mod act;
 mod apply;
+mod away;
 mod baseline;
 mod checks;
 mod compare;
@@ -26,6 +27,7 @@ mod reconcile;
 mod schema;
 mod status;
 mod store;
+mod streamed;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -83,6 +85,16 @@ pub trait Database: Send + Sync + 'static {
         from: Option<&Position>,
         server: Option<&str>,
     ) -> impl Future<Output = Result<Self::Changes, DbError>> + Send;
+
+    /// Whether the server keeps more of its log for this watch than the configuration lets it.
+    fn keeps_too_much(&self) -> impl Future<Output = Result<bool, DbError>> + Send {
+        async { Ok(false) }
+    }
+
+    /// Has the server keep nothing for this watch any more, which must not be reading. The stream cannot be taken up again then.
+    fn let_go(&self) -> impl Future<Output = Result<(), DbError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// Where events go.
@@ -167,6 +179,10 @@ pub struct Patience {
     pub lately: Duration,
     /// Between two looks at the tables' definitions: not every stream tells of a change before the next change of a row.
     pub tables: Duration,
+    /// How long the database may be away, or refuse us, before that is an event.
+    pub away: Duration,
+    /// Between two looks at what the server keeps for us.
+    pub tend: Duration,
 }
 
 impl Default for Patience {
@@ -176,6 +192,8 @@ impl Default for Patience {
             over: Duration::from_secs(3),
             lately: Duration::from_secs(30),
             tables: Duration::from_secs(60),
+            away: Duration::from_secs(300),
+            tend: Duration::from_secs(60),
         }
     }
 }
@@ -231,6 +249,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             () = stop => Ok(()),
             ended = self.sessions() => ended,
             ended = self.errands() => ended,
+            ended = self.tend() => ended,
             ended = self.project() => ended,
         }
     }
@@ -265,7 +284,10 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 }
             };
             tracing::warn!(watch = self.options.name, why, ?wait, "the watch begins again after a while");
-            self.handle.phase(phase, Some(why));
+            self.handle.phase(phase, Some(why.clone()));
+            if let Err(Trouble::Stop(error)) = self.is_away(&why).await {
+                return Err(error);
+            }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.handle.restarted() => {}
@@ -286,6 +308,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             self.take_baseline(&mut reader).await?;
             self.handle.phase(Phase::Polling, Some(status::POLLING.to_owned()));
             self.say_what_is_not_seen().await?;
+            self.is_back().await?;
             return tokio::select! {
                 ended = self.compare_for_ever(&mut reader, None) => ended,
                 ended = self.check_for_ever() => ended,
@@ -294,7 +317,10 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         let (position, server) = self.begin_of_stream(&mut reader, &tables).await?;
         self.take_baseline(&mut reader).await?;
         let changes = self.database.changes(tables, &self.mask, Some(&position), server.as_deref()).await?;
+        let left_out = reader.left_out(&self.options.config).await?;
+        self.note_streamed(left_out).await?;
         self.handle.phase(Phase::Following, None);
+        self.is_back().await?;
         let (steps, waiting) = mpsc::channel(STEPS_AHEAD);
         let (confirm, confirmed) = watch::channel(None);
         let (applied, reached) = watch::channel(Some(position));

@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
-use attestry_event::Nanos;
+use attestry_event::{Event, Nanos};
 use serde::{Deserialize, Serialize};
 
-use super::events::micros;
+use super::act::found_by_comparing;
+use super::events::{Shown, id, micros, row_event};
 use super::follow::same_columns;
 use super::store::{Batch, Open, Store, Tracked, run};
 use super::tables::without_rules;
 use super::{Database, Outlet, Trouble, Watch};
 use crate::cell::{Cell, decode_row, encode_row};
 use crate::change::{Change, Op, Sent, Transaction};
-use crate::copy::{CopyError, Layout, Origin, SeenBy};
+use crate::copy::{CopyError, Layout, Opening, Origin, SeenBy, Watched};
 use crate::rules::TableRules;
+use crate::table::Table;
+
+/// The rule that no change is left out of the copy.
+const UNAPPLIED: &str = "unapplied";
 
 /// Changes that are applied at once.
 const CHANGES_AT_ONCE: u32 = 500;
@@ -146,16 +151,16 @@ impl Store {
             } else {
                 self.as_sent(tracked, layout)?
             };
-            let op = match kept.op {
+            let op = match &kept.op {
                 KeptOp::Insert { new } => Op::Insert { new: new.sent()? },
                 KeptOp::Update { key, before, new } => Op::Update {
-                    key: decode_row(&key)?,
-                    before: before.map(|bytes| decode_row(&bytes)).transpose()?,
+                    key: decode_row(key)?,
+                    before: before.as_deref().map(decode_row).transpose()?,
                     new: new.sent()?,
                 },
                 KeptOp::Delete { key, before } => Op::Delete {
-                    key: decode_row(&key)?,
-                    before: before.map(|bytes| decode_row(&bytes)).transpose()?,
+                    key: decode_row(key)?,
+                    before: before.as_deref().map(decode_row).transpose()?,
                 },
                 KeptOp::Truncate => Op::Truncate,
             };
@@ -164,14 +169,7 @@ impl Store {
                 if let Some((_, origin, origin_id)) = current.take() {
                     self.displaced_for_good(&origin, origin_id, &mut open, &mut batch)?;
                 }
-                let origin = Origin {
-                    seen_by: SeenBy::Stream,
-                    position: kept.ends.clone(),
-                    transaction: Some(kept.id.clone()),
-                    time: micros(Nanos(kept.time)),
-                    seen: kept.seen,
-                    account: kept.account.clone(),
-                };
+                let origin = kept.origin();
                 let origin_id = self.copy.add_origin(&origin)?;
                 let transaction = Transaction {
                     id: kept.id,
@@ -204,6 +202,104 @@ impl Store {
         }
         self.copy.unpark(tracked.id(), last)?;
         Ok(Some(batch))
+    }
+}
+
+impl Store {
+    /// What waits for a table cannot be applied any more, because its rows are taken anew: each change is told as the stream said it, and a violation
+    /// that the copy has not followed them. In a transaction.
+    pub(super) fn give_up_parked(&mut self, watched: &Watched) -> Result<(), CopyError> {
+        let mut count = 0_u64;
+        loop {
+            let parked = self.copy.parked(watched.id, CHANGES_AT_ONCE)?;
+            let Some((last, _)) = parked.last() else { break };
+            let last = *last;
+            for (_, bytes) in parked {
+                let kept: Kept =
+                    serde_json::from_slice(&bytes).map_err(|error| CopyError::damaged(error.to_string()))?;
+                let table = self.copy.layout(kept.layout)?.table;
+                self.copy.tell(&kept.unapplied(&self.watch, &table)?)?;
+                count += 1;
+            }
+            self.copy.unpark(watched.id, last)?;
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        let time = micros(self.clock.now());
+        let description = format!(
+            "the rows were taken anew: {count} changes that came while the table was paused are told, and not held against the rules"
+        );
+        let opening = Opening {
+            watched: watched.id,
+            layout: watched.layout.id,
+            place: &[],
+            key: &[],
+            field: None,
+            rule: UNAPPLIED,
+            description: &description,
+            old: None,
+            new: None,
+            event: None,
+            account: None,
+            time,
+        };
+        let origin = found_by_comparing(time, false);
+        let event = self.breach(&watched.layout.table, &Vec::new(), &opening, &origin)?;
+        self.copy.tell(&event)
+    }
+}
+
+impl Kept {
+    fn origin(&self) -> Origin {
+        Origin {
+            seen_by: SeenBy::Stream,
+            position: self.ends.clone(),
+            transaction: Some(self.id.clone()),
+            time: micros(Nanos(self.time)),
+            seen: self.seen,
+            account: self.account.clone(),
+            unexplained: false,
+        }
+    }
+
+    /// Its event, when the copy does not have the row.
+    fn unapplied(&self, watch: &str, table: &Table) -> Result<Event, CopyError> {
+        let mut shown = Shown::default();
+        let known = |row: &KeptRow, shown: &mut Shown| -> Result<_, CopyError> {
+            let mut cells = shown.row(table, &decode_row(&row.image)?);
+            for column in row.as_before.iter().filter_map(|place| table.columns.get(*place)) {
+                cells.remove(&column.name);
+            }
+            Ok(cells)
+        };
+        let key = |key: &[u8], shown: &mut Shown| Ok::<_, CopyError>(shown.key(table, &decode_row(key)?));
+        let (name, data) = match &self.op {
+            KeptOp::Insert { new } => ("row.insert", vec![("row", known(new, &mut shown)?)]),
+            KeptOp::Update { key: of, before, new } => {
+                let mut data = vec![("key", key(of, &mut shown)?)];
+                match before {
+                    Some(before) if new.as_before.is_empty() => {
+                        let (before, new) = (decode_row(before)?, decode_row(&new.image)?);
+                        data.push(("changes", shown.changes(table, &before, &new)));
+                    }
+                    _ => data.push(("row", known(new, &mut shown)?)),
+                }
+                ("row.update", data)
+            }
+            KeptOp::Delete { key: of, .. } => ("row.delete", vec![("key", key(of, &mut shown)?)]),
+            KeptOp::Truncate => ("row.truncate", Vec::new()),
+        };
+        let (time, number) = (self.time.to_be_bytes(), self.number.to_be_bytes());
+        let id = id(watch, &[b"change", self.id.as_bytes(), &time, &number]);
+        let mut event = row_event(name, id, table, &self.origin())
+            .severity(4)
+            .message(format!("a change of {} came while it was paused, and is not in the copy", table.name))
+            .data("unapplied", true);
+        for (name, fields) in data {
+            event = event.data(name, fields);
+        }
+        Ok(event)
     }
 }
 

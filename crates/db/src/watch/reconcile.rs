@@ -152,6 +152,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 rows: pass.rows,
             };
             let begun = micros(self.options.clock.now());
+            let carried = !self.shared.lock().await.streamed.left_out.contains(tracked.watched.name());
             let done = if tracked.table().is_ordered() {
                 self.compare_ranges(reader, &mut table, pass).await
             } else {
@@ -160,7 +161,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             self.shared.lock().await.window.close();
             done?;
             pass.done.push(tracked.id());
-            self.end_table(&tracked, pass, &table, begun).await?;
+            self.end_table(&tracked, pass, &table, begun, carried).await?;
         }
         Ok(())
     }
@@ -466,6 +467,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         pass: &Pass,
         table: &TablePass<'_>,
         begun: i64,
+        carried: bool,
     ) -> Result<(), Trouble> {
         let (path, id) = (self.options.copy.clone(), tracked.id());
         // A view of its own: the stream goes on while every row is hashed.
@@ -497,6 +499,9 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 store.copy.begin()?;
                 store.copy.tell(&event)?;
                 store.copy.set_pass(&pass)?;
+                if carried {
+                    store.carries(&name)?;
+                }
                 store.copy.commit()
             })
             .await?;

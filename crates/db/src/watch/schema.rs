@@ -1,22 +1,25 @@
 //! A table's definition changed: what is different, and what happens when somebody has signed it off.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use attestry_event::Event;
 use serde_json::{Map, Value, json};
 
-use super::act::table_event;
+use super::act::{found_by_comparing, table_event};
 use super::events::micros;
+use super::status::TableStatus;
 use super::store::Store;
 use super::{Database, Outlet, Trouble, Watch};
 use crate::copy::{CopyError, Op};
-use crate::database::Reader;
-use crate::table::Table;
-
-use super::act::found_by_comparing;
+use crate::database::{FoundTable, Reader};
+use crate::table::{Name, Table};
 
 /// The rule that a table's definition does not change.
 pub const SCHEMA: &str = "schema";
+
+/// Why a table cannot be watched whose rows nothing tells apart.
+const NO_KEY: &str = "nothing tells its rows apart: it has neither a primary key nor a unique key without NULLs; name columns that do under `identify`";
 
 /// What is different between two definitions of a table.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -106,18 +109,30 @@ impl<D: Database, O: Outlet> Watch<D, O> {
 
     /// The same with a connection that is there.
     pub(super) async fn differs(&self, reader: &mut D::Reader) -> Result<bool, Trouble> {
-        let found = reader.tables(&self.options.config).await?;
-        let found: Vec<Table> = found.into_iter().filter(|table| !table.key.is_empty()).collect();
+        let config = &self.options.config;
+        let (mut found, mut refused) = (BTreeMap::new(), Vec::new());
+        for FoundTable { table, unfit } in reader.tables(config).await? {
+            match unfit_for(&table, unfit) {
+                Some(why) => refused.push(TableStatus::refused(&table.name, &why)),
+                None => drop(found.insert(table.name.clone(), table)),
+            }
+        }
+        self.handle.refuse_tables(refused);
+        let left_out = if config.stream { reader.left_out(config).await? } else { BTreeMap::new() };
         let guard = self.shared.lock().await;
-        let differs = found.len() != guard.tables.len()
-            || found.iter().any(|table| {
-                guard
-                    .tables
-                    .get(&table.name)
-                    .is_none_or(|tracked| tracked.watched.paused.is_none() && **tracked.table() != *table)
-            });
-        Ok(differs)
+        let is_known = |name: &Name| guard.tables.contains_key(name);
+        Ok(found.keys().any(|name| !is_known(name))
+            || guard.tables.iter().any(|(name, tracked)| {
+                tracked.watched.paused.is_none()
+                    && found.get(name).is_none_or(|table| **tracked.table() != *table)
+            })
+            || left_out.keys().filter(|name| is_known(name)).ne(guard.streamed.left_out.iter()))
     }
+}
+
+/// Why a table cannot be watched, if it cannot.
+pub(super) fn unfit_for(table: &Table, unfit: Option<String>) -> Option<String> {
+    unfit.or_else(|| table.key.is_empty().then(|| NO_KEY.to_owned()))
 }
 
 impl Store {
@@ -139,17 +154,21 @@ impl Store {
                     let difference = Difference::of(&watched.layout.table, &table);
                     if difference.key && self.copy.follow_keys(watched.id, &table)? > 0 {
                         // Rows cannot be found by a key that the copy does not have.
+                        self.give_up_parked(&watched)?;
                         self.copy.take_again(watched.id)?;
                     }
                     self.copy.set_layout(watched.id, &table)?;
                     event = difference.tell(event);
                 }
                 None => {
-                    let origin = self.copy.add_origin(&found_by_comparing(time))?;
+                    let origin = self.copy.add_origin(&found_by_comparing(time, false))?;
                     let removed =
                         self.copy.remove_all(watched.id, Op::Schema, origin, None, watched.versions)?;
                     event = event.data("rows", removed);
+                    self.give_up_parked(&watched)?;
                     self.copy.take_again(watched.id)?;
+                    self.copy.set_gone(watched.id, true)?;
+                    self.forget_streamed(&name)?;
                 }
             }
             self.copy.tell(&event)?;

@@ -92,6 +92,8 @@ pub struct TableStatus {
     pub paused: Option<String>,
     /// Whether the database has it no longer.
     pub gone: bool,
+    /// Why the stream leaves it out, if it does: it is only compared.
+    pub left_out: Option<String>,
     /// Violations that nobody has signed off.
     pub pending: u64,
     /// New rows since watching began.
@@ -113,6 +115,7 @@ impl TableStatus {
             taken: None,
             paused: None,
             gone: false,
+            left_out: None,
             pending: 0,
             inserts: 0,
             updates: 0,
@@ -121,9 +124,7 @@ impl TableStatus {
         }
     }
 
-    pub(super) fn without_key(name: &Name) -> TableStatus {
-        let why = "nothing tells its rows apart: it has neither a primary key nor a unique key without NULLs; \
-                   name columns that do under `identify`";
+    pub(super) fn refused(name: &Name, why: &str) -> TableStatus {
         TableStatus { refused: Some(why.to_owned()), ..TableStatus::of(name) }
     }
 }
@@ -248,9 +249,23 @@ impl Handle {
         self.0.status.lock().projection.as_ref().is_some_and(|known| known.phase == Phase::Following)
     }
 
+    pub(super) fn forget_tables(&self) {
+        self.0.status.lock().tables.clear();
+    }
+
+    /// These tables cannot be watched, and no others.
     pub(super) fn refuse_tables(&self, refused: Vec<TableStatus>) {
-        let mut status = self.0.status.lock();
-        status.tables = refused.into_iter().map(|table| (table.name.clone(), table)).collect();
+        let tables = &mut self.0.status.lock().tables;
+        tables.retain(|_, table| table.refused.is_none());
+        for table in refused {
+            tables.entry(table.name.clone()).or_insert(table);
+        }
+    }
+
+    pub(super) fn leave_out(&self, left_out: &BTreeMap<Name, String>) {
+        for (name, table) in &mut self.0.status.lock().tables {
+            table.left_out = left_out.get(name).cloned();
+        }
     }
 
     pub(super) fn taken(&self, name: &Name, rows: u64) {
@@ -301,7 +316,9 @@ impl Handle {
         let mut status = self.0.status.lock();
         status.pending = pending.iter().map(|(_, count)| count).sum();
         for watched in tables {
-            let compared_at = status.tables.get(watched.name()).and_then(|table| table.compared_at);
+            let known = status.tables.get(watched.name());
+            let compared_at = known.and_then(|table| table.compared_at);
+            let left_out = known.and_then(|table| table.left_out.clone());
             let of_table = days.iter().filter(|day| day.watched == watched.id).map(|day| day.counts);
             let sum =
                 |what: fn(&crate::copy::Counts) -> u64| of_table.clone().map(|counts| what(&counts)).sum();
@@ -310,6 +327,7 @@ impl Handle {
                 taken: (!watched.done).then_some(watched.taken),
                 paused: watched.paused.clone(),
                 gone: watched.gone,
+                left_out,
                 pending: pending.iter().find(|(id, _)| *id == watched.id).map_or(0, |(_, count)| *count),
                 inserts: sum(|counts| counts.inserts),
                 updates: sum(|counts| counts.updates),

@@ -11,7 +11,7 @@ use super::window::{Changed, Window};
 use crate::cell::{Cell, decode_row};
 use crate::change::Position;
 use crate::config::WatchConfig;
-use crate::copy::{Copy, CopyError, Place, Stored, Watched};
+use crate::copy::{Copy, CopyError, Place, Stored, Streamed, Watched};
 use crate::rules::TableRules;
 use crate::table::{Name, Table};
 
@@ -41,6 +41,8 @@ pub(super) struct Store {
     pub(super) tables: HashMap<Name, Arc<Tracked>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) config: Arc<WatchConfig>,
+    /// Which tables the stream carries.
+    pub(super) streamed: Streamed,
     /// Tables with columns that they do not have now, as the stream sent them.
     pub(super) as_sent: HashMap<i64, Arc<Tracked>>,
     /// The transaction of which only a part was applied so far.
@@ -76,6 +78,7 @@ impl Store {
             tables: HashMap::new(),
             clock,
             config,
+            streamed: Streamed::default(),
             as_sent: HashMap::new(),
             open: None,
         }

@@ -1,5 +1,6 @@
 //! What the database says of its tables, against what the copy knows of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use attestry_event::Event;
@@ -12,15 +13,16 @@ use super::store::{Store, Tracked};
 use super::{Database, Outlet, Trouble, Watch};
 use crate::config::WatchConfig;
 use crate::copy::{CopyError, Opening, Watched};
-use crate::database::DbError;
+use crate::database::{DbError, FoundTable};
 use crate::rules::TableRules;
 use crate::table::Table;
 
 impl<D: Database, O: Outlet> Watch<D, O> {
     /// Follows what was signed off, finds what changed and what is new, and gives the tables that are watched.
-    pub(super) async fn settle_tables(&self, found: Vec<Table>) -> Result<Vec<Arc<Table>>, Trouble> {
+    pub(super) async fn settle_tables(&self, found: Vec<FoundTable>) -> Result<Vec<Arc<Table>>, Trouble> {
         let settled = self.shared.with(move |store| store.settle_tables(found)).await?;
         let (tables, refused) = settled.map_err(|wrong| Trouble::Database(DbError::Refused(wrong)))?;
+        self.handle.forget_tables();
         self.handle.refuse_tables(refused);
         Ok(tables)
     }
@@ -30,7 +32,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
 type Settled = Result<(Vec<Arc<Table>>, Vec<TableStatus>), String>;
 
 impl Store {
-    fn settle_tables(&mut self, found: Vec<Table>) -> Result<Settled, CopyError> {
+    fn settle_tables(&mut self, found: Vec<FoundTable>) -> Result<Settled, CopyError> {
         let config = Arc::clone(&self.config);
         let config = &*config;
         self.tables.clear();
@@ -38,9 +40,11 @@ impl Store {
         self.follow_signed_off()?;
         let mut refused = Vec::new();
         let mut present = Vec::new();
-        for table in found {
-            if table.key.is_empty() {
-                refused.push(TableStatus::without_key(&table.name));
+        let mut unfit = BTreeMap::new();
+        for FoundTable { table, unfit: why } in found {
+            if let Some(why) = schema::unfit_for(&table, why) {
+                refused.push(TableStatus::refused(&table.name, &why));
+                unfit.insert(table.name.clone(), (table, why));
                 continue;
             }
             let table = Arc::new(table);
@@ -50,16 +54,29 @@ impl Store {
         for watched in self.copy.watched()? {
             let name = watched.name();
             let here = present.iter().any(|table| table.name == *name);
-            if !here && !watched.gone && config.watches(&name.table) {
-                self.copy.set_gone(watched.id, true)?;
-                self.pause(&watched, None)?;
+            if here || watched.gone || !config.watches(&name.table) {
+                continue;
+            }
+            match unfit.get(name) {
+                // What is done to it meanwhile is found by comparing, if it can be watched again.
+                Some((table, why)) if watched.paused.is_none() => {
+                    let difference = schema::Difference::of(&watched.layout.table, table);
+                    self.pause(&watched, Paused::Unfit(&difference, why))?;
+                }
+                Some(_) => {}
+                None => {
+                    self.copy.set_gone(watched.id, true)?;
+                    self.pause(&watched, Paused::Gone)?;
+                }
             }
         }
         self.copy.commit()?;
 
         let mut wrong = Vec::new();
         for watched in self.copy.watched()? {
-            if watched.gone || !present.iter().any(|table| table.name == *watched.name()) {
+            let name = watched.name();
+            let here = present.iter().any(|table| table.name == *name) || unfit.contains_key(name);
+            if watched.gone || !here {
                 continue;
             }
             match TableRules::compile(config, &watched.layout.table) {
@@ -109,31 +126,32 @@ impl Store {
         if unmasked(known).columns == unmasked(table).columns && (identified || known.key == table.key) {
             // The configuration says what is masked and, where the database does not, what is the key.
             if known.key != table.key && self.copy.follow_keys(watched.id, table)? > 0 {
+                self.give_up_parked(&watched)?;
                 self.copy.take_again(watched.id)?;
             }
             self.copy.set_layout(watched.id, table)?;
             return Ok(());
         }
-        self.pause(&watched, Some(table))
+        let difference = schema::Difference::of(known, table);
+        self.pause(&watched, Paused::Changed(&difference, table))
     }
 
     /// Stops applying a table's changes until somebody has looked.
-    fn pause(&mut self, watched: &Watched, now: Option<&Table>) -> Result<(), CopyError> {
+    fn pause(&mut self, watched: &Watched, paused: Paused<'_>) -> Result<(), CopyError> {
         let time = micros(self.clock.now());
         let name = watched.name();
-        let (description, event) = match now {
-            None => {
+        let told = |event: &str| table_event(&self.watch, event, name, time, &[]).severity(3);
+        let (description, event, now) = match paused {
+            Paused::Gone => {
                 let description = "the table is no longer there".to_owned();
-                let event = table_event(&self.watch, "schema.drop", name, time, &[])
-                    .severity(3)
-                    .data("rows", watched.rows);
-                (description, event)
+                (description, told("schema.drop").data("rows", watched.rows), None)
             }
-            Some(table) => {
-                let difference = schema::Difference::of(&watched.layout.table, table);
-                let event =
-                    difference.tell(table_event(&self.watch, "schema.pause", name, time, &[]).severity(3));
-                (difference.to_string(), event)
+            Paused::Unfit(difference, why) => {
+                let description = format!("the table cannot be watched as it is now: {why}");
+                (description, difference.tell(told("schema.pause")), None)
+            }
+            Paused::Changed(difference, table) => {
+                (difference.to_string(), difference.tell(told("schema.pause")), Some(table))
             }
         };
         let event: Event = event.message(format!("{name} is paused: {description}"));
@@ -175,6 +193,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Why a table's changes are not applied any more.
+enum Paused<'a> {
+    /// The database has it no longer.
+    Gone,
+    /// It is there, and cannot be watched any more: why.
+    Unfit(&'a schema::Difference, &'a str),
+    /// It is another one.
+    Changed(&'a schema::Difference, &'a Table),
 }
 
 /// The table as it is apart from what the configuration says of it.

@@ -48,6 +48,7 @@ pub(crate) struct Bench<D> {
     pub(crate) config: WatchConfig,
     pub(crate) taken: Taken,
     pub(crate) path: PathBuf,
+    pub(crate) patience: Patience,
     _dir: tempfile::TempDir,
 }
 
@@ -71,17 +72,19 @@ impl<D: Database + Clone> Bench<D> {
             serde_saphyr::from_str(&format!("url: {url}\n{compares}\n{allows}\n{more}")).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("copy");
-        Bench { database: database(config.clone()), config, taken: Taken::default(), path, _dir: dir }
+        let short = Duration::from_millis(100);
+        let patience = Patience { again: short, over: short, tables: 2 * short, ..Patience::default() };
+        let database = database(config.clone());
+        Bench { database, config, taken: Taken::default(), path, patience, _dir: dir }
     }
 
     pub(crate) fn start(&self) -> Running {
-        let short = Duration::from_millis(100);
         let options = Options {
             name: "bank".to_owned(),
             config: self.config.clone(),
             copy: self.path.clone(),
             clock: Arc::new(SystemClock),
-            patience: Patience { again: short, over: short, tables: 2 * short, ..Patience::default() },
+            patience: self.patience,
         };
         let (watch, handle) = Watch::open(self.database.clone(), self.taken.clone(), options).unwrap();
         Running { handle, task: tokio::spawn(watch.run(std::future::pending())) }

@@ -95,9 +95,14 @@ async fn a_dump_of_mariadb_has_what_the_database_has() {
         serde_saphyr::from_str(&format!("url: {}\ntables: {{t: {{mask: [c4]}}}}", server.url_for("root")))
             .unwrap();
     let mut reader = MysqlReader::new(&config).unwrap();
-    let table =
-        reader.tables(&config).await.unwrap().into_iter().find(|table| table.name.table == "t").unwrap();
-    let table = std::sync::Arc::new(table);
+    let table = reader
+        .tables(&config)
+        .await
+        .unwrap()
+        .into_iter()
+        .find(|found| found.table.name.table == "t")
+        .unwrap();
+    let table = std::sync::Arc::new(table.table);
     let rows = reader.rows(&table, &MASK, &Scan::Range { after: None, upto: None }).await.unwrap();
     for options in [
         &["--routines", "--triggers"][..],

@@ -19,7 +19,7 @@ fn config(server: &Postgres, more: &str) -> WatchConfig {
 }
 
 async fn tables(reader: &mut PostgresReader, config: &WatchConfig) -> Vec<Arc<Table>> {
-    reader.tables(config).await.unwrap().into_iter().map(Arc::new).collect()
+    reader.tables(config).await.unwrap().into_iter().map(|found| Arc::new(found.table)).collect()
 }
 
 /// The table of this name.

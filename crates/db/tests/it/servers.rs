@@ -14,6 +14,10 @@ pub(crate) trait Server: Send + Sync {
     const LENIENT: &'static str;
     /// Makes a view `left_over` of `amounts (balance)` that cannot be read once a balance is 0.
     const FAILS_LATE: &'static str;
+    /// Drops the primary key `one` of a table `t`.
+    const DROPS_KEY: &'static str;
+    /// Gives the table another key, which the server makes up.
+    const NEW_KEY: &'static str;
 }
 
 impl Server for MariaDb {
@@ -37,6 +41,9 @@ impl Server for MariaDb {
     const LENIENT: &'static str = "VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
     const FAILS_LATE: &'static str =
         "CREATE VIEW left_over AS SELECT CAST(balance AS UNSIGNED) - 1 AS rest FROM amounts";
+    const DROPS_KEY: &'static str = "ALTER TABLE t DROP PRIMARY KEY";
+    const NEW_KEY: &'static str =
+        "ALTER TABLE t DROP PRIMARY KEY, ADD COLUMN uid BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY";
 }
 
 impl Server for PostgresServer {
@@ -61,6 +68,8 @@ impl Server for PostgresServer {
 
     const LENIENT: &'static str = "TEXT COLLATE lenient";
     const FAILS_LATE: &'static str = "CREATE SEQUENCE s; CREATE VIEW left_over AS SELECT CASE WHEN balance = 0 THEN nextval('s') ELSE 0 END AS rest FROM amounts";
+    const DROPS_KEY: &'static str = "ALTER TABLE t DROP CONSTRAINT one";
+    const NEW_KEY: &'static str = "ALTER TABLE t DROP CONSTRAINT one, ADD COLUMN uid BIGINT NOT NULL GENERATED ALWAYS AS IDENTITY PRIMARY KEY";
 }
 
 /// Runs a test on both servers, watched with this configuration.

@@ -60,7 +60,7 @@ pub struct TableStatus {
     pub name: String,
     /// `baseline`, `watched`, `paused` until a change of its schema is signed off, or `refused`.
     pub state: String,
-    /// Why it is not watched.
+    /// Why it is not watched, or only compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// What a sign-off needs to resume it.

@@ -70,7 +70,7 @@ async fn look(name: &str, watch: &WatchConfig) -> Result<Found, DbError> {
 async fn ask(mut reader: impl Reader, watch: &WatchConfig) -> Result<Found, DbError> {
     let findings = reader.check(watch).await?;
     // Without the privilege to see the tables there may be none; the finding that says so comes first.
-    let tables = reader.tables(watch).await?;
+    let tables = reader.tables(watch).await?.into_iter().map(|found| found.table).collect();
     Ok(Found { tables, findings })
 }
 

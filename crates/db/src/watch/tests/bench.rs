@@ -120,6 +120,7 @@ pub(super) fn bench(yaml: &str) -> Bench {
             over: 3 * short,
             lately: 6 * short,
             tables: Duration::from_secs(3_600),
+            ..Patience::default()
         },
         path: dir.path().join("bank.copy"),
         _dir: dir,

@@ -12,7 +12,7 @@ use crate::cell::{Cell, MaskKey, chunk_digest, encode_row, row_hash};
 use crate::change::{Change, Op, Position, Sent, Step, Transaction};
 use crate::config::WatchConfig;
 use crate::copy::place_of;
-use crate::database::{Changes, DbError, Digest, Finding, Reader, Scan};
+use crate::database::{Changes, DbError, Digest, Finding, FoundTable, Reader, Scan};
 use crate::table::{Column, Key, Kind, Name, Table};
 use crate::watch::Database;
 
@@ -367,7 +367,7 @@ impl Reader for FakeReader {
         Ok(self.world.0.lock().server.clone())
     }
 
-    async fn tables(&mut self, config: &WatchConfig) -> Result<Vec<Table>, DbError> {
+    async fn tables(&mut self, config: &WatchConfig) -> Result<Vec<FoundTable>, DbError> {
         let world = self.world.0.lock();
         let tables = world.tables.values().filter(|table| config.watches(&table.name.table));
         Ok(tables
@@ -376,7 +376,7 @@ impl Reader for FakeReader {
                 for column in &mut table.columns {
                     column.masked = config.masks(&table.name.table, &column.name);
                 }
-                table
+                FoundTable { table, unfit: None }
             })
             .collect())
     }

@@ -23,7 +23,7 @@ fn watched(server: &MariaDb, more: &str) -> WatchConfig {
 
 async fn tables(config: &WatchConfig) -> Vec<Arc<Table>> {
     let mut reader = MysqlReader::new(config).unwrap();
-    reader.tables(config).await.unwrap().into_iter().map(Arc::new).collect()
+    reader.tables(config).await.unwrap().into_iter().map(|found| Arc::new(found.table)).collect()
 }
 
 async fn table(config: &WatchConfig, name: &str) -> Arc<Table> {

@@ -271,7 +271,7 @@ async fn kinds(settings: &[&str]) {
             follower.apply(transaction);
         }
     }
-    assert_eq!(said, [Some("user=ada".to_owned()), None]);
+    assert_eq!(said, [Some("ada".to_owned()), None]);
 
     // More than is given at once, in one transaction, and then some.
     server.query("INSERT INTO a SELECT n, repeat('x', 100) FROM generate_series(1, 12345) n");
