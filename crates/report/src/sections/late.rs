@@ -45,11 +45,12 @@ pub(crate) fn part(
     let read = |what: &[String]| {
         Query::parse(&format!("event_time:[* TO {from}}} ({}) ({})", came.join(" OR "), what.join(" OR ")))
     };
-    let asked: Vec<String> = looked_at.iter().map(|query| format!("({query})")).collect();
+    let covered = |query: &String| looked_at.iter().any(|other| is_narrower(query, other));
+    let asked = looked_at.iter().filter(|query| !covered(query));
+    let asked: Vec<String> = asked.map(|query| format!("({query})")).collect();
     // All sections' queries together may be longer than a query may be. Then it is everything that came late.
     let query =
         read(&asked).or_else(|_| read(&["*".to_owned()])).map_err(|error| Error::refused(error.message))?;
-    part.queries.push(query.to_string());
     let scope = maker.within(&query, false);
     let mut table = Table::new(&COLUMNS.map(heading));
     maker.each(&scope, Order::OldestFirst, |hit, entry| {
@@ -58,9 +59,35 @@ pub(crate) fn part(
     })?;
     let count = maker.logs.store.count(&scope)?.count;
     table.left_out = count.saturating_sub(table.rows.len() as u64);
-    part.content = vec![Content::Facts(vec![Fact::new("came late", count)])];
     if count > 0 {
-        part.content.push(Content::Table(table));
+        part.queries.push(query.to_string());
+        part.content = vec![Content::Facts(vec![Fact::new("came late", count)]), Content::Table(table)];
     }
     Ok(Some(part))
+}
+
+/// Whether a query is another one and more conditions, as far as the texts tell.
+fn is_narrower(query: &str, other: &str) -> bool {
+    query.strip_prefix(other).is_some_and(|more| more.starts_with(' ') && !more.contains(" OR "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_with_more_conditions_is_narrower() {
+        for (query, other, expected) in [
+            ("a:b c:d", "a:b", true),
+            ("a:b OR c:d e:f", "a:b OR c:d", true),
+            ("a:b NOT c:d", "a:b", true),
+            ("a:b", "a:b", false),
+            ("a:bc", "a:b", false),
+            ("a:b OR c:d", "a:b", false),
+            ("a:b c:d OR e:f", "a:b", false),
+            ("c:d", "a:b", false),
+        ] {
+            assert_eq!(is_narrower(query, other), expected, "{query}, {other}");
+        }
+    }
 }
