@@ -194,7 +194,7 @@ mod tests {
             put(folder.path(), name, name);
         }
         for name in ["1", "2"] {
-            std::fs::set_permissions(path(name), Permissions::from_mode(0)).unwrap();
+            std::fs::set_permissions(path(name), Permissions::from_mode(0o000)).unwrap();
         }
         // Of this thread alone: root reads everything otherwise.
         let none = CapabilitySet::empty();
