@@ -327,6 +327,11 @@ fn rows_follow_a_new_key() {
         bench.put(id, name, Op::Insert);
     }
     bench.put(1, "5", Op::Update);
+    // Gone; by the old key it is where another row will be by the new one.
+    bench.put(5, "8", Op::Insert);
+    bench.remove(5);
+    let violation = bench.violate(1, "different", 7).fingerprint;
+    let gone = bench.violate(5, "deleted", 8).fingerprint;
     let mut table = (*accounts(Kind::Int)).clone();
     table.columns[1].kind = Kind::Int;
     table.key = vec![1];
@@ -339,6 +344,12 @@ fn rows_follow_a_new_key() {
         assert_eq!((history.len(), history[0].cells.as_ref().unwrap()[0].clone()), (versions, Cell::of(id)));
     }
     assert_eq!(bench.copy.watched().unwrap()[0].rows, 3);
+    // Violations and the history of what is gone have gone along.
+    for (violation, name, versions) in [(violation, 5, 2), (gone, 8, 2)] {
+        let found = bench.copy.violation(&violation).unwrap().unwrap();
+        assert_eq!((found.watched, &found.place), (bench.watched.id, &bench.place(name)));
+        assert_eq!(bench.copy.history(bench.watched.id, &found.place, 10).unwrap().len(), versions);
+    }
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::table::Table;
 /// How many changes are given at once of a transaction that has more.
 const PART: usize = 1_000;
 
+/// How many bytes of messages are given at once of a transaction that has more: some dozens of such parts wait to be applied.
+const PART_BYTES: usize = 4 << 20;
+
 /// Whom a message is for that says whose a transaction is: `SELECT pg_logical_emit_message(true, 'attestry', 'user=ada')` in it.
 const SAID: &str = "attestry";
 
@@ -47,6 +50,8 @@ struct Current {
     comment: Option<String>,
     first: u64,
     changes: Vec<Change>,
+    /// What these took in the stream.
+    bytes: usize,
     /// It was given before.
     passed: bool,
 }
@@ -129,6 +134,7 @@ impl Assembly {
                     comment: None,
                     first: 0,
                     changes: Vec::new(),
+                    bytes: 0,
                     passed: commit < self.given,
                 });
             }
@@ -165,7 +171,7 @@ impl Assembly {
                 for number in relations {
                     if let Some(table) = self.relations.get(number) {
                         let table = Arc::clone(table);
-                        self.push(Change { table, op: Op::Truncate });
+                        self.push(Change { table, op: Op::Truncate }, data.len());
                     }
                 }
             }
@@ -176,7 +182,7 @@ impl Assembly {
                     && let Some(known) = self.relations.get(relation)
                 {
                     let change = change(&message, known, &self.mask)?;
-                    self.push(change);
+                    self.push(change, data.len());
                 }
             }
             Message::Said { transactional, prefix, text } => {
@@ -193,10 +199,11 @@ impl Assembly {
         Ok(())
     }
 
-    fn push(&mut self, change: Change) {
+    fn push(&mut self, change: Change, bytes: usize) {
         if let Some(current) = self.current.as_mut().filter(|current| !current.passed) {
             current.changes.push(change);
-            if current.changes.len() >= PART {
+            current.bytes += bytes;
+            if current.changes.len() >= PART || current.bytes >= PART_BYTES {
                 self.flush();
             }
         }
@@ -213,6 +220,7 @@ impl Assembly {
                 comment: current.comment.clone(),
                 first: current.first,
                 changes,
+                bytes: std::mem::take(&mut current.bytes),
                 passed: false,
             };
             current.first += count;

@@ -79,7 +79,8 @@ impl Store {
             && (moved || now.is_none())
         {
             self.copy.remove(watched, &was.stored, Op::Delete, origin_id, Some(&id), keep)?;
-            open.changed.push(Changed { watched, place: place.clone(), before: Some(was.stored.hash) });
+            let changed = Changed { watched, place: place.clone(), before: Some(was.stored.hash) };
+            open.note(&self.window, changed);
         }
         let mut new_place: Option<Place> = None;
         if let (Some(new), Some(new_key), Some(image), false) = (&now, &new_key, &image, arrived) {
@@ -104,11 +105,8 @@ impl Store {
             };
             let occupant = in_place.as_ref().or(taken.as_ref());
             new_version = Some(self.copy.put(&put, occupant, keep)?);
-            open.changed.push(Changed {
-                watched,
-                place: there.clone(),
-                before: occupant.map(|row| row.hash),
-            });
+            let changed = Changed { watched, place: there.clone(), before: occupant.map(|row| row.hash) };
+            open.note(&self.window, changed);
             if let Some(taken) = taken {
                 open.displaced.insert((watched, there.clone()), taken);
             }

@@ -94,7 +94,7 @@ impl Store {
                         self.copy.set_origin_position(origin_id, &end.to_string())?;
                     }
                 }
-                batch.ended.push((std::mem::take(&mut open.changed), end.clone()));
+                batch.ended.push((open.changed(), end.clone()));
             }
             None => {
                 if let Some(origin) = open.origin {

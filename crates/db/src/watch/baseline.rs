@@ -12,8 +12,14 @@ use crate::change::Position;
 use crate::copy::{CopyError, Op, Opening, Origin, Put, SeenBy, place_of};
 use crate::database::Reader;
 
-/// Rows that are taken at once.
+/// Rows that are taken at once, at most.
 const ROWS_AT_ONCE: u32 = 2_000;
+
+/// Rows that are taken first, before anything is known of how large they are.
+const ROWS_FIRST: u32 = 50;
+
+/// What is taken at once, in bytes, is about so much at most, as far as rows are as large as those before them.
+const BYTES_AT_ONCE: u64 = 16 << 20;
 
 /// The rule that what is said to identify rows does.
 const DUPLICATE: &str = "duplicate_key";
@@ -61,9 +67,11 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         if after.is_some() && self.options.config.stream {
             self.tell_interrupted(tracked, snapshot).await?;
         }
+        let mut limit = ROWS_FIRST;
         loop {
-            let rows = reader.rows_after(tracked.table(), &self.mask, after.as_ref(), ROWS_AT_ONCE).await?;
-            let done = rows.len() < ROWS_AT_ONCE as usize;
+            let rows = reader.rows_after(tracked.table(), &self.mask, after.as_ref(), limit).await?;
+            let done = rows.len() < limit as usize;
+            limit = next_limit(limit, &rows);
             if let Some(last) = rows.last() {
                 after = Some(tracked.table().key_of(last));
             }
@@ -127,6 +135,13 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     }
 }
 
+/// How many rows are taken after these.
+fn next_limit(limit: u32, rows: &[Vec<Cell>]) -> u32 {
+    let bytes: u64 = rows.iter().flatten().map(|cell| cell.bytes().map_or(0, <[u8]>::len) as u64).sum();
+    let fit = BYTES_AT_ONCE.saturating_mul(rows.len() as u64) / bytes.max(1);
+    u32::try_from(fit).unwrap_or(u32::MAX).clamp(1, limit.saturating_mul(4).min(ROWS_AT_ONCE))
+}
+
 impl Store {
     fn take_rows(
         &mut self,
@@ -185,5 +200,26 @@ impl Store {
             self.copy.put(&put, there.as_ref(), tracked.watched.versions)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_rows_are_taken_a_few_at_a_time() {
+        let rows = |count: usize, bytes: usize| vec![vec![Cell::of(vec![0; bytes]), Cell::Null]; count];
+        for (limit, rows, expected) in [
+            (50, rows(50, 10), 200),
+            (1_000, rows(1_000, 10), ROWS_AT_ONCE),
+            (50, rows(50, 1 << 20), 16),
+            (16, rows(16, 10), 64),
+            (50, rows(2, 64 << 20), 1),
+            (1, rows(1, 64 << 20), 1),
+            (50, rows(0, 0), 1),
+        ] {
+            assert_eq!(next_limit(limit, &rows), expected, "{limit} {}", rows.len());
+        }
     }
 }

@@ -91,7 +91,7 @@ impl Store {
         }
         self.copy.commit()?;
         if let Some(position) = self.copy.position()? {
-            self.window.push(open.changed, &position);
+            self.remember(open.changed(), &position);
         }
         Ok(done)
     }

@@ -135,16 +135,26 @@ impl Store {
 
     /// Applies the oldest changes that wait for a table, in a transaction that is still to be committed.
     fn apply_some_parked(&mut self, tracked: &Arc<Tracked>) -> Result<Option<Batch>, CopyError> {
-        let parked = self.copy.parked(tracked.id(), CHANGES_AT_ONCE)?;
+        let mut parked = Vec::new();
+        for (number, bytes) in self.copy.parked(tracked.id(), CHANGES_AT_ONCE)? {
+            let kept: Kept =
+                serde_json::from_slice(&bytes).map_err(|error| CopyError::damaged(error.to_string()))?;
+            parked.push((number, kept));
+        }
+        // A transaction is applied whole, if it is not larger than that: within one, rows may have each other's keys for a while.
+        if parked.len() == CHANGES_AT_ONCE as usize
+            && let Some(cut) = parked.last().map(|(_, kept)| kept.id.clone())
+            && parked.first().is_some_and(|(_, kept)| kept.id != cut)
+        {
+            parked.retain(|(_, kept)| kept.id != cut);
+        }
         let Some((last, _)) = parked.last() else { return Ok(None) };
         let last = *last;
         self.copy.begin()?;
         let mut batch = Batch::default();
         let mut open = Open::default();
         let mut current: Option<(Transaction, Origin, i64)> = None;
-        for (_, bytes) in parked {
-            let kept: Kept =
-                serde_json::from_slice(&bytes).map_err(|error| CopyError::damaged(error.to_string()))?;
+        for (_, kept) in parked {
             let layout = self.copy.layout(kept.layout)?;
             let as_sent = if layout.id == tracked.watched.layout.id {
                 Arc::clone(tracked)

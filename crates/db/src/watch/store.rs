@@ -7,7 +7,7 @@ use attestry_event::{Clock, Event};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::Trouble;
-use super::window::{Changed, Window};
+use super::window::{CHANGES_MAX, Changed, Window};
 use crate::cell::{Cell, decode_row};
 use crate::change::Position;
 use crate::config::WatchConfig;
@@ -57,15 +57,34 @@ pub(super) struct Open {
     pub(super) applied: u64,
     pub(super) origin: Option<i64>,
     pub(super) changed: Vec<Changed>,
+    /// Whether `changed` is not all: nobody looked when it began, or it is too much to remember.
+    pub(super) partly: bool,
     /// Rows whose key another row took before they left it, as swapped keys do within a transaction.
     pub(super) displaced: HashMap<(i64, Place), Stored>,
+}
+
+impl Open {
+    /// Remembers a change for those who look at the database meanwhile.
+    pub(super) fn note(&mut self, window: &Window, changed: Changed) {
+        self.partly |= !window.is_open() || self.changed.len() >= CHANGES_MAX;
+        if self.partly {
+            self.changed = Vec::new();
+        } else {
+            self.changed.push(changed);
+        }
+    }
+
+    /// All that it changed, unless only a part was remembered.
+    pub(super) fn changed(&mut self) -> Option<Vec<Changed>> {
+        (!self.partly).then(|| std::mem::take(&mut self.changed))
+    }
 }
 
 /// What a batch of changes gives.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) events: Vec<Event>,
-    pub(super) ended: Vec<(Vec<Changed>, Position)>,
+    pub(super) ended: Vec<(Option<Vec<Changed>>, Position)>,
     pub(super) changes: u64,
 }
 
@@ -100,9 +119,17 @@ impl Store {
     pub(super) fn commit(&mut self, batch: &mut Batch) -> Result<(), CopyError> {
         self.copy.commit()?;
         for (changed, end) in batch.ended.drain(..) {
-            self.window.push(changed, &end);
+            self.remember(changed, &end);
         }
         Ok(())
+    }
+
+    /// What a transaction that ends here changed.
+    pub(super) fn remember(&mut self, changed: Option<Vec<Changed>>, end: &Position) {
+        match changed {
+            Some(changed) => self.window.push(changed, end),
+            None => self.window.forget(),
+        }
     }
 
     /// A row's cells in the columns that its table has now, and the places of those that are not known: columns that were added or have another

@@ -12,7 +12,7 @@ use crate::change::Position;
 use crate::copy::{Place, Span};
 
 /// How many changes are remembered at most, some 150 bytes each. With more, the looks that are under way are done again.
-const CHANGES_MAX: usize = 500_000;
+pub(super) const CHANGES_MAX: usize = 500_000;
 
 /// A change of a row.
 #[derive(Clone, Debug)]
@@ -48,6 +48,11 @@ impl Window {
             self.open = true;
         }
         self.generation
+    }
+
+    /// Whether somebody looks.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Nobody looks any more.

@@ -148,6 +148,27 @@ async fn rows_follow_another_key() {
     running.stop().await.unwrap();
 }
 
+/// What waits is applied some hundred changes at a time: a transaction in which two rows take each other's key is not cut in two.
+#[tokio::test]
+async fn rows_that_swap_their_keys_may_wait_too() {
+    let bench = bench(ALL);
+    let running = watched(&bench).await;
+    bench.world(|world| {
+        world.alter(with_column(&table("t", true)), wider);
+        for n in 0..499 {
+            world.commit("t", &[Do::Set(3, wider(&row(3, "often", n)))]);
+        }
+        world.commit("t", &[Do::Set(1, wider(&row(2, "a", 1))), Do::Set(2, wider(&row(1, "a", 2)))]);
+        world.commit("other", &[Do::Put(row(1, "goes on", 1))]);
+    });
+    bench.until(&running, "the others go on", || bench.rows("other").len() == 1).await;
+    accept(&bench, &running).await;
+    bench.same(&running, &["t", "other"]).await;
+    bench.passes(&running, 2).await;
+    assert!(bench.taken.unexplained().is_empty(), "{:#?}", bench.taken.unexplained());
+    running.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn tables_come_and_go() {
     let bench = bench(ALL);
