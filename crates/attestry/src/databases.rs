@@ -93,7 +93,11 @@ impl Watches {
             let mut running = self.running.lock();
             // One that goes on still writes its copy: none may begin beside it.
             if running.get(name).is_some_and(Running::has_ended) {
-                running.remove(name);
+                if let Some(ended) = running.remove(name)
+                    && !wanted.contains_key(name)
+                {
+                    ended.tell_what_stays();
+                }
                 changes.stopped.push(name.clone());
             }
         }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use attestry_db::postgres::slot_name;
 use attestry_db::watch::{
     Database, Handle, Mysql, Options, Outlet, Patience, Phase, Postgres, Status, Stopped, Watch,
     WatchError as Ended,
@@ -155,6 +156,18 @@ fn open<D: Database>(database: D, outlet: Kept, options: &Options) -> Result<(Wa
 }
 
 impl Running {
+    /// A watch that is no longer configured leaves its slot, from which it would go on, and which keeps the server's log until then.
+    pub(super) fn tell_what_stays(&self) {
+        if matches!(self.engine, Engine::Postgres) && self.settings.config.stream {
+            let slot = slot_name(&self.name, &self.settings.config);
+            tracing::warn!(
+                watch = self.name,
+                slot,
+                "the watch is no longer configured, and its slot keeps the server's log: unless it comes back, SELECT pg_drop_replication_slot('{slot}'); DROP PUBLICATION {slot};"
+            );
+        }
+    }
+
     /// Starts a watch. Whether its database answers is for later. `goes_on` when it ran before with the same copy, which then stays as it is.
     pub(super) fn start(
         name: &str,

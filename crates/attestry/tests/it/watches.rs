@@ -3,7 +3,7 @@
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::time::Duration;
 
-use attestry_testkit::{Client, MariaDb, Ran, Scenario, wait_for};
+use attestry_testkit::{Client, MariaDb, Postgres, Ran, Scenario, wait_for};
 use serde_json::{Value, json};
 
 use crate::ATTESTRY;
@@ -189,6 +189,35 @@ fn two_watches_of_one_database_tell_it_each_in_its_own_words() {
     scenario.attestry(&["db", "sign-off", of("bank"), "--reason", "looked"]).is(0);
     let left = listed(&scenario.attestry(&["db", "violations", "--json"]).is(0));
     assert_eq!((left.len(), &left[0]["watch"]), (1, &json!("auditors")));
+    scenario.finish();
+}
+
+#[test]
+fn a_postgresql_that_is_taken_out_and_comes_back_has_lost_nothing() {
+    let server = Postgres::started_logical(&[]);
+    server.query(
+        "CREATE TABLE accounts (id INT PRIMARY KEY, balance INT); INSERT INTO accounts VALUES (1, 10)",
+    );
+    let mut scenario = Scenario::new(ATTESTRY);
+    let bank = format!("  bank:\n    url: {}\n    reconcile: {{every: 1s}}\n", server.url());
+    configure(&scenario, std::slice::from_ref(&bank));
+    scenario.start();
+    let reader = reader(&scenario);
+    wait_until_followed(&reader, &["bank"]);
+    configure(&scenario, &["  {}\n".to_owned()]);
+    scenario.hang_up();
+    comes(&reader, "event_name:config.reload", 1);
+    // What it left on the server is said, with what removes it.
+    assert!(scenario.log().contains("pg_drop_replication_slot('attestry_bank')"), "{}", scenario.log());
+    assert_eq!(server.query("SELECT slot_name FROM pg_replication_slots"), "attestry_bank");
+    server.query("UPDATE accounts SET balance = 11; UPDATE accounts SET balance = 12");
+    configure(&scenario, std::slice::from_ref(&bank));
+    scenario.hang_up();
+    comes(&reader, "event_name:row.update event_source:bank", 2);
+    wait_until_followed(&reader, &["bank"]);
+    for query in ["event_name:gap.stream", "event_name:gap.conflict", "event_data.unexplained:true"] {
+        assert_eq!(reader.count(query), 0, "{query}");
+    }
     scenario.finish();
 }
 

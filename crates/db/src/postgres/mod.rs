@@ -30,5 +30,5 @@ mod snapshot;
 mod wire;
 
 pub use changes::PostgresChanges;
-pub use reader::PostgresReader;
+pub use reader::{PostgresReader, slot_name};
 pub(crate) use session::{Session, login};

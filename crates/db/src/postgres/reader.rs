@@ -113,7 +113,7 @@ impl PostgresReader {
 
 /// What the slot and the publication of a watch are called: as configured, else made of its name. A slot's name has small letters, digits and
 /// `_`, and at most 63 of them.
-pub(super) fn slot_name(watch: &str, config: &WatchConfig) -> String {
+pub fn slot_name(watch: &str, config: &WatchConfig) -> String {
     let made = || {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
         format!("attestry_{}", watch.chars().map(plain).collect::<String>())
