@@ -1,6 +1,7 @@
 //! What is asked of a database.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,12 +153,22 @@ pub trait Reader: Send {
         limit: u32,
     ) -> impl Future<Output = Result<Digest, DbError>> + Send;
 
-    /// The digests of all 2^bits buckets, in one look at the whole table; empty ones are left out.
+    /// All rows of several buckets, of 2^bits, in one look at the whole table and in no order.
+    fn rows_of_buckets(
+        &mut self,
+        table: &Arc<Table>,
+        mask: &MaskKey,
+        bits: u8,
+        buckets: &[u32],
+    ) -> impl Future<Output = Result<Vec<Vec<Cell>>, DbError>> + Send;
+
+    /// The digests of some or all of 2^bits buckets, in one look at the whole table; empty ones are left out.
     fn digest_buckets(
         &mut self,
         table: &Arc<Table>,
         mask: &MaskKey,
         bits: u8,
+        buckets: RangeInclusive<u32>,
     ) -> impl Future<Output = Result<Vec<Digest>, DbError>> + Send;
 
     /// Runs somebody's own SELECT in a transaction that can only read, and gives at most `limit` rows as text.

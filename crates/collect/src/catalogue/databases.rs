@@ -139,15 +139,22 @@ pub const DATABASES: &[Entry] = &[
     Entry {
         name: "reconcile.pass",
         sources: "a watch",
-        meaning: "all rows of a table were compared with the copy",
+        meaning: "the rows of a table were compared with the copy",
         who: "",
         fields: &[
             SCHEMA,
             TABLE,
             ("pass", "which pass over all tables, counted from 1"),
-            ("rows", "rows of the copy, the leaves of the tree"),
-            ("compared_rows", "rows that the database counted"),
+            (
+                "rows",
+                "rows of the copy, the leaves of the tree; with `undecided` rows neither this, `root` nor `position`",
+            ),
+            ("compared_rows", "rows that the database counted, without those left undecided"),
             ("different", "rows that were different and that nothing explains"),
+            (
+                "undecided",
+                "rows of which nothing can be told, because too much changed meanwhile; the next pass tries again",
+            ),
             (
                 "root",
                 "root of the Merkle tree (RFC 6962) of the copy's row hashes in the order of the keys, or of SHA-256 of the keys where the database's order is its own; Base64",
@@ -156,7 +163,7 @@ pub const DATABASES: &[Entry] = &[
             ("took_ms", "how long this table took"),
             ("pass_took_s", "how long the pass takes so far"),
         ],
-        example: r#"{"event_name":"reconcile.pass","username":"-","resource":"bank.accounts","read_only":true,"severity":6,"message":"bank.accounts was compared: 5000 rows, 0 different","event_data":{"schema":"bank","table":"accounts","pass":7,"rows":5000,"compared_rows":5000,"different":0,"root":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=","position":"0/16B3740","took_ms":210,"pass_took_s":1}}"#,
+        example: r#"{"event_name":"reconcile.pass","username":"-","resource":"bank.accounts","read_only":true,"severity":6,"message":"bank.accounts was compared: 5000 rows, 0 different","event_data":{"schema":"bank","table":"accounts","pass":7,"rows":5000,"compared_rows":5000,"different":0,"undecided":0,"root":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=","position":"0/16B3740","took_ms":210,"pass_took_s":1}}"#,
     },
     Entry {
         name: "row.delete",

@@ -2,6 +2,8 @@
 //!
 //! Whatever comes from outside goes in as a hexadecimal literal or as a name in backquotes: nothing else is put into a statement.
 
+use std::ops::RangeInclusive;
+
 use super::column_type::ColumnType;
 use crate::cell::{Cell, MaskKey};
 use crate::database::{DbError, Scan};
@@ -103,14 +105,26 @@ impl<'a> Statements<'a> {
         )
     }
 
-    /// The same for every bucket, with the bucket before it.
-    pub(super) fn buckets(&self, bits: u8) -> String {
+    /// The same for every bucket of a range, with the bucket before it. The rows of others are not hashed.
+    pub(super) fn buckets(&self, bits: u8, buckets: &RangeInclusive<u32>) -> String {
         let (hash, bucket, name) = (self.hash(), self.bucket(bits), self.name());
+        let (first, last) = buckets.clone().into_inner();
+        let all = first == 0 && u64::from(last) + 1 >= 1 << bits.min(32);
+        let within = if all { "TRUE".to_owned() } else { format!("{bucket} BETWEEN {first} AND {last}") };
         format!(
             "SELECT b, n, hashed, COALESCE(LENGTH(g), 0), SHA2(COALESCE(g, ''), 256) FROM (SELECT b, COUNT(*) AS n, \
              COUNT(h) AS hashed, GROUP_CONCAT(h ORDER BY h SEPARATOR '') AS g FROM (SELECT {bucket} AS b, {hash} AS h FROM {name} \
-             LIMIT {ALL}) AS hashes GROUP BY b) AS joined"
+             WHERE {within} LIMIT {ALL}) AS hashes GROUP BY b) AS joined"
         )
+    }
+
+    /// The condition of the rows of some buckets.
+    pub(super) fn within_buckets(&self, bits: u8, buckets: &[u32]) -> String {
+        let buckets: Vec<String> = buckets.iter().map(u32::to_string).collect();
+        if buckets.is_empty() {
+            return "FALSE".to_owned();
+        }
+        format!("{} IN ({})", self.bucket(bits), buckets.join(", "))
     }
 
     /// The condition of a part.
@@ -122,7 +136,7 @@ impl<'a> Statements<'a> {
                 let both: Vec<String> = [after, upto].into_iter().flatten().collect();
                 Ok(if both.is_empty() { "TRUE".to_owned() } else { both.join(" AND ") })
             }
-            Scan::Bucket { bits, bucket } => Ok(format!("{} = {bucket}", self.bucket(*bits))),
+            Scan::Bucket { bits, bucket } => Ok(self.within_buckets(*bits, &[*bucket])),
         }
     }
 
@@ -368,7 +382,7 @@ mod tests {
         let key = MaskKey([0xab; 32]);
         let statements = Statements::new(&table, &key).unwrap();
         let value = "CAST(`b` AS BINARY)";
-        for sql in [statements.rows("TRUE"), statements.digest("TRUE"), statements.buckets(4)] {
+        for sql in [statements.rows("TRUE"), statements.digest("TRUE"), statements.buckets(4, &(0..=15))] {
             assert_eq!(
                 sql.matches(value).count(),
                 sql.matches(&format!("UNHEX(SHA2({value}, 256))")).count()

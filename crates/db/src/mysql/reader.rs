@@ -1,5 +1,6 @@
 //! Reading tables by SQL.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,18 @@ impl MysqlReader {
             return Err(DbError::Again("the view was lost with its connection".to_owned()));
         }
         self.session.rows_within(sql, limit).await
+    }
+
+    /// Runs a statement that gives all columns of a table.
+    async fn cells_of(
+        &mut self,
+        table: &Table,
+        sql: &str,
+        limit: Duration,
+    ) -> Result<Vec<Vec<Cell>>, DbError> {
+        let masked: Vec<bool> = table.columns.iter().map(|column| column.masked).collect();
+        let rows = self.ask(sql, limit).await?;
+        rows.into_iter().map(|row| cells(row, &masked)).collect()
     }
 
     /// The key of the last of the next `limit` rows; none when there are not so many.
@@ -150,15 +163,24 @@ impl Reader for MysqlReader {
         mask: &MaskKey,
         scan: &Scan,
     ) -> Result<Vec<Vec<Cell>>, DbError> {
+        if let Scan::Bucket { bits, bucket } = scan {
+            return self.rows_of_buckets(table, mask, *bits, &[*bucket]).await;
+        }
         let statements = Statements::new(table, mask)?;
         let sql = statements.rows(&statements.within(scan)?);
-        let limit = match scan {
-            Scan::Range { .. } => self.session.timeout(),
-            Scan::Bucket { .. } => self.session.timeout() * WHOLE_TABLE,
-        };
-        let masked: Vec<bool> = table.columns.iter().map(|column| column.masked).collect();
-        let rows = self.ask(&sql, limit).await?;
-        rows.into_iter().map(|row| cells(row, &masked)).collect()
+        self.cells_of(table, &sql, self.session.timeout()).await
+    }
+
+    async fn rows_of_buckets(
+        &mut self,
+        table: &Arc<Table>,
+        mask: &MaskKey,
+        bits: u8,
+        buckets: &[u32],
+    ) -> Result<Vec<Vec<Cell>>, DbError> {
+        let statements = Statements::new(table, mask)?;
+        let sql = statements.rows(&statements.within_buckets(bits, buckets));
+        self.cells_of(table, &sql, self.session.timeout() * WHOLE_TABLE).await
     }
 
     async fn digest_after(
@@ -181,8 +203,9 @@ impl Reader for MysqlReader {
         table: &Arc<Table>,
         mask: &MaskKey,
         bits: u8,
+        buckets: RangeInclusive<u32>,
     ) -> Result<Vec<Digest>, DbError> {
-        let sql = Statements::new(table, mask)?.buckets(bits);
+        let sql = Statements::new(table, mask)?.buckets(bits, &buckets);
         let rows = self.ask(&sql, self.session.timeout() * WHOLE_TABLE).await?;
         let mut digests = Vec::with_capacity(rows.len());
         for mut row in rows {

@@ -4,6 +4,8 @@
 //! `boolean`, `character(n)`, `inet` and others it is not, and `format('%s', …)` is what calls the output function itself. Texts are put together
 //! as text and turned into UTF-8 once; in databases with another encoding the length counts the bytes of UTF-8 all the same.
 
+use std::ops::RangeInclusive;
+
 use tokio_postgres::types::ToSql;
 
 use crate::cell::{Cell, MaskKey, encode_row};
@@ -215,11 +217,11 @@ impl<'a> Statements<'a> {
         format!("SELECT {} FROM ({}) AS q", self.row(), self.values(&format!("{within} OFFSET 0")))
     }
 
-    /// The bytes of the rows of a bucket.
-    pub(super) fn rows_of_bucket(&mut self, bits: u8, bucket: u32) -> String {
-        let bucket = self.given.add(i64::from(bucket));
+    /// The bytes of the rows of some buckets.
+    pub(super) fn rows_of_buckets(&mut self, bits: u8, buckets: &[u32]) -> String {
+        let buckets = self.given.add(buckets.iter().map(|bucket| i64::from(*bucket)).collect::<Vec<_>>());
         format!(
-            "SELECT {} FROM ({}) AS q WHERE {} = {bucket}::bigint",
+            "SELECT {} FROM ({}) AS q WHERE {} = ANY ({buckets}::bigint[])",
             self.row(),
             self.values("OFFSET 0"),
             bucket_of(&format!("sha256({})", self.key()), bits)
@@ -238,14 +240,16 @@ impl<'a> Statements<'a> {
         )
     }
 
-    /// Of each bucket its number, how many rows, and their digest.
-    pub(super) fn digest_buckets(&self, bits: u8) -> String {
+    /// Of each bucket of a range its number, how many rows, and their digest. The rows of others are not hashed.
+    pub(super) fn digest_buckets(&self, bits: u8, buckets: &RangeInclusive<u32>) -> String {
+        let (row, values) = (self.row(), self.values("OFFSET 0"));
+        let keyed = format!("SELECT *, sha256({}) AS key FROM ({values}) AS q OFFSET 0", self.key());
         format!(
-            "SELECT {}, count(*), {DIGEST} FROM (SELECT sha256({}) AS key, sha256({}) AS hash FROM ({}) AS q OFFSET 0) AS h GROUP BY 1",
-            bucket_of("key", bits),
-            self.key(),
-            self.row(),
-            self.values("OFFSET 0"),
+            "SELECT {bucket}, count(*), {DIGEST} FROM (SELECT key, sha256({row}) AS hash FROM ({keyed}) AS q \
+             WHERE {bucket} BETWEEN {} AND {} OFFSET 0) AS h GROUP BY 1",
+            buckets.start(),
+            buckets.end(),
+            bucket = bucket_of("key", bits),
         )
     }
 }

@@ -1,6 +1,7 @@
 //! Reading tables.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,20 +215,26 @@ impl Reader for PostgresReader {
         mask: &MaskKey,
         scan: &Scan,
     ) -> Result<Vec<Vec<Cell>>, DbError> {
-        let rows = match scan {
+        match scan {
             Scan::Range { after, upto } => {
                 let time = self.config.timeout.0;
-                self.asked(table, mask, time, |statements| {
-                    statements.rows_within(after.as_ref(), upto.as_ref())
-                })
-                .await?
+                let statement =
+                    |statements: &mut Statements<'_>| statements.rows_within(after.as_ref(), upto.as_ref());
+                self.asked(table, mask, time, statement).await?.iter().map(cells).collect()
             }
-            Scan::Bucket { bits, bucket } => {
-                self.asked(table, mask, WHOLE_TABLE, |statements| statements.rows_of_bucket(*bits, *bucket))
-                    .await?
-            }
-        };
-        rows.iter().map(cells).collect()
+            Scan::Bucket { bits, bucket } => self.rows_of_buckets(table, mask, *bits, &[*bucket]).await,
+        }
+    }
+
+    async fn rows_of_buckets(
+        &mut self,
+        table: &Arc<Table>,
+        mask: &MaskKey,
+        bits: u8,
+        buckets: &[u32],
+    ) -> Result<Vec<Vec<Cell>>, DbError> {
+        let statement = |statements: &mut Statements<'_>| statements.rows_of_buckets(bits, buckets);
+        self.asked(table, mask, WHOLE_TABLE, statement).await?.iter().map(cells).collect()
     }
 
     async fn digest_after(
@@ -255,8 +262,10 @@ impl Reader for PostgresReader {
         table: &Arc<Table>,
         mask: &MaskKey,
         bits: u8,
+        buckets: RangeInclusive<u32>,
     ) -> Result<Vec<Digest>, DbError> {
-        let rows = self.asked(table, mask, WHOLE_TABLE, |statements| statements.digest_buckets(bits)).await?;
+        let statement = |statements: &mut Statements<'_>| statements.digest_buckets(bits, &buckets);
+        let rows = self.asked(table, mask, WHOLE_TABLE, statement).await?;
         rows.iter()
             .map(|row| {
                 let bucket = u32::try_from(value::<i64>(row, 0)?).unwrap_or(0);

@@ -84,12 +84,12 @@ impl Store {
         Ok(if undone.is_some() && same(&hashes) { Verdict::Same } else { Verdict::Different })
     }
 
-    /// The rows of a part that are at no commit since `from` what the database showed. Rows that only lack what a change of the schema added
+    /// The rows of some parts that are at no commit since `from` what the database showed. Rows that only lack what a change of the schema added
     /// are completed.
     pub(super) fn odd_rows(
         &mut self,
         tracked: &Tracked,
-        span: &Span,
+        spans: &[Span],
         rows: Vec<Vec<Cell>>,
         from: Option<&Position>,
     ) -> Result<Vec<Odd>, CopyError> {
@@ -101,14 +101,21 @@ impl Store {
             seen.insert(place_of(table, &key), (key, row, hash));
         }
         let mut known: BTreeMap<Place, RowHash> = BTreeMap::new();
-        self.copy.each_hash(watched, span, |place, hash| {
-            known.insert(place.to_vec(), hash);
-            Ok(())
-        })?;
+        for span in spans {
+            self.copy.each_hash(watched, span, |place, hash| {
+                known.insert(place.to_vec(), hash);
+                Ok(())
+            })?;
+        }
+        // The window remembers little of what is beside several parts.
+        let span = match spans {
+            [span] => span.clone(),
+            _ => Span { from: Vec::new(), to: None },
+        };
         let (mut odd, mut lacking) = (Vec::new(), Vec::new());
         let mut behind = Vec::new();
         {
-            let earlier = from.map(|from| self.window.earlier(watched, span, from)).unwrap_or_default();
+            let earlier = from.map(|from| self.window.earlier(watched, &span, from)).unwrap_or_default();
             let was = |place: &[u8], hash: Option<RowHash>| {
                 earlier.get(place).is_some_and(|states| states.contains(&hash))
             };

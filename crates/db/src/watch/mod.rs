@@ -13,6 +13,7 @@ mod act;
 mod apply;
 mod away;
 mod baseline;
+mod buckets;
 mod checks;
 mod compare;
 mod connect;

@@ -4,7 +4,8 @@
 //! to the second one, the digest must be that of the copy at some commit in between. If not, the part is looked at in smaller parts, and those that
 //! differ row by row. A row is unexplained if it is at none of these commits what the copy had, and still is so in three looks over three
 //! seconds: a transaction can be in the stream a moment before it can be seen (semi-synchronous and synchronous replication), and one that was
-//! committed later can be seen before.
+//! committed later can be seen before. What cannot be decided, because too much happens meanwhile, is counted as undecided, and the next pass
+//! tries again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,14 +16,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::act::table_event;
+use super::buckets::more_ranges;
 use super::compare::{Look, Odd, Verdict};
 use super::events::micros;
 use super::store::Tracked;
 use super::{Database, Outlet, Trouble, Watch};
-use crate::cell::{RowHash, chunk_digest, decode_row, encode_row};
+use crate::cell::{Cell, RowHash, decode_row, encode_row};
 use crate::change::Position;
 use crate::copy::{Copy, Pass, Place, Span};
-use crate::database::{Digest, Reader, Scan};
+use crate::database::{Reader, Scan};
 use crate::table::Key;
 
 /// Looks at a row before it is unexplained.
@@ -37,25 +39,50 @@ const ROWS_READ: u32 = 128;
 /// Into how many parts one that differs is divided.
 const PARTS: u32 = 16;
 
-/// Rows of a bucket, in tables whose order is not known.
-const ROWS_OF_BUCKET: u64 = 256;
-
 /// Parts that are looked at row by row at the same time.
 const DOUBTS_MAX: usize = 256;
 
+/// Looks at a part until it is left undecided: its rows are something else each time. And the time, in [`Patience::lately`](super::Patience).
+const LOOKS_MAX: u32 = 100;
+const LATELY_MAX: u32 = 4;
+
+/// Looks one after the other about which nothing can be told until a part is left undecided.
+const FORGOTTEN_MAX: u32 = 3;
+
+/// The longest that is waited for the budget after one look, in seconds: 30 days.
+const OWED_MAX: f64 = 30.0 * 86_400.0;
+
 type Reached = Option<watch::Receiver<Option<Position>>>;
 
-/// A part of a table in which rows are not as the copy has them.
-struct Doubt {
-    scan: Scan,
+/// Parts of a table in which rows are not as the copy has them, and which are looked at together.
+pub(super) struct Doubt {
+    /// Each with the rows that the database counted in it. Several only if they are buckets, in their order.
+    pub(super) parts: Vec<(Scan, u64)>,
     /// Whether it was looked at: what comes into doubt later is for the next pass, or under load this one would never end.
     looked: bool,
+    since: Instant,
+    looks: u32,
+    /// Looks one after the other about which nothing could be told.
+    forgotten: u32,
     rows: HashMap<Place, Suspect>,
 }
 
 impl Doubt {
-    fn new(scan: Scan) -> Doubt {
-        Doubt { scan, looked: false, rows: HashMap::new() }
+    pub(super) fn new(scan: Scan, rows: u64) -> Doubt {
+        let parts = vec![(scan, rows)];
+        Doubt { parts, looked: false, since: Instant::now(), looks: 0, forgotten: 0, rows: HashMap::new() }
+    }
+
+    fn is_decided(&self) -> bool {
+        self.forgotten == 0 && self.rows.is_empty()
+    }
+
+    /// How many rows were not decided: of parts about which nothing could be told all, and of an empty one the row that may be missing.
+    fn undecided(&self) -> u64 {
+        if self.looked {
+            return self.rows.len() as u64;
+        }
+        self.parts.iter().map(|(_, rows)| (*rows).max(1)).sum()
     }
 }
 
@@ -66,13 +93,26 @@ struct Suspect {
 }
 
 /// A table's comparison.
-struct TablePass<'a> {
-    tracked: &'a Arc<Tracked>,
+pub(super) struct TablePass<'a> {
+    pub(super) tracked: &'a Arc<Tracked>,
     reached: Reached,
-    waiting: VecDeque<Look>,
-    doubts: Vec<Doubt>,
+    pub(super) waiting: VecDeque<Look>,
+    pub(super) doubts: Vec<Doubt>,
     unexplained: u64,
-    rows: u64,
+    /// Rows that were left undecided.
+    undecided: u64,
+    /// Rows that the database counted.
+    pub(super) rows: u64,
+    /// Rows that a scan of the whole table reads.
+    pub(super) whole: u64,
+    /// When the budget has been waited for.
+    free_at: Instant,
+}
+
+impl TablePass<'_> {
+    pub(super) fn give_up(&mut self, doubt: &Doubt) {
+        self.undecided += doubt.undecided();
+    }
 }
 
 impl<D: Database, O: Outlet> Watch<D, O> {
@@ -88,6 +128,8 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             self.options.config.sleep.0
         };
         let mut first = true;
+        // Into how many ranges of buckets tables are divided, for as long as the connection lasts.
+        let mut ranges: HashMap<i64, u32> = HashMap::new();
         loop {
             let last = self.shared.with(|store| store.copy.pass()).await?;
             let now = micros(self.options.clock.now());
@@ -109,10 +151,12 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                     ..Pass::default()
                 },
             };
-            self.compare_all(reader, &mut pass, &reached).await?;
+            let decided = self.compare_all(reader, &mut pass, &reached, &mut ranges).await?;
             pass.ended = true;
             self.keep_pass(&pass).await?;
-            self.handle.compared(pass.started);
+            if decided {
+                self.handle.compared(pass.started);
+            }
             self.handle.refresh(&self.shared).await?;
         }
     }
@@ -128,12 +172,15 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             .await
     }
 
+    /// Compares every table once; says whether all of every one was decided.
     async fn compare_all(
         &self,
         reader: &mut D::Reader,
         pass: &mut Pass,
         reached: &Reached,
-    ) -> Result<(), Trouble> {
+        ranges: &mut HashMap<i64, u32>,
+    ) -> Result<bool, Trouble> {
+        let mut decided = true;
         let mut tables: Vec<Arc<Tracked>> = self.shared.lock().await.tables.values().cloned().collect();
         tables.sort_by_key(|tracked| tracked.id());
         for tracked in tables {
@@ -149,21 +196,31 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 waiting: VecDeque::new(),
                 doubts: Vec::new(),
                 unexplained: pass.unexplained,
+                undecided: 0,
                 rows: pass.rows,
+                whole: 0,
+                free_at: Instant::now(),
             };
             let begun = micros(self.options.clock.now());
             let carried = !self.shared.lock().await.streamed.left_out.contains(tracked.watched.name());
             let done = if tracked.table().is_ordered() {
                 self.compare_ranges(reader, &mut table, pass).await
             } else {
-                self.compare_buckets(reader, &mut table).await
+                let ranges = ranges.get(&tracked.id()).copied().unwrap_or(1);
+                self.compare_buckets(reader, &mut table, ranges).await
             };
             self.shared.lock().await.window.close();
             done?;
-            pass.done.push(tracked.id());
+            if table.undecided == 0 {
+                pass.done.push(tracked.id());
+            } else {
+                decided = false;
+                let ranges = ranges.entry(tracked.id()).or_insert(1);
+                *ranges = more_ranges(*ranges);
+            }
             self.end_table(&tracked, pass, &table, begun, carried).await?;
         }
-        Ok(())
+        Ok(decided)
     }
 
     async fn compare_ranges(
@@ -177,10 +234,9 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             pass.after.as_deref().map(decode_row).transpose().map_err(crate::copy::CopyError::from)?;
         let mut kept = Instant::now();
         loop {
-            let begun = Instant::now();
             let look = self.look(reader, table, after.as_ref(), limit).await?;
             table.rows += look.digest.rows;
-            let (rows, next) = (look.digest.rows, upto(&look.digest.scan));
+            let next = upto(&look.digest.scan);
             table.waiting.push_back(look);
             self.judge_waiting(reader, table, WAITING_MAX).await?;
             if table.doubts.len() >= DOUBTS_MAX {
@@ -188,74 +244,38 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             }
             let Some(next) = next else { break };
             after = Some(next);
-            if kept.elapsed() > Duration::from_secs(5) {
-                // Where it goes on after a crash: not past what is still in doubt.
+            // Where it goes on after a crash: not past what is still in doubt, or was left so.
+            if kept.elapsed() > Duration::from_secs(5) && table.undecided == 0 {
                 self.judge_waiting(reader, table, 0).await?;
                 self.resolve(reader, table).await?;
+                kept = Instant::now();
+                if table.undecided > 0 {
+                    continue;
+                }
                 pass.after = after.as_ref().map(|key| encode_row(key));
                 (pass.rows, pass.unexplained) = (table.rows, table.unexplained);
                 self.keep_pass(pass).await?;
-                kept = Instant::now();
             }
-            self.within_budget(rows, begun).await;
-        }
-        self.judge_waiting(reader, table, 0).await?;
-        self.resolve(reader, table).await
-    }
-
-    async fn compare_buckets(
-        &self,
-        reader: &mut D::Reader,
-        table: &mut TablePass<'_>,
-    ) -> Result<(), Trouble> {
-        let begun = Instant::now();
-        let tracked = table.tracked;
-        let id = tracked.id();
-        let rows = self
-            .shared
-            .with(move |store| {
-                Ok(store.copy.watched()?.iter().find(|one| one.id == id).map_or(0, |one| one.rows))
-            })
-            .await?;
-        let bits = u8::try_from((rows / ROWS_OF_BUCKET).checked_ilog2().map_or(0, |bits| bits + 1))
-            .unwrap_or(0)
-            .min(16);
-        let generation = self.shared.lock().await.window.open();
-        let from = self.position(reader, table).await?;
-        let digests = reader.digest_buckets(tracked.table(), &self.mask, bits).await?;
-        let to = self.position(reader, table).await?;
-        let between = from.zip(to);
-        let mut by_bucket: HashMap<u32, Digest> = HashMap::new();
-        for digest in digests {
-            table.rows += digest.rows;
-            if let Scan::Bucket { bucket, .. } = digest.scan {
-                by_bucket.insert(bucket, digest);
-            }
-        }
-        let count = table.rows;
-        for bucket in 0..1u32 << bits {
-            let scan = Scan::Bucket { bits, bucket };
-            let digest = by_bucket.remove(&bucket).unwrap_or_else(|| Digest {
-                scan,
-                rows: 0,
-                digest: chunk_digest(&mut []),
-            });
-            let between = between.clone();
-            table.waiting.push_back(Look { tracked: Arc::clone(tracked), digest, between, generation });
         }
         self.judge_waiting(reader, table, 0).await?;
         self.resolve(reader, table).await?;
-        self.within_budget(count, begun).await;
+        self.within_budget(table).await;
         Ok(())
     }
 
-    /// Waits until so many rows could be read by the budget.
-    async fn within_budget(&self, rows: u64, begun: Instant) {
-        let rate = f64::from(self.options.config.reconcile.rows_per_second.max(1));
-        tokio::time::sleep_until(begun + Duration::from_secs_f64(rows as f64 / rate)).await;
+    /// Waits until what was read is within the budget.
+    pub(super) async fn within_budget(&self, table: &TablePass<'_>) {
+        tokio::time::sleep_until(table.free_at).await;
     }
 
-    async fn position(
+    /// The database read so many rows for a look.
+    pub(super) fn charge(&self, table: &mut TablePass<'_>, rows: u64, begun: Instant) {
+        let rate = f64::from(self.options.config.reconcile.rows_per_second.max(1));
+        let owed = Duration::from_secs_f64((rows as f64 / rate).min(OWED_MAX));
+        table.free_at = begun.max(table.free_at) + owed;
+    }
+
+    pub(super) async fn position(
         &self,
         reader: &mut D::Reader,
         table: &TablePass<'_>,
@@ -269,20 +289,23 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     async fn look(
         &self,
         reader: &mut D::Reader,
-        table: &TablePass<'_>,
+        table: &mut TablePass<'_>,
         after: Option<&Key>,
         limit: u32,
     ) -> Result<Look, Trouble> {
+        self.within_budget(table).await;
         let tracked = Arc::clone(table.tracked);
-        let generation = self.shared.lock().await.window.open();
+        let generation = self.shared.lock().await.window.open(tracked.id(), vec![whole_table()]);
+        let begun = Instant::now();
         let from = self.position(reader, table).await?;
         let digest = reader.digest_after(tracked.table(), &self.mask, after, limit).await?;
         let to = self.position(reader, table).await?;
+        self.charge(table, digest.rows, begun);
         Ok(Look { tracked, digest, between: from.zip(to), generation })
     }
 
     /// Judges looks until at most `left` wait, and those that the stream has passed anyway.
-    async fn judge_waiting(
+    pub(super) async fn judge_waiting(
         &self,
         reader: &mut D::Reader,
         table: &mut TablePass<'_>,
@@ -331,11 +354,11 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     ) -> Result<(), Trouble> {
         let scan = look.digest.scan.clone();
         let Scan::Range { after, upto: last } = &scan else {
-            table.doubts.push(Doubt::new(scan));
+            table.doubts.push(Doubt::new(scan, look.digest.rows));
             return Ok(());
         };
         if look.digest.rows <= u64::from(ROWS_READ) {
-            table.doubts.push(Doubt::new(scan));
+            table.doubts.push(Doubt::new(scan, look.digest.rows));
             return Ok(());
         }
         let limit = u32::try_from(look.digest.rows / u64::from(PARTS)).unwrap_or(ROWS_READ).max(ROWS_READ);
@@ -359,26 +382,65 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             }
             let judged = part.clone();
             if self.shared.with(move |store| store.judge(&judged)).await? != Verdict::Same {
-                table.doubts.push(Doubt::new(part.digest.scan));
+                table.doubts.push(Doubt::new(part.digest.scan, part.digest.rows));
             }
         }
         Ok(())
     }
 
-    /// Looks at rows that are in doubt until nothing is.
-    async fn resolve(&self, reader: &mut D::Reader, table: &mut TablePass<'_>) -> Result<(), Trouble> {
+    /// Looks at rows that are in doubt until nothing is, or until it is given up.
+    pub(super) async fn resolve(
+        &self,
+        reader: &mut D::Reader,
+        table: &mut TablePass<'_>,
+    ) -> Result<(), Trouble> {
         loop {
-            let mut doubts = std::mem::take(&mut table.doubts);
-            for doubt in &mut doubts {
-                self.look_at_rows(reader, table, doubt).await?;
+            let mut left = Vec::new();
+            for mut doubt in std::mem::take(&mut table.doubts) {
+                self.look_at_rows(reader, table, &mut doubt).await?;
+                if doubt.is_decided() {
+                    continue;
+                }
+                let long = doubt.since.elapsed() > self.options.patience.lately * LATELY_MAX;
+                if doubt.forgotten >= FORGOTTEN_MAX || doubt.looks >= LOOKS_MAX && long {
+                    table.give_up(&doubt);
+                } else {
+                    left.push(doubt);
+                }
             }
-            doubts.retain(|doubt| !doubt.rows.is_empty());
-            if doubts.is_empty() {
+            if left.is_empty() {
                 return Ok(());
             }
-            table.doubts = doubts;
+            table.doubts = left;
             tokio::time::sleep(self.options.patience.again).await;
         }
+    }
+
+    /// The rows of what is in doubt, within the budget.
+    async fn rows_of(
+        &self,
+        reader: &mut D::Reader,
+        table: &mut TablePass<'_>,
+        doubt: &Doubt,
+    ) -> Result<Vec<Vec<Cell>>, Trouble> {
+        let (tracked, begun) = (table.tracked, Instant::now());
+        let (mut bits, mut buckets, mut rows) = (0, Vec::new(), Vec::new());
+        for (scan, _) in &doubt.parts {
+            match scan {
+                Scan::Bucket { bits: of, bucket } => {
+                    bits = *of;
+                    buckets.push(*bucket);
+                }
+                Scan::Range { .. } => rows.extend(reader.rows(tracked.table(), &self.mask, scan).await?),
+            }
+        }
+        let mut read = rows.len() as u64;
+        if !buckets.is_empty() {
+            rows.extend(reader.rows_of_buckets(tracked.table(), &self.mask, bits, &buckets).await?);
+            read += table.whole;
+        }
+        self.charge(table, read, begun);
+        Ok(rows)
     }
 
     async fn look_at_rows(
@@ -387,23 +449,34 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         table: &mut TablePass<'_>,
         doubt: &mut Doubt,
     ) -> Result<(), Trouble> {
+        self.within_budget(table).await;
         let tracked = Arc::clone(table.tracked);
-        let generation = self.shared.lock().await.window.open();
+        let spans: Vec<Span> = doubt.parts.iter().map(|(scan, _)| Span::of(tracked.table(), scan)).collect();
+        let generation = {
+            let mut store = self.shared.lock().await;
+            if tracked.table().is_ordered() {
+                // Looks at other ranges may still wait to be judged.
+                store.window.open(tracked.id(), vec![whole_table()])
+            } else {
+                store.window.close();
+                store.window.open(tracked.id(), spans.clone())
+            }
+        };
         let from = self.position(reader, table).await?;
-        let rows = reader.rows(tracked.table(), &self.mask, &doubt.scan).await?;
+        let rows = self.rows_of(reader, table, doubt).await?;
         let to = self.position(reader, table).await?;
         if let Some(to) = to {
             wait_for(&mut table.reached, &to).await?;
         }
-        let (span, since) = (Span::of(tracked.table(), &doubt.scan), from.clone());
-        let looked = Arc::clone(&tracked);
+        doubt.looks += 1;
+        let (looked, since, looked_at) = (Arc::clone(&tracked), from.clone(), spans.clone());
         let (odd, lately) = self
             .shared
             .with(move |store| {
                 if store.window.generation() != generation {
                     return Ok((None, Vec::new()));
                 }
-                let odd = store.odd_rows(&looked, &span, rows, since.as_ref())?;
+                let odd = store.odd_rows(&looked, &looked_at, rows, since.as_ref())?;
                 let changed = odd.iter().map(|odd| store.changed_at(looked.id(), &odd.place));
                 let changed = changed.collect::<Result<Vec<_>, _>>()?;
                 Ok((Some(odd), changed))
@@ -411,9 +484,10 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             .await?;
         // Nothing can be told: as if it had not been looked at.
         let Some(odd) = odd else {
-            doubt.rows.entry(Vec::new()).or_insert(Suspect { hash: None, since: Instant::now(), looks: 0 });
+            doubt.forgotten += 1;
             return Ok(());
         };
+        doubt.forgotten = 0;
         let (now, wait) = (micros(self.options.clock.now()), self.options.patience);
         let mut before = std::mem::take(&mut doubt.rows);
         let mut sure: Vec<Odd> = Vec::new();
@@ -457,10 +531,16 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 self.handle.refresh(&self.shared).await?;
             }
         }
+        // What is as it should be is not read again.
+        let mut spans = spans.iter();
+        doubt
+            .parts
+            .retain(|_| spans.next().is_some_and(|span| doubt.rows.keys().any(|place| span.holds(place))));
         Ok(())
     }
 
-    /// A table is done: the root of its rows goes into the ledger.
+    /// A table is done: the root of its rows goes into the ledger, unless rows of it were left undecided. Then the root would say more than is
+    /// known.
     async fn end_table(
         &self,
         tracked: &Arc<Tracked>,
@@ -470,28 +550,41 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         carried: bool,
     ) -> Result<(), Trouble> {
         let (path, id) = (self.options.copy.clone(), tracked.id());
-        // A view of its own: the stream goes on while every row is hashed.
-        let rooted = tokio::task::spawn_blocking(move || root(&path, id)).await;
-        let (root, rows, position) =
-            rooted.map_err(|error| Trouble::Stop(super::WatchError::Panicked(error.to_string())))??;
+        let decided = table.undecided == 0;
+        let rooted = if decided {
+            // A view of its own: the stream goes on while every row is hashed.
+            let rooted = tokio::task::spawn_blocking(move || root(&path, id)).await;
+            Some(rooted.map_err(|error| Trouble::Stop(super::WatchError::Panicked(error.to_string())))??)
+        } else {
+            None
+        };
         let name = tracked.watched.name().clone();
         let time = micros(self.options.clock.now());
         let took_ms = (time - begun) / 1_000;
         let period_s = (time - pass.started) / 1_000_000;
         let number = pass.number.to_be_bytes();
+        let compared = table.rows.saturating_sub(table.undecided);
+        let mut message = format!("{name} was compared: {compared} rows, {} different", table.unexplained);
+        if !decided {
+            let (watch, undecided) = (self.options.name.as_str(), table.undecided);
+            tracing::warn!(watch, table = %name, undecided, "rows were left undecided; the next pass tries again");
+            message = format!("{message}, {undecided} undecided");
+        }
         let mut event = table_event(&self.options.name, "reconcile.pass", &name, time, &[&number])
             .read_only(true)
-            .severity(if table.unexplained > 0 { 4 } else { 6 })
-            .message(format!("{name} was compared: {} rows, {} different", table.rows, table.unexplained))
+            .severity(if table.unexplained > 0 || !decided { 4 } else { 6 })
+            .message(message)
             .data("pass", pass.number)
-            .data("rows", rows)
-            .data("compared_rows", table.rows)
+            .data("compared_rows", compared)
             .data("different", table.unexplained)
-            .data("root", root)
+            .data("undecided", table.undecided)
             .data("took_ms", took_ms)
             .data("pass_took_s", period_s);
-        if let Some(position) = position {
-            event = event.data("position", position.to_string());
+        if let Some((root, rows, position)) = rooted {
+            event = event.data("rows", rows).data("root", root);
+            if let Some(position) = position {
+                event = event.data("position", position.to_string());
+            }
         }
         let pass = Pass { table: None, after: None, ..pass.clone() };
         self.shared
@@ -499,13 +592,15 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 store.copy.begin()?;
                 store.copy.tell(&event)?;
                 store.copy.set_pass(&pass)?;
-                if carried {
+                if carried && decided {
                     store.carries(&name)?;
                 }
                 store.copy.commit()
             })
             .await?;
-        self.handle.table_compared(tracked.watched.name());
+        if decided {
+            self.handle.table_compared(tracked.watched.name());
+        }
         self.tell().await
     }
 
@@ -532,6 +627,10 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             .await?;
         self.tell().await
     }
+}
+
+fn whole_table() -> Span {
+    Span { from: Vec::new(), to: None }
 }
 
 fn upto(scan: &Scan) -> Option<Key> {

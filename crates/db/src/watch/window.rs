@@ -2,7 +2,7 @@
 //!
 //! A look at a part of a table begins at one position of the stream and ends at another; what it shows is the table at some commit in
 //! between. The window keeps the hashes of the rows that changed since the oldest look that is still to be judged began, so
-//! that the copy, which has gone on since, can be taken back commit by commit.
+//! that the copy, which has gone on since, can be taken back commit by commit. It keeps only those that are looked at.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
@@ -30,34 +30,52 @@ struct Entry {
 }
 
 /// See the [module](self).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Window {
-    open: bool,
+    /// The table and the parts of it that are looked at, in the order of their places.
+    looked_at: Option<(i64, Vec<Span>)>,
     /// Goes up whenever something was not remembered: a look that began before can tell nothing.
     generation: u64,
     commits: u64,
     ends: VecDeque<(u64, Position)>,
     entries: VecDeque<Entry>,
+    /// [`CHANGES_MAX`], or less in a test.
+    pub(super) most: usize,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window {
+            looked_at: None,
+            generation: 0,
+            commits: 0,
+            ends: VecDeque::new(),
+            entries: VecDeque::new(),
+            most: CHANGES_MAX,
+        }
+    }
 }
 
 impl Window {
-    /// Remembers from now on, and says under which generation.
-    pub(super) fn open(&mut self) -> u64 {
-        if !self.open {
-            self.generation += 1;
-            self.open = true;
+    /// Remembers from now on what changes in parts of a table, given in the order of their places, and says under which generation. What
+    /// was remembered of others is forgotten.
+    pub(super) fn open(&mut self, watched: i64, spans: Vec<Span>) -> u64 {
+        let looked_at = Some((watched, spans));
+        if self.looked_at != looked_at {
+            self.forget();
+            self.looked_at = looked_at;
         }
         self.generation
     }
 
     /// Whether somebody looks.
     pub(super) fn is_open(&self) -> bool {
-        self.open
+        self.looked_at.is_some()
     }
 
     /// Nobody looks any more.
     pub(super) fn close(&mut self) {
-        self.open = false;
+        self.looked_at = None;
         self.entries.clear();
         self.ends.clear();
     }
@@ -75,17 +93,20 @@ impl Window {
 
     /// A transaction was applied, which ends at a position.
     pub(super) fn push(&mut self, changes: impl IntoIterator<Item = Changed>, end: &Position) {
-        if !self.open {
-            return;
-        }
+        let Some((watched, spans)) = &self.looked_at else { return };
+        let looked_at = |changed: &Changed| {
+            let after = spans.partition_point(|span| span.from <= changed.place);
+            let span = after.checked_sub(1).and_then(|at| spans.get(at));
+            changed.watched == *watched && span.is_some_and(|span| span.holds(&changed.place))
+        };
         self.commits += 1;
         let commit = self.commits;
         let before = self.entries.len();
-        self.entries.extend(changes.into_iter().map(|changed| Entry { commit, changed }));
+        self.entries.extend(changes.into_iter().filter(looked_at).map(|changed| Entry { commit, changed }));
         if self.entries.len() > before {
             self.ends.push_back((commit, end.clone()));
         }
-        if self.entries.len() > CHANGES_MAX {
+        if self.entries.len() > self.most {
             self.forget();
         }
     }
@@ -148,7 +169,7 @@ mod tests {
         };
         let mut window = Window::default();
         window.push([changed(0, None)], &Position::Wal(1));
-        let generation = window.open();
+        let generation = window.open(1, vec![Span { from: Vec::new(), to: None }]);
         window.push([changed(1, None), changed(2, Some(5))], &Position::Wal(10));
         window.push([changed(1, Some(1))], &Position::Wal(20));
         window.push([], &Position::Wal(25));
@@ -164,5 +185,27 @@ mod tests {
         assert_eq!(window.generation(), generation);
         window.forget();
         assert_ne!(window.generation(), generation);
+    }
+
+    #[test]
+    fn only_what_is_looked_at_is_remembered() {
+        let changed = |watched: i64, place: u8| Changed { watched, place: vec![place], before: None };
+        let span = |from: u8, to: u8| Span { from: vec![from], to: Some(vec![to]) };
+        let whole = Span { from: Vec::new(), to: None };
+        let mut window = Window { most: 3, ..Window::default() };
+        let generation = window.open(1, vec![span(2, 4), span(7, 8)]);
+        window.push((0..10).map(|place| changed(1, place)), &Position::Wal(10));
+        window.push((0..10).map(|place| changed(2, place)), &Position::Wal(20));
+        let places: Vec<u8> =
+            window.since(1, &whole, &Position::Wal(0)).map(|(_, changed)| changed.place[0]).collect();
+        assert_eq!((places, window.generation()), (vec![7, 3, 2], generation));
+        assert_eq!(window.open(1, vec![span(2, 4), span(7, 8)]), generation);
+        window.push([changed(1, 2)], &Position::Wal(30));
+        assert_ne!(window.generation(), generation);
+        assert_eq!(window.since(1, &whole, &Position::Wal(0)).count(), 0);
+        let other = window.open(1, vec![whole.clone()]);
+        window.push([changed(1, 2)], &Position::Wal(40));
+        assert_ne!(window.open(2, vec![whole.clone()]), other);
+        assert_eq!(window.since(1, &whole, &Position::Wal(0)).count(), 0);
     }
 }

@@ -9,7 +9,11 @@ pub(crate) trait Server: Send + Sync {
     fn behind(&self, table: &str, sql: &str);
     /// Statements that the server has run so far.
     fn statements(&self) -> u64;
+    /// Rows of a table that the server has read so far.
+    fn rows_read(&self, table: &str) -> u64;
     fn quoted(&self, name: &str) -> String;
+    /// A type of texts whose order only the database knows.
+    const VARCHAR: &'static str;
     /// A type of texts that are the same when they differ in case, accents or trailing blanks, where there is one.
     const LENIENT: &'static str;
     /// Makes a view `left_over` of `amounts (balance)` that cannot be read once a balance is 0.
@@ -33,6 +37,14 @@ impl Server for MariaDb {
         let said = self.query("SHOW GLOBAL STATUS LIKE 'Questions'");
         said.split('\t').nth(1).unwrap().parse().unwrap()
     }
+
+    fn rows_read(&self, table: &str) -> u64 {
+        self.query("SET GLOBAL userstat = 1");
+        let sql = "SELECT COALESCE(SUM(rows_read), 0) FROM information_schema.table_statistics";
+        self.query(&format!("{sql} WHERE table_name = '{table}'")).trim().parse().unwrap()
+    }
+
+    const VARCHAR: &'static str = "VARCHAR(50) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
 
     fn quoted(&self, name: &str) -> String {
         format!("`{}`", name.replace('`', "``"))
@@ -61,6 +73,14 @@ impl Server for PostgresServer {
         let sql = "SELECT pg_stat_clear_snapshot(), xact_commit FROM pg_stat_database WHERE datname = 'test'";
         self.query(sql).trim_start_matches('|').parse().unwrap()
     }
+
+    fn rows_read(&self, table: &str) -> u64 {
+        let sql = "SELECT pg_stat_clear_snapshot(), seq_tup_read FROM pg_stat_user_tables";
+        let said = self.query(&format!("{sql} WHERE relname = '{table}'"));
+        said.trim_start_matches('|').parse().unwrap()
+    }
+
+    const VARCHAR: &'static str = "VARCHAR(50) COLLATE \"en-x-icu\"";
 
     fn quoted(&self, name: &str) -> String {
         format!("\"{}\"", name.replace('"', "\"\""))

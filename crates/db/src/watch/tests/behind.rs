@@ -42,6 +42,95 @@ async fn changes_behind_the_stream_are_found_once() {
 }
 
 #[tokio::test]
+async fn buckets_that_differ_are_read_in_one_scan() {
+    let bench = bench(ALL);
+    bench.world(|world| {
+        world.add(table("t", false));
+        world.commit("t", &rows(20_000));
+    });
+    let running = bench.start().await;
+    bench.same(&running, &["t"]).await;
+    bench.passes(&running, 1).await;
+    let count = || (bench.world(|world| world.scans), bench.taken.named("reconcile.pass").len() as u64);
+    let before = count();
+    bench.world(|world| {
+        for id in 0..10 {
+            world.tamper("t", id * 1_999, Some(row(id * 1_999, "other", 1)));
+        }
+    });
+    bench.until(&running, "all are found", || bench.taken.unexplained().len() == 10).await;
+    bench.passes(&running, 1).await;
+    let after = count();
+    let (scans, passes) = (after.0 - before.0, after.1 - before.1);
+    // One a pass, the one that is under way included, and the looks at rows: three, and some more until they have lasted long enough.
+    assert!(scans <= passes + 1 + 10, "{scans} scans in {passes} passes");
+    assert_eq!(bench.broken(), ["unexplained"; 10]);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_decided_is_said_and_tried_again_in_parts() {
+    let mut bench = bench(ALL);
+    bench.remembers = Some(40);
+    bench.world(|world| {
+        world.add(table("t", false));
+        world.add(table("u", true));
+        world.before = true;
+        world.commit("t", &rows(1_000));
+        world.commit("u", &rows(10));
+        world.busy = 60;
+    });
+    let running = bench.start().await;
+    let of = |called: &str| {
+        let passes = bench.taken.named("reconcile.pass").into_iter();
+        passes
+            .filter(|event| event.resource.as_deref() == Some(&format!("bank.{called}")))
+            .collect::<Vec<_>>()
+    };
+    bench.until(&running, "it is given up", || !of("t").is_empty()).await;
+    let (first, data) = (of("t").remove(0), of("t").remove(0).event_data.unwrap());
+    assert!(data["undecided"].as_u64().unwrap() > 0, "{data:?}");
+    let both = data["undecided"].as_u64().unwrap() + data["compared_rows"].as_u64().unwrap();
+    assert_eq!(both, 1_000, "{data:?}");
+    assert!(!data.contains_key("root") && !data.contains_key("rows"), "{data:?}");
+    assert!(first.message.unwrap().contains("undecided"));
+    bench.until(&running, "others are compared", || !of("u").is_empty()).await;
+    assert_eq!(of("u")[0].event_data.as_ref().unwrap()["undecided"], 0);
+
+    bench.world(|world| world.tamper("t", 900, None));
+    let decided = || {
+        let last = of("t").pop().and_then(|event| event.event_data);
+        last.is_some_and(|data| data["undecided"] == 0 && data.contains_key("root"))
+    };
+    bench.until(&running, "it is compared in parts", decided).await;
+    bench.until(&running, "it is found", || bench.taken.unexplained().len() == 1).await;
+    bench.world(|world| world.busy = 0);
+    bench.same(&running, &["t", "u"]).await;
+    assert_eq!(bench.taken.unexplained().len(), 1);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn whole_scans_keep_the_budget() {
+    let mut bench = bench(ALL);
+    bench.config.reconcile.rows_per_second = 2_000;
+    bench.world(|world| {
+        world.add(table("t", false));
+        world.commit("t", &rows(500));
+    });
+    let begun = std::time::Instant::now();
+    let running = bench.start().await;
+    bench.passes(&running, 1).await;
+    bench.world(|world| world.tamper("t", 17, Some(row(17, "other", 17))));
+    bench.until(&running, "it is found", || bench.taken.unexplained().len() == 1).await;
+    let (took, scans) = (begun.elapsed(), bench.world(|world| world.scans));
+    // The last one is paid for afterwards.
+    let least = std::time::Duration::from_millis(250) * u32::try_from(scans - 1).unwrap();
+    assert!(scans >= 5 && took >= least, "{scans} scans in {took:?}");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn the_stream_tells_of_changes_behind_it() {
     let mut bench = bench(ALL);
     // It is not compared before the stream shows it.

@@ -82,6 +82,8 @@ pub(super) struct Bench {
     pub(super) taken: Taken,
     pub(super) config: WatchConfig,
     pub(super) patience: Patience,
+    /// How many changes the window remembers, if not as many as it does otherwise.
+    pub(super) remembers: Option<usize>,
     path: PathBuf,
     _dir: tempfile::TempDir,
 }
@@ -122,6 +124,7 @@ pub(super) fn bench(yaml: &str) -> Bench {
             tables: Duration::from_secs(3_600),
             ..Patience::default()
         },
+        remembers: None,
         path: dir.path().join("bank.copy"),
         _dir: dir,
     }
@@ -146,7 +149,11 @@ impl Bench {
             patience: self.patience,
         };
         let (watch, handle) = Watch::open(self.fake.clone(), self.taken.clone(), options).unwrap();
-        watch.shared.lock().await.copy.fails_after = fails;
+        {
+            let mut store = watch.shared.lock().await;
+            store.copy.fails_after = fails;
+            store.window.most = self.remembers.unwrap_or(store.window.most);
+        }
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let stopped = async move {
             let _ = stopped.await;

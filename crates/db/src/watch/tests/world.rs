@@ -1,6 +1,7 @@
 //! A database in memory that can lie: change rows behind the stream, show commits late, lose the stream, give transactions in parts.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,10 @@ pub(super) struct World {
     /// Positions before this one are gone from the stream.
     pub(super) purged: u64,
     pub(super) rows_read: u64,
+    /// Scans of whole tables, by buckets.
+    pub(super) scans: u64,
+    /// How many rows of the table are changed during each of them.
+    pub(super) busy: i64,
 }
 
 #[derive(Clone, Default)]
@@ -351,6 +356,22 @@ impl FakeReader {
     }
 }
 
+impl FakeReader {
+    /// A scan of a whole table, and what others do to it meanwhile.
+    fn scan(&mut self, table: &Table, key: &MaskKey) -> Rows {
+        let rows = self.all(table, key);
+        let mut world = self.world.0.lock();
+        world.scans += 1;
+        let number = i64::try_from(world.scans).unwrap();
+        let changes: Vec<Do> = (0..world.busy).map(|id| Do::Set(id, row(id, "busy", number))).collect();
+        if !changes.is_empty() {
+            world.now = attestry_event::Clock::now(&attestry_event::SystemClock).0;
+            world.commit(&table.name.table, &changes);
+        }
+        rows
+    }
+}
+
 fn digest(scan: Scan, rows: &[Row]) -> Digest {
     let mut hashes: Vec<_> = rows.iter().map(|row| row_hash(row)).collect();
     Digest { scan, rows: rows.len() as u64, digest: chunk_digest(&mut hashes) }
@@ -422,6 +443,17 @@ impl Reader for FakeReader {
         Ok(rows.filter(|(place, _)| span.holds(place)).map(|(_, row)| row).collect())
     }
 
+    async fn rows_of_buckets(
+        &mut self,
+        table: &Arc<Table>,
+        mask: &MaskKey,
+        bits: u8,
+        buckets: &[u32],
+    ) -> Result<Vec<Row>, DbError> {
+        let rows = self.scan(table, mask).into_values();
+        Ok(rows.filter(|row| buckets.contains(&bucket(bits, &table.key_of(row)))).collect())
+    }
+
     async fn digest_after(
         &mut self,
         table: &Arc<Table>,
@@ -440,12 +472,14 @@ impl Reader for FakeReader {
         table: &Arc<Table>,
         mask: &MaskKey,
         bits: u8,
+        buckets: RangeInclusive<u32>,
     ) -> Result<Vec<Digest>, DbError> {
-        let mut buckets: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
-        for row in self.all(table, mask).into_values() {
-            buckets.entry(bucket(bits, &table.key_of(&row))).or_default().push(row);
+        let mut found: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
+        for row in self.scan(table, mask).into_values() {
+            found.entry(bucket(bits, &table.key_of(&row))).or_default().push(row);
         }
-        Ok(buckets.into_iter().map(|(bucket, rows)| digest(Scan::Bucket { bits, bucket }, &rows)).collect())
+        found.retain(|bucket, _| buckets.contains(bucket));
+        Ok(found.into_iter().map(|(bucket, rows)| digest(Scan::Bucket { bits, bucket }, &rows)).collect())
     }
 
     async fn query(&mut self, _sql: &str, _time: Duration, _limit: u32) -> Result<Vec<Row>, DbError> {

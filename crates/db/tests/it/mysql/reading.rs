@@ -142,7 +142,7 @@ async fn a_table_is_read_in_parts_by_every_kind_of_key() {
                 assert!(orders.is_sorted(), "{}", table.name);
             }
             for bits in [0, 3, 32] {
-                let buckets = reader.digest_buckets(&table, &MASK, bits).await.unwrap();
+                let buckets = reader.digest_buckets(&table, &MASK, bits, 0..=u32::MAX).await.unwrap();
                 assert_eq!(
                     buckets.iter().map(|bucket| bucket.rows).sum::<u64>(),
                     200,

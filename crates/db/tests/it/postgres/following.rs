@@ -144,7 +144,7 @@ impl Follower {
             }
             assert_eq!(found.len(), copy.len(), "{}", table.name);
             let mut hashes: Vec<_> = copy.iter().map(|row| row_hash(row)).collect();
-            let digests = self.reader.digest_buckets(&table, &MASK, 0).await.unwrap();
+            let digests = self.reader.digest_buckets(&table, &MASK, 0, 0..=0).await.unwrap();
             assert_eq!(digests.iter().map(|digest| digest.rows).sum::<u64>(), copy.len() as u64);
             if let Some(digest) = digests.first() {
                 assert_eq!(digest.digest, chunk_digest(&mut hashes), "{}", table.name);

@@ -39,7 +39,8 @@ async fn check_digests(reader: &mut PostgresReader, table: &Arc<Table>, rows: &[
             let bucket = first.checked_shr(32 - bits).unwrap_or(0);
             buckets.entry(bucket).or_default().push(row.clone());
         }
-        let digests = reader.digest_buckets(table, &MASK, u8::try_from(bits).unwrap()).await.unwrap();
+        let digests =
+            reader.digest_buckets(table, &MASK, u8::try_from(bits).unwrap(), 0..=u32::MAX).await.unwrap();
         assert_eq!(digests.len(), buckets.len(), "{bits} bits");
         for digest in digests {
             let Scan::Bucket { bucket, .. } = digest.scan else { panic!("{digest:?}") };
@@ -121,7 +122,8 @@ async fn every_type_is_read_as_the_server_writes_it() {
     check_digests(&mut reader, &table, &found).await;
 
     // The smallest change of one value is another digest.
-    let whole = async |reader: &mut PostgresReader| reader.digest_buckets(&table, &MASK, 0).await.unwrap();
+    let whole =
+        async |reader: &mut PostgresReader| reader.digest_buckets(&table, &MASK, 0, 0..=0).await.unwrap();
     let before = whole(&mut reader).await;
     for change in [
         "c8 = 'a'",
