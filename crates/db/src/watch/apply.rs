@@ -172,13 +172,17 @@ impl Store {
                 None => true,
             };
             if known {
-                // The row as it was before is in the copy no longer; under a new key it may not be there yet.
+                // The row as it was before is in the copy no longer; under a new key it may not be there yet, or the one there may still have to leave it.
                 let now = resolve(new, before.map(Vec::as_slice));
                 let new_key = at.tracked.table().key_of(&now);
                 let place = place_of(at.tracked.table(), &new_key);
                 let later = at.tracked.watched.first.as_ref().is_some_and(|first| end > first);
-                if later && new_key != *key && self.copy.row(at.tracked.id(), &place)?.is_none() {
-                    return self.act(at.act(&new_key, None, Some(now), None), open, batch);
+                if later && new_key != *key {
+                    let there = self.copy.row(at.tracked.id(), &place)?;
+                    let arrived = there.map(|row| self.holds(&row, end)).transpose()?.unwrap_or(false);
+                    if !arrived {
+                        return self.act(at.act(&new_key, None, Some(now), None), open, batch);
+                    }
                 }
                 return Ok(());
             }
