@@ -121,12 +121,14 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         let left_out = if config.stream { reader.left_out(config).await? } else { BTreeMap::new() };
         let guard = self.shared.lock().await;
         let is_known = |name: &Name| guard.tables.contains_key(name);
+        let left_out = left_out.keys().filter(|name| is_known(name));
+        let known_left_out = guard.streamed.left_out.iter().filter(|name| is_known(name));
         Ok(found.keys().any(|name| !is_known(name))
             || guard.tables.iter().any(|(name, tracked)| {
                 tracked.watched.paused.is_none()
                     && found.get(name).is_none_or(|table| **tracked.table() != *table)
             })
-            || left_out.keys().filter(|name| is_known(name)).ne(guard.streamed.left_out.iter()))
+            || left_out.ne(known_left_out))
     }
 }
 

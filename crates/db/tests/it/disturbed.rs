@@ -259,6 +259,18 @@ async fn a_table_that_nobody_published_is_only_compared() {
     assert_eq!(unexplained(&bench), 0, "{:?}", bench.pending());
     server.query("ALTER PUBLICATION attestry_bank DROP TABLE x; INSERT INTO x VALUES (5); ALTER PUBLICATION attestry_bank ADD TABLE x");
     bench.until(&running, "it is unexplained", || unexplained(&bench) == 1).await;
+
+    // One that is left out and cannot be watched any more does not have the others begin anew again and again.
+    server.query("ALTER TABLE fast DROP CONSTRAINT fast_pkey");
+    paused(&bench, &running).await;
+    sign_off(&bench, &running).await;
+    bench.until(&running, "it is accepted", || bench.taken.named("schema.accept").len() == 1).await;
+    bench.until(&running, "it is followed", || running.handle.status().phase == Phase::Following).await;
+    bench.passes(&running, 2).await;
+    let follower = || server.query("SELECT pid FROM pg_stat_replication");
+    let before = follower();
+    bench.passes(&running, 6).await;
+    assert_eq!(follower(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
