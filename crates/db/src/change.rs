@@ -130,6 +130,9 @@ pub struct Transaction {
     pub connection: Option<String>,
     /// The application's own words: the comment of a statement, `application_name`.
     pub comment: Option<String>,
+    /// A place in the stream after its beginning and not after its end: a view of the database that is as far as this has all of it, and one that is
+    /// not has nothing. Every part has it.
+    pub within: Position,
     /// The number of the first change within the transaction, from 0.
     pub first: u64,
     /// The changes, in order, of watched tables only.

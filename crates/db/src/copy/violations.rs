@@ -93,6 +93,32 @@ pub struct Opening<'a> {
     pub time: i64,
 }
 
+impl<'a> Opening<'a> {
+    /// Of a table as such, rather than of a row.
+    pub fn of_table(
+        watched: i64,
+        layout: i64,
+        rule: &'a str,
+        description: &'a str,
+        time: i64,
+    ) -> Opening<'a> {
+        Opening {
+            watched,
+            layout,
+            place: &[],
+            key: &[],
+            field: None,
+            rule,
+            description,
+            old: None,
+            new: None,
+            event: None,
+            account: None,
+            time,
+        }
+    }
+}
+
 /// What became of an [`Opening`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {

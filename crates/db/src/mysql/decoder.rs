@@ -22,7 +22,7 @@ use crate::change::{Position, Step, Transaction};
 use crate::config::WatchConfig;
 use crate::database::DbError;
 use crate::table::{Name, Table};
-use groups::{Group, Prepared};
+use groups::{Group, PREPARED_BYTES, Prepared};
 use rows::Map;
 
 /// How often it is said how far the log was read while nothing in it is of the watched tables.
@@ -45,6 +45,8 @@ pub(super) struct Decoder {
     maps: HashMap<u64, Map>,
     group: Option<Group>,
     prepared: HashMap<String, Prepared>,
+    /// [`PREPARED_BYTES`], or less in a test.
+    prepared_most: usize,
     steps: VecDeque<Step>,
     said: Instant,
     /// Whether anything was read since that was last said.
@@ -66,6 +68,7 @@ impl Decoder {
             maps: HashMap::new(),
             group: None,
             prepared: HashMap::new(),
+            prepared_most: PREPARED_BYTES,
             steps: VecDeque::new(),
             said: Instant::now(),
             unsaid: false,
@@ -95,9 +98,15 @@ impl Decoder {
         self.steps.pop_front()
     }
 
+    /// Where it can be taken up.
     fn position(&self) -> Position {
         let (file, at) = &self.resume;
         Position::Binlog { file: file.clone(), at: *at }
+    }
+
+    /// The end of what was read.
+    fn here(&self) -> Position {
+        Position::Binlog { file: self.file.clone(), at: self.at }
     }
 
     /// Takes an event.
@@ -152,7 +161,7 @@ impl Decoder {
                 self.query(header, &query)?;
             }
             kind::XID => self.commit(header),
-            kind::XA_PREPARE => return Ok(self.prepare(header, body)),
+            kind::XA_PREPARE => return self.prepare(header, body),
             kind::TABLE_MAP => return Ok(self.map(header, body)),
             kind::WRITE_1 | kind::UPDATE_1 | kind::DELETE_1 => return self.rows(header, body, false),
             kind::WRITE_2 | kind::UPDATE_2 | kind::DELETE_2 => return self.rows(header, body, true),
@@ -210,6 +219,7 @@ impl Decoder {
             comment: None,
             first: 0,
             changes: Vec::new(),
+            within: position.clone(),
             ends: Some(position),
         };
         self.give(Step::Transaction(transaction));

@@ -90,32 +90,32 @@ pub(super) struct Gtid {
     pub(super) time: Option<Nanos>,
     /// One statement is all that follows: a change of tables.
     pub(super) alone: bool,
-    /// The number of a prepared XA transaction that begins, as `XA COMMIT` writes it.
-    pub(super) prepares: Option<String>,
+    /// What follows is prepared by XA. Only MariaDB says so here; MySQL begins it with `XA START`.
+    pub(super) prepares: bool,
 }
 
-/// MariaDB's: number, domain, flags, and for XA transactions their number.
+/// MariaDB's: number, domain, flags; what follows them is not looked at.
 pub(super) fn mariadb_gtid(header: &Header, body: &[u8]) -> Option<Gtid> {
     const ALONE: u8 = 1;
-    const GROUP_COMMIT: u8 = 2;
     const PREPARES: u8 = 64;
     let mut body = Bytes::new(body);
     let (number, domain, flags) = (body.u64()?, body.u32()?, body.u8()?);
-    if flags & GROUP_COMMIT != 0 {
-        body.take(8)?;
-    }
-    let mut prepares = None;
-    if flags & PREPARES != 0 {
-        let (format, first, second) = (body.u32()?, body.u8()?, body.u8()?);
-        let (first, second) = (body.take(first.into())?, body.take(second.into())?);
-        prepares = Some(xa_number(format, first, second));
-    }
     let id = format!("{domain}-{}-{number}", header.server_id);
-    Some(Gtid { id, time: None, alone: flags & ALONE != 0, prepares })
+    Some(Gtid { id, time: None, alone: flags & ALONE != 0, prepares: flags & PREPARES != 0 })
+}
+
+/// What ends an XA transaction's group: whether that commits it, and its number.
+pub(super) fn xa_prepare(body: &[u8]) -> Option<(bool, String)> {
+    let mut body = Bytes::new(body);
+    let one_phase = body.u8()? != 0;
+    let (format, first, second) = (body.u32()?, body.u32()?, body.u32()?);
+    let first = body.take(usize::try_from(first).ok()?)?;
+    let second = body.take(usize::try_from(second).ok()?)?;
+    Some((one_phase, xa_number(format, first, second)))
 }
 
 /// `X'71',X'',1`: as the servers write it in `XA COMMIT`.
-pub(super) fn xa_number(format: u32, first: &[u8], second: &[u8]) -> String {
+fn xa_number(format: u32, first: &[u8], second: &[u8]) -> String {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     format!("X'{}',X'{}',{format}", hex(first), hex(second))
 }
@@ -140,7 +140,7 @@ pub(super) fn mysql_gtid(kind: u8, body: &[u8]) -> Option<Gtid> {
             .map(|micros| Nanos((micros & ((1 << 55) - 1)).cast_signed().saturating_mul(1_000)));
     }
     // Until a BEGIN says otherwise.
-    Some(Gtid { id, time, alone: true, prepares: None })
+    Some(Gtid { id, time, alone: true, prepares: false })
 }
 
 /// A statement.

@@ -44,10 +44,15 @@ impl MysqlReader {
 
     /// Runs one of our own statements, in the view if there is one.
     async fn ask(&mut self, sql: &str, limit: Duration) -> Result<Vec<Row>, DbError> {
+        self.in_view()?;
+        self.session.rows_within(sql, limit).await
+    }
+
+    fn in_view(&self) -> Result<(), DbError> {
         if self.viewing && !self.session.is_open() {
             return Err(DbError::Again("the view was lost with its connection".to_owned()));
         }
-        self.session.rows_within(sql, limit).await
+        Ok(())
     }
 
     /// Runs a statement that gives all columns of a table.
@@ -57,9 +62,28 @@ impl MysqlReader {
         sql: &str,
         limit: Duration,
     ) -> Result<Vec<Vec<Cell>>, DbError> {
+        let mut rows = Vec::new();
+        self.each_of(table, sql, limit, |row| rows.push(row)).await?;
+        Ok(rows)
+    }
+
+    /// The same row by row.
+    async fn each_of(
+        &mut self,
+        table: &Table,
+        sql: &str,
+        limit: Duration,
+        mut take: impl FnMut(Vec<Cell>) + Send,
+    ) -> Result<(), DbError> {
         let masked: Vec<bool> = table.columns.iter().map(|column| column.masked).collect();
-        let rows = self.ask(sql, limit).await?;
-        rows.into_iter().map(|row| cells(row, &masked)).collect()
+        self.in_view()?;
+        let mut wrong = Ok(());
+        let asked = self.session.each_row(sql, limit, |row| match cells(row, &masked) {
+            Ok(row) => take(row),
+            Err(error) => wrong = Err(error),
+        });
+        asked.await?;
+        wrong
     }
 
     /// The key of the last of the next `limit` rows; none when there are not so many.
@@ -93,8 +117,14 @@ impl MysqlReader {
             let digest = hash_of(&text(&row, 3)).ok_or_else(not_understood)?;
             return Ok(Digest { scan, rows, digest });
         }
-        let cells = self.rows(table, mask, &scan).await?;
-        let mut hashes: Vec<_> = cells.iter().map(|row| row_hash(row)).collect();
+        let statements = Statements::new(table, mask)?;
+        let sql = statements.rows(&statements.within(&scan)?);
+        let mut hashes = Vec::new();
+        let limit = match scan {
+            Scan::Range { .. } => self.session.timeout(),
+            Scan::Bucket { .. } => self.session.timeout() * WHOLE_TABLE,
+        };
+        self.each_of(table, &sql, limit, |row| hashes.push(row_hash(&row))).await?;
         Ok(Digest { scan, rows: hashes.len() as u64, digest: chunk_digest(&mut hashes) })
     }
 }

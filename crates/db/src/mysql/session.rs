@@ -76,17 +76,39 @@ impl Session {
 
     /// The same with another limit.
     pub(super) async fn rows_within(&mut self, sql: &str, limit: Duration) -> Result<Vec<Row>, DbError> {
+        let mut rows = Vec::new();
+        self.each_row(sql, limit, |row| rows.push(row)).await?;
+        Ok(rows)
+    }
+
+    /// The same row by row.
+    pub(super) async fn each_row(
+        &mut self,
+        sql: &str,
+        limit: Duration,
+        mut take: impl FnMut(Row) + Send,
+    ) -> Result<(), DbError> {
         self.connected().await?;
         // Put back only when it can be used again.
         let Some(mut open) = self.open.take() else { return Err(away()) };
-        let asked = tokio::time::timeout(limit, open.connection.query::<mysql_async::Row, _>(sql));
-        let answered = asked.await.map_err(|_| {
+        let asked = async {
+            let (mut result, mut wrong) = (open.connection.query_iter(sql).await?, Ok(()));
+            while let Some(row) = result.next().await? {
+                match texts(row) {
+                    Ok(row) => take(row),
+                    Err(error) => wrong = Err(error),
+                }
+            }
+            result.drop_result().await?;
+            Ok(wrong)
+        };
+        let answered = tokio::time::timeout(limit, asked).await.map_err(|_| {
             DbError::Again(format!("the database did not answer within {} s", limit.as_secs_f32()))
         })?;
         match answered {
-            Ok(rows) => {
+            Ok(done) => {
                 self.open = Some(open);
-                rows.into_iter().map(texts).collect()
+                done
             }
             Err(error) => {
                 if matches!(error, mysql_async::Error::Server(_)) {

@@ -13,6 +13,7 @@ pub(super) enum Statement {
     Rollback,
     Savepoint(String),
     RollbackTo(String),
+    XaStart,
     /// The number as it is written: `X'71',X'',1`.
     XaCommit(String),
     XaRollback(String),
@@ -357,7 +358,7 @@ pub(super) fn xa(sql: &str) -> Option<Statement> {
         return Some(Statement::XaRollback(number.trim().to_owned()));
     }
     // XA START, XA END.
-    Some(Statement::Begin)
+    Some(if rest.starts_with("START ") { Statement::XaStart } else { Statement::Begin })
 }
 
 #[cfg(test)]
@@ -426,6 +427,7 @@ mod tests {
             assert_eq!(Statement::of(sql, "d"), expected, "{sql}");
         }
         assert_eq!(xa("XA COMMIT X'71',X'',1"), Some(Statement::XaCommit("X'71',X'',1".into())));
+        assert_eq!(xa("XA START X'71',X'',1"), Some(Statement::XaStart));
         assert_eq!(xa("XA END X'71',X'',1"), Some(Statement::Begin));
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Assembly {
 /// A transaction that is being read.
 struct Current {
     number: u32,
+    /// Where its commit is in the log.
+    commit: u64,
     time: Nanos,
     /// What the application said of it.
     comment: Option<String>,
@@ -130,6 +132,7 @@ impl Assembly {
                 let time = Nanos(time.saturating_add(EPOCH).saturating_mul(1_000));
                 self.current = Some(Current {
                     number,
+                    commit,
                     time,
                     comment: None,
                     first: 0,
@@ -216,6 +219,7 @@ impl Assembly {
             let count = changes.len() as u64;
             let now = Current {
                 number: current.number,
+                commit: current.commit,
                 time: current.time,
                 comment: current.comment.clone(),
                 first: current.first,
@@ -236,6 +240,8 @@ fn part(current: Current, ends: Option<Position>) -> Transaction {
         account: None,
         connection: None,
         comment: current.comment,
+        // What has seen the commit's record has seen it to its end.
+        within: Position::Wal(current.commit.saturating_add(1)),
         first: current.first,
         changes: current.changes,
         ends,

@@ -25,7 +25,7 @@ struct At<'a> {
     origin_id: i64,
     /// Its event.
     id: String,
-    /// The transaction's end, while the stream has not passed the last snapshot of the table's baseline.
+    /// A place [within](Transaction::within) the transaction, while the stream has not passed the last snapshot of the table's baseline.
     catching_up: Option<&'a Position>,
 }
 
@@ -123,7 +123,7 @@ impl Store {
         let (time, number) = (transaction.time.0.to_be_bytes(), number.to_be_bytes());
         let id = id(&self.watch, &[b"change", transaction.id.as_bytes(), &time, &number]);
         let last = tracked.watched.last.as_ref();
-        let catching_up = transaction.ends.as_ref().filter(|end| last.is_some_and(|last| *end <= last));
+        let catching_up = last.is_some_and(|last| transaction.within <= *last).then_some(&transaction.within);
         let at = At { tracked, origin, origin_id, id, catching_up };
         match &change.op {
             Op::Insert { new } => self.inserted(&at, new, open, batch),
@@ -142,12 +142,12 @@ impl Store {
     ) -> Result<(), CopyError> {
         let now = resolve(new, None);
         let key = at.tracked.table().key_of(&now);
-        if let Some(end) = at.catching_up {
+        if let Some(within) = at.catching_up {
             let there = self.copy.row(at.tracked.id(), &place_of(at.tracked.table(), &key))?;
             let known = match &there {
-                Some(row) => self.holds(row, end)?,
+                Some(row) => self.holds(row, at, within)?,
                 // What came before the first snapshot and is not in it was deleted before it, too.
-                None => at.tracked.watched.first.as_ref().is_some_and(|first| end <= first),
+                None => at.tracked.watched.first.as_ref().is_some_and(|first| within <= first),
             };
             if known {
                 return Ok(());
@@ -166,9 +166,9 @@ impl Store {
         batch: &mut Batch,
     ) -> Result<(), CopyError> {
         let mut was = self.was(at.tracked, key, before, open)?;
-        if let Some(end) = at.catching_up {
+        if let Some(within) = at.catching_up {
             let known = match &was {
-                Some(was) => self.holds(&was.stored, end)?,
+                Some(was) => self.holds(&was.stored, at, within)?,
                 None => true,
             };
             if known {
@@ -176,10 +176,10 @@ impl Store {
                 let now = resolve(new, before.map(Vec::as_slice));
                 let new_key = at.tracked.table().key_of(&now);
                 let place = place_of(at.tracked.table(), &new_key);
-                let later = at.tracked.watched.first.as_ref().is_some_and(|first| end > first);
+                let later = at.tracked.watched.first.as_ref().is_some_and(|first| within > first);
                 if later && new_key != *key {
                     let there = self.copy.row(at.tracked.id(), &place)?;
-                    let arrived = there.map(|row| self.holds(&row, end)).transpose()?.unwrap_or(false);
+                    let arrived = there.map(|row| self.holds(&row, at, within)).transpose()?.unwrap_or(false);
                     if !arrived {
                         return self.act(at.act(&new_key, None, Some(now), None), open, batch);
                     }
@@ -222,9 +222,9 @@ impl Store {
         }
         let new_key = at.tracked.table().key_of(&now);
         let mut arrived = false;
-        if let Some(end) = at.catching_up.filter(|_| new_key != *key) {
+        if let Some(within) = at.catching_up.filter(|_| new_key != *key) {
             let there = self.copy.row(at.tracked.id(), &place_of(at.tracked.table(), &new_key))?;
-            arrived = there.map(|row| self.holds(&row, end)).transpose()?.unwrap_or(false);
+            arrived = there.map(|row| self.holds(&row, at, within)).transpose()?.unwrap_or(false);
         }
         self.act(Act { arrived, ..at.act(key, was, Some(now), None) }, open, batch)
     }
@@ -238,9 +238,9 @@ impl Store {
         batch: &mut Batch,
     ) -> Result<(), CopyError> {
         let mut was = self.was(at.tracked, key, before, open)?;
-        if let Some(end) = at.catching_up {
+        if let Some(within) = at.catching_up {
             let known = match &was {
-                Some(was) => self.holds(&was.stored, end)?,
+                Some(was) => self.holds(&was.stored, at, within)?,
                 None => true,
             };
             if known {
@@ -271,8 +271,10 @@ impl Store {
         let (tracked, watched) = (at.tracked, at.tracked.id());
         let mut rows = 0;
         match at.catching_up {
-            Some(end) if tracked.watched.first.as_ref().is_some_and(|first| end <= first) => return Ok(()),
-            Some(end) => {
+            Some(within) if tracked.watched.first.as_ref().is_some_and(|first| within <= first) => {
+                return Ok(());
+            }
+            Some(within) => {
                 let mut after = Vec::new();
                 while let Some((last, some)) = {
                     let some = self.copy.rows_from(watched, &after, 1_000)?;
@@ -280,7 +282,7 @@ impl Store {
                 } {
                     after = last;
                     for row in some {
-                        if !self.holds(&row, end)? {
+                        if !self.holds(&row, at, within)? {
                             self.copy.remove(
                                 watched,
                                 &row,
@@ -313,30 +315,26 @@ impl Store {
                 .data("rows", rows),
         );
         let opening = Opening {
-            watched,
-            layout: tracked.watched.layout.id,
-            place: &[],
-            key: &[],
-            field: None,
-            rule: TRUNCATED,
-            description: &description,
-            old: None,
-            new: None,
             event: Some(&at.id),
             account: at.origin.account.as_deref(),
-            time: at.origin.time,
+            ..Opening::of_table(watched, tracked.watched.layout.id, TRUNCATED, &description, at.origin.time)
         };
         let event = self.breach(table, &Vec::new(), &opening, at.origin)?;
         batch.events.push(event);
         Ok(())
     }
 
-    /// Whether a row comes from a snapshot or transaction that holds all that was committed until `end`.
-    fn holds(&self, row: &Stored, end: &Position) -> Result<bool, CopyError> {
-        let position = self.copy.origin(row.origin)?.position;
-        let position = position.and_then(|text| text.parse::<Position>().ok());
-        // Without one it is of a transaction that is being applied.
-        Ok(position.is_some_and(|position| position >= *end && row.op == Made::Baseline || position > *end))
+    /// Whether a row comes from a snapshot that has this transaction, or from a later transaction.
+    fn holds(&self, row: &Stored, at: &At<'_>, within: &Position) -> Result<bool, CopyError> {
+        let from = self.copy.origin(row.origin)?;
+        let own = from.transaction.is_some()
+            && from.transaction == at.origin.transaction
+            && from.time == at.origin.time;
+        let Some(position) = from.position.and_then(|text| text.parse::<Position>().ok()).filter(|_| !own)
+        else {
+            return Ok(false);
+        };
+        Ok(position >= *within && row.op == Made::Baseline || position > *within)
     }
 
     /// The row that a key stood for before a change.

@@ -16,10 +16,10 @@ use crate::database::Reader;
 const ROWS_AT_ONCE: u32 = 2_000;
 
 /// Rows that are taken first, before anything is known of how large they are.
-const ROWS_FIRST: u32 = 50;
+pub(super) const ROWS_FIRST: u32 = 50;
 
 /// What is taken at once, in bytes, is about so much at most, as far as rows are as large as those before them.
-const BYTES_AT_ONCE: u64 = 16 << 20;
+pub(super) const BYTES_AT_ONCE: u64 = 16 << 20;
 
 /// The rule that what is said to identify rows does.
 const DUPLICATE: &str = "duplicate_key";
@@ -136,10 +136,14 @@ impl<D: Database, O: Outlet> Watch<D, O> {
 }
 
 /// How many rows are taken after these.
-fn next_limit(limit: u32, rows: &[Vec<Cell>]) -> u32 {
-    let bytes: u64 = rows.iter().flatten().map(|cell| cell.bytes().map_or(0, <[u8]>::len) as u64).sum();
-    let fit = BYTES_AT_ONCE.saturating_mul(rows.len() as u64) / bytes.max(1);
+pub(super) fn next_limit(limit: u32, rows: &[Vec<Cell>]) -> u32 {
+    let fit = BYTES_AT_ONCE.saturating_mul(rows.len() as u64) / bytes_of(rows).max(1);
     u32::try_from(fit).unwrap_or(u32::MAX).clamp(1, limit.saturating_mul(4).min(ROWS_AT_ONCE))
+}
+
+/// The bytes of all cells.
+pub(super) fn bytes_of(rows: &[Vec<Cell>]) -> u64 {
+    rows.iter().flatten().map(|cell| cell.bytes().map_or(0, <[u8]>::len) as u64).sum()
 }
 
 impl Store {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::compare::Look;
-use super::reconcile::{Doubt, TablePass};
+use super::doubts::Doubt;
+use super::reconcile::TablePass;
 use super::store::Store;
 use super::{Database, Outlet, Trouble, Watch};
 use crate::cell::chunk_digest;

@@ -95,20 +95,8 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 if let Some(Breach { rule, description, .. }) = breach {
                     let about = Name { schema: watch, table: name };
                     let about = Arc::new(Table { name: about, columns: Vec::new(), key: Vec::new() });
-                    let opening = Opening {
-                        watched: NO_TABLE,
-                        layout: store.copy.layout_of(NO_TABLE, &about)?,
-                        place: &[],
-                        key: &[],
-                        field: None,
-                        rule: &rule,
-                        description: &description,
-                        old: None,
-                        new: None,
-                        event: None,
-                        account: None,
-                        time,
-                    };
+                    let layout = store.copy.layout_of(NO_TABLE, &about)?;
+                    let opening = Opening::of_table(NO_TABLE, layout, &rule, &description, time);
                     let event =
                         store.breach(&about, &Vec::new(), &opening, &found_by_comparing(time, false))?;
                     store.copy.tell(&event)?;

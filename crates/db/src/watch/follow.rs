@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::events::{id, micros};
 use super::store::{Batch, Store, run};
 use super::{Database, Outlet, Trouble, Watch};
-use crate::change::{Position, Step, Transaction};
+use crate::change::{Position, Step};
 use crate::copy::CopyError;
 use crate::table::Table;
 
@@ -38,7 +38,6 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         applied: watch::Sender<Option<Position>>,
     ) -> Result<(), Trouble> {
         let mut kept = Instant::now();
-        let mut parts: Option<Transaction> = None;
         let mut ended: Option<Instant> = None;
         while let Some(first) = waiting.recv().await {
             if ended.is_some_and(|ended| ended.elapsed() < GATHER) {
@@ -53,10 +52,6 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             }
             self.look_into_strange_columns(&steps).await?;
             let guard = self.shared.lock().await;
-            if parts.is_some() || guard.is_catching_up(applied.borrow().as_ref()) {
-                // Until the stream has passed the snapshots, where a transaction ends decides whether it is applied.
-                steps = whole(steps, &mut parts);
-            }
             if changes == 0
                 && kept.elapsed() < IDLE
                 && steps.iter().all(|step| matches!(step, Step::Reached(_)))
@@ -133,41 +128,7 @@ fn changes_of(step: &Step) -> usize {
     }
 }
 
-/// Steps with the parts of each transaction put together; of the last one perhaps only the beginning, which waits in `parts`.
-fn whole(steps: Vec<Step>, parts: &mut Option<Transaction>) -> Vec<Step> {
-    let mut whole = Vec::new();
-    for step in steps {
-        match step {
-            Step::Transaction(transaction) => {
-                let joined = match parts.take() {
-                    // From its first change it is given again: the connection was lost in between.
-                    Some(mut begun) if begun.id == transaction.id && transaction.first > 0 => {
-                        begun.changes.extend(transaction.changes);
-                        begun.ends = transaction.ends;
-                        begun
-                    }
-                    _ => transaction,
-                };
-                if joined.ends.is_some() {
-                    whole.push(Step::Transaction(joined));
-                } else {
-                    *parts = Some(joined);
-                }
-            }
-            other => whole.push(other),
-        }
-    }
-    whole
-}
-
 impl Store {
-    /// Whether the stream has not passed the last snapshot of every table.
-    fn is_catching_up(&self, applied: Option<&Position>) -> bool {
-        self.tables.values().any(|tracked| {
-            tracked.watched.last.as_ref().is_some_and(|last| applied.is_none_or(|applied| applied < last))
-        })
-    }
-
     /// Applies steps, in a transaction that is still to be committed.
     fn take(&mut self, watch: &str, steps: &[Step]) -> Result<Done, CopyError> {
         self.copy.begin()?;

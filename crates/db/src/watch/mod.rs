@@ -17,6 +17,7 @@ mod buckets;
 mod checks;
 mod compare;
 mod connect;
+mod doubts;
 mod errands;
 mod events;
 mod feed;

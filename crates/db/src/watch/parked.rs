@@ -12,7 +12,7 @@ use super::store::{Batch, Open, Store, Tracked, run};
 use super::tables::without_rules;
 use super::{Database, Outlet, Trouble, Watch};
 use crate::cell::{Cell, decode_row, encode_row};
-use crate::change::{Change, Op, Sent, Transaction};
+use crate::change::{Change, Op, Position, Sent, Transaction};
 use crate::copy::{CopyError, Layout, Opening, Origin, SeenBy, Watched};
 use crate::rules::TableRules;
 use crate::table::Table;
@@ -33,6 +33,9 @@ struct Kept {
     seen: Option<i64>,
     account: Option<String>,
     ends: Option<String>,
+    /// A place within the transaction; an earlier version kept only whole transactions' ends.
+    #[serde(default)]
+    within: Option<String>,
     number: u64,
     layout: i64,
     op: KeptOp,
@@ -105,6 +108,7 @@ impl Store {
             seen: Some(micros(self.clock.now())),
             account: transaction.who(),
             ends: transaction.ends.as_ref().map(ToString::to_string),
+            within: Some(transaction.within.to_string()),
             number,
             layout,
             op,
@@ -181,17 +185,7 @@ impl Store {
                 }
                 let origin = kept.origin();
                 let origin_id = self.copy.add_origin(&origin)?;
-                let transaction = Transaction {
-                    id: kept.id,
-                    time: Nanos(kept.time),
-                    account: kept.account,
-                    connection: None,
-                    comment: None,
-                    first: 0,
-                    changes: Vec::new(),
-                    ends: kept.ends.and_then(|text| text.parse().ok()),
-                };
-                current = Some((transaction, origin, origin_id));
+                current = Some((kept.transaction()?, origin, origin_id));
             }
             if let Some((transaction, origin, origin_id)) = &current {
                 let (transaction, origin, origin_id) = (transaction.clone(), origin.clone(), *origin_id);
@@ -240,20 +234,7 @@ impl Store {
         let description = format!(
             "the rows were taken anew: {count} changes that came while the table was paused are told, and not held against the rules"
         );
-        let opening = Opening {
-            watched: watched.id,
-            layout: watched.layout.id,
-            place: &[],
-            key: &[],
-            field: None,
-            rule: UNAPPLIED,
-            description: &description,
-            old: None,
-            new: None,
-            event: None,
-            account: None,
-            time,
-        };
+        let opening = Opening::of_table(watched.id, watched.layout.id, UNAPPLIED, &description, time);
         let origin = found_by_comparing(time, false);
         let event = self.breach(&watched.layout.table, &Vec::new(), &opening, &origin)?;
         self.copy.tell(&event)
@@ -271,6 +252,26 @@ impl Kept {
             account: self.account.clone(),
             unexplained: false,
         }
+    }
+
+    /// What it was a part of.
+    fn transaction(&self) -> Result<Transaction, CopyError> {
+        let position =
+            |text: &String| text.parse::<Position>().map_err(|error| CopyError::damaged(error.to_string()));
+        let ends = self.ends.as_ref().map(position).transpose()?;
+        let within = self.within.as_ref().map(position).transpose()?;
+        Ok(Transaction {
+            id: self.id.clone(),
+            time: Nanos(self.time),
+            account: self.account.clone(),
+            connection: None,
+            comment: None,
+            // Neither: a part that an earlier version kept, which only came after every snapshot.
+            within: within.or_else(|| ends.clone()).unwrap_or(Position::Wal(u64::MAX)),
+            first: 0,
+            changes: Vec::new(),
+            ends,
+        })
     }
 
     /// Its event, when the copy does not have the row.

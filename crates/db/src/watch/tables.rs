@@ -156,18 +156,8 @@ impl Store {
         };
         let event: Event = event.message(format!("{name} is paused: {description}"));
         let opening = Opening {
-            watched: watched.id,
-            layout: watched.layout.id,
-            place: &[],
-            key: &[],
-            field: None,
-            rule: SCHEMA,
-            description: &description,
-            old: None,
-            new: None,
             event: event.event_id.as_deref(),
-            account: None,
-            time,
+            ..Opening::of_table(watched.id, watched.layout.id, SCHEMA, &description, time)
         };
         let opened = self.copy.open_violation(&opening)?;
         let event = event.data("fingerprint", opened.fingerprint.as_str());

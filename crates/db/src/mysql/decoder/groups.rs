@@ -2,7 +2,6 @@
 
 use attestry_event::Nanos;
 
-use super::super::bytes::Bytes;
 use super::super::event::{self, Gtid, Header, Query};
 use super::super::statement::{self, Statement};
 use super::Decoder;
@@ -16,8 +15,8 @@ const PART_CHANGES: usize = 5_000;
 /// A part of a transaction has at most so many bytes of rows, but for the last event's.
 const PART_BYTES: usize = 8 << 20;
 
-/// What XA transactions that are prepared may have changed, all together, in bytes: they wait in memory.
-const PREPARED_BYTES: usize = 256 << 20;
+/// What XA transactions that are not committed may have changed, all together, in bytes: they wait in memory.
+pub(super) const PREPARED_BYTES: usize = 256 << 20;
 
 /// Changes of a transaction that are not given yet.
 #[derive(Default)]
@@ -26,10 +25,16 @@ struct Changed {
     bytes: usize,
     /// The number of the first among the transaction's.
     first: u64,
+    /// It was more than is kept, and nothing is.
+    too_much: bool,
 }
 
 pub(super) struct Group {
     gtid: Gtid,
+    /// The end of its first event.
+    begun: Position,
+    /// It counts only when it is committed by another group.
+    prepares: bool,
     time: Nanos,
     account: Option<String>,
     connection: Option<String>,
@@ -43,8 +48,6 @@ pub(super) struct Group {
 pub(super) struct Prepared {
     changed: Changed,
     comment: Option<String>,
-    /// It was more than is kept.
-    too_much: bool,
 }
 
 impl Decoder {
@@ -52,7 +55,9 @@ impl Decoder {
         let time = gtid.time.unwrap_or(header.nanos());
         let (account, connection, comment) = (None, None, None);
         let (changed, savepoints) = (Changed::default(), Vec::new());
-        self.group = Some(Group { gtid, time, account, connection, comment, changed, savepoints });
+        let (begun, prepares) = (self.here(), gtid.prepares);
+        self.group =
+            Some(Group { gtid, begun, prepares, time, account, connection, comment, changed, savepoints });
     }
 
     pub(super) fn comment(&mut self, sql: &[u8]) {
@@ -78,6 +83,13 @@ impl Decoder {
             Statement::Begin => {
                 if let Some(group) = &mut self.group {
                     group.gtid.alone = false;
+                }
+                return Ok(());
+            }
+            Statement::XaStart => {
+                if let Some(group) = &mut self.group {
+                    group.gtid.alone = false;
+                    group.prepares = true;
                 }
                 return Ok(());
             }
@@ -154,7 +166,7 @@ impl Decoder {
 
     fn xa_commit(&mut self, header: &Header, number: &str) -> Result<(), DbError> {
         match self.prepared.remove(number) {
-            Some(prepared) if !prepared.too_much => {
+            Some(prepared) if !prepared.changed.too_much => {
                 if let Some(group) = &mut self.group {
                     group.changed = prepared.changed;
                     group.comment = prepared.comment;
@@ -164,29 +176,24 @@ impl Decoder {
             }
             _ => {
                 self.group = None;
-                Err(DbError::Lost(format!(
-                    "the XA transaction {number} was prepared before the log was taken up, or was larger than is kept: what it changed is not known"
-                )))
+                Err(not_kept(number))
             }
         }
     }
 
-    pub(super) fn prepare(&mut self, header: &Header, body: &[u8]) -> Option<()> {
-        let mut body = Bytes::new(body);
-        let one_phase = body.u8()? != 0;
-        let (format, first, second) = (body.u32()?, body.u32()?, body.u32()?);
-        let first = body.take(usize::try_from(first).ok()?)?;
-        let second = body.take(usize::try_from(second).ok()?)?;
+    pub(super) fn prepare(&mut self, header: &Header, body: &[u8]) -> Result<Option<()>, DbError> {
+        let Some((one_phase, number)) = event::xa_prepare(body) else { return Ok(None) };
+        let too_much = self.group.as_ref().is_some_and(|group| group.changed.too_much);
+        if one_phase && too_much {
+            self.group = None;
+            return Err(not_kept(&number));
+        }
         if one_phase {
             self.commit(header);
-        } else if let Some(group) = self.group.take() {
-            let number = event::xa_number(format, first, second);
-            let waiting: usize = self.prepared.values().map(|prepared| prepared.changed.bytes).sum();
-            let too_much = waiting + group.changed.bytes > PREPARED_BYTES;
-            let changed = if too_much { Changed::default() } else { group.changed };
-            self.prepared.insert(number, Prepared { changed, comment: group.comment, too_much });
+        } else if let Some(Group { changed, comment, .. }) = self.group.take() {
+            self.prepared.insert(number, Prepared { changed, comment });
         }
-        Some(())
+        Ok(Some(()))
     }
 
     /// Whether a table is watched, or would be.
@@ -201,7 +208,7 @@ impl Decoder {
         let alone = self.group.as_ref().is_none_or(|group| group.gtid.alone);
         // Rows of the same transaction follow a CREATE TABLE ... SELECT: it is taken up before them.
         let position = match alone {
-            true => Position::Binlog { file: self.file.clone(), at: self.at },
+            true => self.here(),
             false => self.position(),
         };
         self.strange.extend(tables.iter().cloned());
@@ -215,12 +222,15 @@ impl Decoder {
     }
 
     pub(super) fn push(&mut self, change: Change, bytes: usize) {
-        let Some(group) = &mut self.group else { return };
+        let Some(group) = self.group.as_mut().filter(|group| !group.changed.too_much) else { return };
         group.changed.changes.push(change);
         group.changed.bytes += bytes;
-        let prepares = group.gtid.prepares.is_some();
-        let full = group.changed.changes.len() >= PART_CHANGES || group.changed.bytes >= PART_BYTES;
-        if full && !prepares {
+        if group.prepares {
+            let waiting: usize = self.prepared.values().map(|prepared| prepared.changed.bytes).sum();
+            if waiting + group.changed.bytes > self.prepared_most {
+                group.changed = Changed { too_much: true, ..Changed::default() };
+            }
+        } else if group.changed.changes.len() >= PART_CHANGES || group.changed.bytes >= PART_BYTES {
             let part = group.part(None);
             self.give(Step::Transaction(part));
         }
@@ -232,11 +242,16 @@ impl Decoder {
             group.time = header.nanos();
         }
         if group.changed.first > 0 || !group.changed.changes.is_empty() {
-            let end = Position::Binlog { file: self.file.clone(), at: self.at };
-            let last = group.part(Some(end));
+            let last = group.part(Some(self.here()));
             self.give(Step::Transaction(last));
         }
     }
+}
+
+fn not_kept(number: &str) -> DbError {
+    DbError::Lost(format!(
+        "the XA transaction {number} was prepared before the log was taken up, or was larger than is kept: what it changed is not known"
+    ))
 }
 
 impl Group {
@@ -252,6 +267,7 @@ impl Group {
             account: self.account.clone(),
             connection: self.connection.clone(),
             comment: self.comment.clone(),
+            within: self.begun.clone(),
             first,
             changes,
             ends,
@@ -307,5 +323,54 @@ mod tests {
         assert!(matches!(decoder.step(), Some(Step::Schema { tables, .. }) if tables[0].table == "a"));
         let Some(Step::Transaction(transaction)) = decoder.step() else { panic!() };
         assert_eq!(transaction.changes[0].op, Op::Truncate);
+    }
+
+    /// A MySQL says only by `XA START` that a group is prepared, and by `XA COMMIT` when it counts.
+    #[test]
+    fn what_is_prepared_waits_whole_and_within_bounds() {
+        let prepare = |one_phase: u8| {
+            let body = [&[one_phase, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0][..], b"q"].concat();
+            event(kind::XA_PREPARE, 900, &body)
+        };
+        let begun = |most: usize| {
+            let mut decoder = decoder();
+            decoder.prepared_most = most;
+            decoder.event(&format()).unwrap();
+            for one in [gtid(), query("XA START X'71',X'',1"), map()] {
+                decoder.event(&one).unwrap();
+            }
+            for _ in 0..=PART_CHANGES {
+                decoder.event(&rows()).unwrap();
+            }
+            assert!(decoder.step().is_none());
+            decoder
+        };
+        let counted = |decoder: &mut Decoder| match decoder.step() {
+            Some(Step::Transaction(transaction)) if decoder.step().is_none() => {
+                (transaction.first, transaction.changes.len(), transaction.ends.is_some())
+            }
+            other => panic!("{other:?}"),
+        };
+        let whole = (0, PART_CHANGES + 1, true);
+        let mut decoder = begun(PREPARED_BYTES);
+        for one in [query("XA END X'71',X'',1"), prepare(0)] {
+            decoder.event(&one).unwrap();
+        }
+        assert!(decoder.step().is_none());
+        for one in [gtid(), query("XA COMMIT X'71',X'',1")] {
+            decoder.event(&one).unwrap();
+        }
+        assert_eq!(counted(&mut decoder), whole);
+        let mut decoder = begun(PREPARED_BYTES);
+        decoder.event(&prepare(1)).unwrap();
+        assert_eq!(counted(&mut decoder), whole);
+
+        let mut decoder = begun(100_000);
+        decoder.event(&prepare(0)).unwrap();
+        decoder.event(&gtid()).unwrap();
+        let lost = decoder.event(&query("XA COMMIT X'71',X'',1")).unwrap_err();
+        assert!(matches!(&lost, DbError::Lost(why) if why.contains("larger than is kept")), "{lost}");
+        let lost = begun(100_000).event(&prepare(1)).unwrap_err();
+        assert!(matches!(lost, DbError::Lost(_)), "{lost}");
     }
 }

@@ -42,6 +42,31 @@ async fn changes_behind_the_stream_are_found_once() {
 }
 
 #[tokio::test]
+async fn large_rows_are_looked_at_a_few_at_a_time() {
+    const ROWS: i64 = 100;
+    const BYTES: usize = 400_000;
+    let bench = bench(ALL);
+    let large = |id: i64, what: &str| row(id, &what.repeat(BYTES), id);
+    bench.world(|world| {
+        world.add(table("t", true));
+        world.commit("t", &(0..ROWS).map(|id| Do::Put(large(id, "a"))).collect::<Vec<_>>());
+    });
+    let running = bench.start().await;
+    bench.same(&running, &["t"]).await;
+    bench.passes(&running, 1).await;
+    bench.world(|world| {
+        world.most_given = 0;
+        world.tamper("t", 3, Some(large(3, "b")));
+        world.tamper("t", 97, None);
+        world.tamper("t", ROWS + 7, Some(large(ROWS + 7, "c")));
+    });
+    bench.until(&running, "all are found", || bench.taken.unexplained().len() == 3).await;
+    let most = bench.world(|world| world.most_given);
+    assert!(most > BYTES && most < 30_000_000, "{most}");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn buckets_that_differ_are_read_in_one_scan() {
     let bench = bench(ALL);
     bench.world(|world| {

@@ -49,6 +49,9 @@ pub(super) struct World {
     /// Positions before this one are gone from the stream.
     pub(super) purged: u64,
     pub(super) rows_read: u64,
+    /// Bytes of rows that were given since the position was last asked for, and the most of all times.
+    given: usize,
+    pub(super) most_given: usize,
     /// Scans of whole tables, by buckets.
     pub(super) scans: u64,
     /// How many rows of the table are changed during each of them.
@@ -167,6 +170,7 @@ impl World {
                 account: Some("alice".to_owned()),
                 connection: None,
                 comment: None,
+                within: Position::Wal(self.at - 9),
                 first: first as u64,
                 changes: some,
                 ends: last.then_some(Position::Wal(self.at)),
@@ -354,9 +358,14 @@ impl FakeReader {
         world.rows_read += rows.len() as u64;
         rows
     }
-}
 
-impl FakeReader {
+    fn some(&mut self, table: &Table, mask: &MaskKey, after: Option<&Key>, limit: u32) -> Vec<Row> {
+        let after = after.map(|key| place_of(table, key));
+        let rows = self.all(table, mask);
+        let rows = rows.into_iter().filter(|(place, _)| after.as_ref().is_none_or(|after| place > after));
+        rows.map(|(_, row)| row).take(limit as usize).collect()
+    }
+
     /// A scan of a whole table, and what others do to it meanwhile.
     fn scan(&mut self, table: &Table, key: &MaskKey) -> Rows {
         let rows = self.all(table, key);
@@ -407,7 +416,9 @@ impl Reader for FakeReader {
     }
 
     async fn position(&mut self) -> Result<Position, DbError> {
-        Ok(self.world.0.lock().position())
+        let mut world = self.world.0.lock();
+        world.given = 0;
+        Ok(world.position())
     }
 
     async fn begin_snapshot(&mut self) -> Result<Position, DbError> {
@@ -431,10 +442,11 @@ impl Reader for FakeReader {
         after: Option<&Key>,
         limit: u32,
     ) -> Result<Vec<Row>, DbError> {
-        let after = after.map(|key| place_of(table, key));
-        let rows = self.all(table, mask);
-        let rows = rows.into_iter().filter(|(place, _)| after.as_ref().is_none_or(|after| place > after));
-        Ok(rows.map(|(_, row)| row).take(limit as usize).collect())
+        let rows = self.some(table, mask, after, limit);
+        let mut world = self.world.0.lock();
+        world.given += rows.iter().flatten().filter_map(Cell::bytes).map(<[u8]>::len).sum::<usize>();
+        world.most_given = world.most_given.max(world.given);
+        Ok(rows)
     }
 
     async fn rows(&mut self, table: &Arc<Table>, mask: &MaskKey, scan: &Scan) -> Result<Vec<Row>, DbError> {
@@ -461,7 +473,7 @@ impl Reader for FakeReader {
         after: Option<&Key>,
         limit: u32,
     ) -> Result<Digest, DbError> {
-        let rows = self.rows_after(table, mask, after, limit).await?;
+        let rows = self.some(table, mask, after, limit);
         let full = rows.len() == limit as usize;
         let upto = rows.last().filter(|_| full).map(|row| table.key_of(row));
         Ok(digest(Scan::Range { after: after.cloned(), upto }, &rows))
