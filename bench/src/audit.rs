@@ -30,10 +30,12 @@ pub(crate) struct Setting<'a> {
     pub(crate) seconds: u64,
     /// Rows of the table that is compared.
     pub(crate) rows: u64,
+    /// Which databases.
+    pub(crate) engines: &'a [Engine],
 }
 
 pub(crate) fn run(setting: &Setting<'_>, out: &mut dyn Write) -> Result<()> {
-    for engine in [Engine::Mysql, Engine::Postgres] {
+    for &engine in setting.engines {
         writeln!(out, "# audit: {}, load {} before\n", database::name(engine), load())?;
         pace::run(setting, engine, out)?;
         loss::run(setting, engine, out)?;

@@ -13,6 +13,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use attestry_db::Engine;
 use clap::{Parser, ValueEnum};
 
 #[derive(Parser)]
@@ -47,9 +48,19 @@ struct Arguments {
     /// Rows of the table that is compared.
     #[arg(long, default_value_t = 2_000_000)]
     audit_rows: u64,
+    /// Watches only this database.
+    #[arg(long)]
+    audit_engine: Option<AuditEngine>,
     /// Leaves the run with hostile events away.
     #[arg(long)]
     no_hostile: bool,
+}
+
+/// A database that is watched.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AuditEngine {
+    Mariadb,
+    Postgres,
 }
 
 /// A part that can be measured alone.
@@ -97,6 +108,11 @@ fn main() -> Result<()> {
             rate: arguments.audit_rate,
             seconds: arguments.audit_seconds,
             rows: arguments.audit_rows,
+            engines: match arguments.audit_engine {
+                None => &[Engine::Mysql, Engine::Postgres],
+                Some(AuditEngine::Mariadb) => &[Engine::Mysql],
+                Some(AuditEngine::Postgres) => &[Engine::Postgres],
+            },
         };
         audit::run(&setting, &mut out)?;
     }

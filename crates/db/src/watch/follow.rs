@@ -17,7 +17,7 @@ use crate::table::Table;
 const CHANGES_AT_ONCE: usize = 2_000;
 
 /// While one batch follows another so closely, the next waits as long for more: a commit costs as much as many small transactions.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(20);
 
 /// How often the position is kept while nothing of the watched tables changes.
 const IDLE: Duration = Duration::from_secs(10);
