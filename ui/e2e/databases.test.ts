@@ -152,7 +152,9 @@ test('a link opens the violation, also one that is signed off', async () => {
 test('from a violation to the event that opened it, and to those of its row', async () => {
   await row('id=7').click();
   await drawer().getByRole('button', { name: 'All events of this row' }).click();
-  expect(param('q')).toBe('event_source:bank event_data.table:accounts event_data.key.id:7');
+  expect(param('q')).toBe(
+    'event_source:bank event_data.table:accounts (event_data.key.id:7 OR event_data.new_key.id:7)',
+  );
   await page.goBack();
   await drawer().getByRole('button', { name: 'Event that opened it' }).click();
   await page.locator('.counts strong').waitFor();

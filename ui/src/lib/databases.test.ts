@@ -33,15 +33,39 @@ describe('the row of a violation', () => {
     ],
   });
   test('is named', () => expect(keyWords(row.key)).toBe('order id=7, line=-1 "x", secret=masked'));
-  test('is found', () => {
-    expect(rowQuery(row)).toBe(
-      'event_source:"main bank" event_data.table:order.lines event_data.key.order\\ id:7 event_data.key.line:"-1 \\"x\\""',
-    );
-    expect(rowQuery(one('a', '', { key: [{ column: 'id', value: '\\x00ff' }] }))).toBe(
-      'event_source:bank event_data.table:accounts event_data.key.id.hex:00ff',
-    );
-    expect(rowQuery(one('a', '', { key: [] }))).toBe('event_source:bank event_data.table:accounts');
-  });
+  const found: [what: string, row: Violation, query: string][] = [
+    [
+      'by a key of several columns',
+      row,
+      'event_source:"main bank" event_data.table:order.lines ' +
+        '((event_data.key.order\\ id:7 event_data.key.line:"-1 \\"x\\"") OR ' +
+        '(event_data.new_key.order\\ id:7 event_data.new_key.line:"-1 \\"x\\""))',
+    ],
+    [
+      'by bytes',
+      one('a', '', { key: [{ column: 'id', value: '\\x00ff' }] }),
+      'event_source:bank event_data.table:accounts (event_data.key.id.hex:00ff OR event_data.new_key.id.hex:00ff)',
+    ],
+    [
+      'by the key that it had and the one that it got',
+      one('a', '', {
+        old: [{ column: 'id', value: '7' }],
+        new: [
+          { column: 'n', value: '1' },
+          { column: 'id', value: '9' },
+        ],
+      }),
+      'event_source:bank event_data.table:accounts ' +
+        '(event_data.key.id:7 OR event_data.new_key.id:7 OR event_data.key.id:9 OR event_data.new_key.id:9)',
+    ],
+    ['not, of a whole table', one('a', '', { key: [] }), 'event_source:bank event_data.table:accounts'],
+    [
+      'not, by a masked key',
+      one('a', '', { key: [{ column: 'id', value: null, masked: true }] }),
+      'event_source:bank event_data.table:accounts',
+    ],
+  ];
+  test.each(found)('is found %s', (_, of, query) => expect(rowQuery(of)).toBe(query));
 });
 
 test('pending violations are those of what is chosen', () => {

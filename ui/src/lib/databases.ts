@@ -40,16 +40,25 @@ export function pendingOf(watches: Watch[], { watch, table }: Wanted): number {
   return tables.reduce((sum, { pending }) => sum + pending, 0);
 }
 
-/** The search for everything that happened to the row that a violation is about. */
-export function rowQuery({ watch, table, key }: Violation): string {
-  const terms = [`event_source:${quote(watch)}`, `event_data.table:${quote(table)}`];
-  for (const { column, value } of key) {
-    if (value === null) continue;
-    // Events hold bytes as an object, so that no text is taken for them.
-    const [path, text] = isBytes(value) ? ['.hex', value.slice(2)] : ['', value];
-    terms.push(`event_data.key.${fieldName(column)}${path}:${quote(text)}`);
-  }
-  return terms.join(' ');
+/** The search for everything that happened to the row that a violation is about, also when it got that key or left it. */
+export function rowQuery({ watch, table, key, old, new: now }: Violation): string {
+  const values = (row: Field[]) => key.map(({ column }) => row.find((field) => field.column === column));
+  const keys = [key, ...[old, now].map((row) => (row ? values(row) : []))]
+    .map((fields) => fields.flatMap((field) => (field ? keyTerm(field) : [])))
+    .flatMap((terms) => ['key', 'new_key'].map((of) => all(terms.map((term) => `event_data.${of}.${term}`))));
+  const either = [...new Set(keys)].filter((terms) => terms !== '').join(' OR ');
+  const row = either === '' ? [] : [`(${either})`];
+  return [`event_source:${quote(watch)}`, `event_data.table:${quote(table)}`, ...row].join(' ');
+}
+
+const all = (terms: string[]) => (terms.length > 1 ? `(${terms.join(' ')})` : terms.join(' '));
+
+/** Nothing for what is masked. */
+function keyTerm({ column, value }: Field): string[] {
+  if (value === null) return [];
+  // Events hold bytes as an object, so that no text is taken for them.
+  const [path, text] = isBytes(value) ? ['.hex', value.slice(2)] : ['', value];
+  return [`${fieldName(column)}${path}:${quote(text)}`];
 }
 
 export interface Merged {
