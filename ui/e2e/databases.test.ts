@@ -162,6 +162,18 @@ test('from a violation to the event that opened it, and to those of its row', as
   expect(await page.locator('tr[aria-rowindex]').innerText()).toContain('violation.open');
 });
 
+test('a box that was ticked leaves the keys to the list', async () => {
+  await row('id=7').getByRole('checkbox').click();
+  await page.getByRole('button', { name: 'Sign off 1…' }).waitFor();
+  await press('j', 's');
+  await dialog().getByText('Sign off 1 violation', { exact: false }).first().waitFor();
+  await press('Escape');
+  await page.locator('dialog').waitFor({ state: 'detached' });
+  await grid().getByRole('checkbox', { name: 'Select all that are loaded' }).focus();
+  await press('Space', 'Escape');
+  await expect.poll(() => page.getByRole('button', { name: /^Sign off/ }).count()).toBe(0);
+});
+
 test('several are signed off with a reason', async () => {
   const before = Number((await heading().innerText()).replace(/\D/g, ''));
   await press('j', 'j', 'x', 'j', 'x', 's');
