@@ -18,12 +18,9 @@ const PAGE = 200;
 /** The alerts on the page, what is chosen among them, and where the keys are. */
 class Alerts extends Picked<Alert> {
   counts: AlertCounts | null = $state.raw(null);
-  /** There are older ones. */
-  more = $state(false);
   failure: ApiError | null = $state.raw(null);
   /** What is chosen was asked for, and answered. */
   loaded = $state(false);
-  loadingMore = $state(false);
   #wanted: WantedAlerts = { state: 'active', level: '', rule: '' };
   #abort = new AbortController();
   #asking = false;

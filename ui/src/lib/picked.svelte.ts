@@ -1,20 +1,29 @@
-/** A list in which the keys act on one row and several can be chosen. */
-export class Picked<T> {
+/** A list in which the keys act on one row and several can be chosen; it goes on as it is read. */
+export abstract class Picked<T> {
   list: T[] = $state.raw([]);
+  /** There are older ones. */
+  more = $state(false);
+  loadingMore = $state(false);
   /** Ids of the rows that are chosen. */
   chosen: ReadonlySet<string> = $state.raw(new Set<string>());
   /** The id of the row that the keys act on; '' for none. */
   cursor = $state('');
   /** Where the cursor was last, for when its row leaves the list. */
   #place = -1;
-  readonly #id: (one: T) => string;
+  readonly idOf: (one: T) => string;
 
-  constructor(id: (one: T) => string) {
-    this.#id = id;
+  constructor(idOf: (one: T) => string) {
+    this.idOf = idOf;
   }
 
+  /** Fetches what is older than the last one of the list. */
+  abstract next(): Promise<void>;
+
+  /** All of the list that a deed can be done to, as many as one deed may name; or none. */
+  abstract toggleAll(): void;
+
   find(id: string): number {
-    return id === '' ? -1 : this.list.findIndex((one) => this.#id(one) === id);
+    return id === '' ? -1 : this.list.findIndex((one) => this.idOf(one) === id);
   }
 
   /** Moves the cursor; where its row has left the list, from there. */
@@ -29,7 +38,7 @@ export class Picked<T> {
     const one = this.list[at];
     if (!one) return;
     this.#place = at;
-    this.cursor = this.#id(one);
+    this.cursor = this.idOf(one);
   }
 
   toggle(id: string): void {
@@ -40,7 +49,7 @@ export class Picked<T> {
 
   /** All of these, or none when all of them are chosen. */
   protected toggleThese(these: T[]): void {
-    const ids = these.map(this.#id);
+    const ids = these.map(this.idOf);
     this.chosen = new Set(ids.every((id) => this.chosen.has(id)) ? [] : ids);
   }
 
@@ -52,14 +61,14 @@ export class Picked<T> {
   /** Puts another list in place; what left it is not chosen any more. */
   protected put(list: T[]): void {
     this.list = list;
-    const here = new Set(list.map(this.#id));
+    const here = new Set(list.map(this.idOf));
     this.chosen = new Set([...this.chosen].filter((id) => here.has(id)));
   }
 
   /** Adds older ones, but for those that are here already. */
   protected append(older: T[]): void {
-    const known = new Set(this.list.map(this.#id));
-    this.list = [...this.list, ...older.filter((one) => !known.has(this.#id(one)))];
+    const known = new Set(this.list.map(this.idOf));
+    this.list = [...this.list, ...older.filter((one) => !known.has(this.idOf(one)))];
   }
 
   /** Before another list is asked for. */

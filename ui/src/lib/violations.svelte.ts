@@ -16,8 +16,6 @@ const PAGE = 200;
 
 /** The violations on the page, what is chosen among them, and where the keys are. */
 class Violations extends Picked<Violation> {
-  /** There are older ones. */
-  more = $state(false);
   /** New ones that are not shown while somebody reads. */
   waiting: Violation[] = $state.raw([]);
   /** Somebody reads: nothing new comes in above. */
@@ -27,7 +25,6 @@ class Violations extends Picked<Violation> {
   failure: ApiError | null = $state.raw(null);
   /** What is chosen was asked for, and answered. */
   loaded = $state(false);
-  loadingMore = $state(false);
   #wanted: Wanted = { watch: '', table: '', state: 'pending' };
   #abort = new AbortController();
   #asking = false;
