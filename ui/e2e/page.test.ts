@@ -99,7 +99,22 @@ test('an error is underlined at its position, and the results before stay', asyn
   await query().press('Enter');
   await page.getByRole('alert').waitFor();
   expect(await page.getByRole('alert').innerText()).toContain('Below is the search before');
+  // It is said once, and the line below stays free.
+  expect(await page.locator('#query-verdict').getAttribute('class')).toContain('offscreen');
   expect(await rows().count()).toBeGreaterThan(5);
+});
+
+test('a hint stands beside the count and covers nothing', async () => {
+  await page.route('**/api/v1/query?**', (route) =>
+    route.fulfill({
+      json: { ok: true, hints: [{ position: 0, length: 7, message: 'did you mean username?' }] },
+    }),
+  );
+  await query().fill('usrname:alice');
+  await query().press('Enter');
+  await page.locator('.counts').getByText('did you mean username?').waitFor();
+  await page.locator('.empty').getByText('did you mean username?').waitFor();
+  expect(await page.locator('#query-verdict').getAttribute('class')).toContain('offscreen');
 });
 
 test('fields and values complete by keyboard', async () => {
@@ -438,6 +453,11 @@ test('a phone has the list and the detail one at a time', async () => {
   expect(box).toMatchObject({ x: 0, width: SIZES.phone.width });
   await drawer().getByRole('button', { name: 'Back to the list' }).click();
   await eventually(() => drawer().count(), 0);
+  // No page's name runs into the next one.
+  const names = page.getByRole('navigation', { name: 'Pages' }).locator('a span');
+  const ends = await names.evaluateAll((all) => all.map((name) => name.getBoundingClientRect()));
+  expect(ends.length).toBe(9);
+  ends.forEach(({ left }, i) => expect(left).toBeGreaterThanOrEqual(ends[i - 1]?.right ?? 0));
 });
 
 test('nothing is written with markup from an event', async () => {
@@ -455,4 +475,16 @@ test('nothing is written with markup from an event', async () => {
   await page.getByText('<img src=x').first().waitFor();
   expect(await page.title()).toContain('Attestry');
   expect(await page.locator('main img').count()).toBe(0);
+});
+
+test('what would turn a text around, or would not be seen, is shown by its name', async () => {
+  await page.route('**/api/v1/events?**', async (route) => {
+    const answer = await route.fetch();
+    const body = (await answer.text()).replaceAll('"username":"alice"', '"username":"\\u202eecila\\u0000"');
+    await route.fulfill({ response: answer, body });
+  });
+  await query().fill('username:alice');
+  await query().press('Enter');
+  await rows().filter({ hasText: '⟨U+202E⟩ecila⟨U+0000⟩' }).first().click();
+  await drawer().getByText('⟨U+202E⟩ecila⟨U+0000⟩').first().waitFor();
 });

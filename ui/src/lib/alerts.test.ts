@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { Alert, AlertPage } from './alert-api';
-import { canDo, groupQuery, groupWords, mergeAlerts, toneOfLevel } from './alerts';
+import type { Alert, AlertPage, Deed } from './alert-api';
+import { canDo, cannot, groupQuery, groupWords, mergeAlerts, toneOfLevel } from './alerts';
 
 const alert = (id: string, more: Partial<Alert> = {}): Alert => ({
   id,
@@ -47,4 +47,11 @@ test('only what is open is acknowledged', () => {
   expect(canDo('silence', { state: 'acknowledged' })).toBe(true);
   expect(canDo('resolve', { state: 'resolved' })).toBe(false);
   expect([toneOfLevel('critical'), toneOfLevel('medium'), toneOfLevel('low')]).toEqual(['bad', 'warn', '']);
+});
+
+test('why nothing can be done is said', () => {
+  const said = (deed: Deed, state?: Alert['state']) => cannot(deed, state && { state });
+  expect(said('ack', 'silenced')).toBe('Only what is open is acknowledged; this alert is silenced');
+  expect(said('silence', 'resolved')).toBe('This alert is resolved already');
+  expect(said('ack')).toBe('Select an alert first (x)');
 });

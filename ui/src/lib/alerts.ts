@@ -1,5 +1,6 @@
 /** What the page says of alerts, and how its list goes on. */
 import type { Alert, AlertPage, AlertStates, Deed } from './alert-api';
+import { legible } from './legible';
 import { count } from './numbers';
 import { quote } from './query';
 
@@ -36,7 +37,7 @@ export const toneOfLevel = (level: string): 'bad' | 'warn' | '' =>
 export const groupWords = ({ group }: Pick<Alert, 'group'>) =>
   Object.entries(group)
     .filter(([, value]) => value !== '')
-    .map(([name, value]) => `${name.replace(/^event_data\./, '')} ${value}`)
+    .map(([name, value]) => `${name.replace(/^event_data\./, '')} ${legible(value)}`)
     .join(', ');
 
 /** The search for all events of what an alert is about. */
@@ -52,6 +53,14 @@ export const stepsQuery = ({ id }: Pick<Alert, 'id'>) => `event_name:alert.* res
 /** What a deed can be done to. */
 export const canDo = (deed: Deed, { state }: Pick<Alert, 'state'>) =>
   deed === 'ack' ? state === 'open' : state !== 'resolved';
+
+/** Why nothing is done: there is none at the cursor, or its state does not allow it. */
+export const cannot = (deed: Deed, one: Pick<Alert, 'state'> | undefined) =>
+  !one || canDo(deed, one)
+    ? 'Select an alert first (x)'
+    : deed === 'ack'
+      ? `Only what is open is acknowledged; this alert is ${one.state}`
+      : `This alert is ${one.state} already`;
 
 /** The list after its newest part was asked for again: what is older than the answer stays. */
 export function mergeAlerts(known: Alert[], page: AlertPage): Alert[] {

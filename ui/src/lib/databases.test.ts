@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { keyWords, lagWords, merge, pendingOf, rowQuery } from './databases';
+import { keyWords, lagWords, merge, passWords, pendingOf, rowQuery } from './databases';
 import type { Violation, Watch } from './watch-api';
 
 const one = (fingerprint: string, opened: string, more: Partial<Violation> = {}): Violation => ({
@@ -21,6 +21,12 @@ test.each([
   [1000, '1 s'],
   [7_200_000, '2 h'],
 ])('%d ms behind', (ms, words) => expect(lagWords(ms)).toBe(words));
+
+test.each([
+  [0, 'less than 1 s'],
+  [1, '1 s'],
+  [412, '7 min'],
+])('a comparison of %d s', (seconds, words) => expect(passWords(seconds)).toBe(words));
 
 describe('the row of a violation', () => {
   const row = one('a', '', {

@@ -1,4 +1,5 @@
 /** What the page says of watched databases, and how its list of violations goes on. */
+import { legible } from './legible';
 import { count } from './numbers';
 import { fieldName, quote } from './query';
 import { isBytes } from './rowdiff';
@@ -9,6 +10,8 @@ import type { Field, Violation, ViolationPage, Wanted, Watch, WatchedTable } fro
 export const LATE_MS = 10_000;
 
 export const lagWords = (ms: number) => (ms < 1000 ? `${ms} ms` : span(ms / 1000));
+
+export const passWords = (seconds: number) => (seconds < 1 ? 'less than 1 s' : span(seconds));
 
 const TONES: Record<string, 'warn' | 'bad' | 'muted'> = {
   starting: 'muted',
@@ -24,7 +27,7 @@ export const toneOf = (state: string) => TONES[state] ?? '';
 /** A reader must see these without asking. */
 export const inTrouble = ({ state }: WatchedTable) => state === 'paused' || state === 'refused';
 
-export const valueWords = ({ value, masked }: Field) => (masked ? 'masked' : (value ?? 'NULL'));
+export const valueWords = ({ value, masked }: Field) => (masked ? 'masked' : legible(value ?? 'NULL'));
 
 /** `id=7`; nothing for what is about a whole table. */
 export const keyWords = (key: Field[]) =>

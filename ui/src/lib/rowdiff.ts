@@ -1,4 +1,5 @@
 /** Two versions of a row side by side: what differs, and values so that a reader sees every character of them. */
+import { signName } from './legible';
 import type { Field } from './watch-api';
 
 export type Difference =
@@ -112,13 +113,12 @@ export function show(text: string, mark: Span | null, most: number): Shown {
     const kind = UNSEEN.test(char) ? 'sign' : edge ? 'blank' : 'text';
     const last = pieces[pieces.length - 1];
     if (kind !== 'sign' && last?.kind === kind && last.marked === marked) last.text += char;
-    else pieces.push({ text: kind === 'sign' ? signName(char) : char, kind, marked });
+    else pieces.push({ text: kind === 'sign' ? nameOf(char) : char, kind, marked });
     at += char.length;
   }
   return { pieces, before: start, after: text.length - end };
 }
 
-function signName(char: string): string {
-  const code = (char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0');
-  return NAMES[char] ?? `U+${code}`;
+function nameOf(char: string): string {
+  return NAMES[char] ?? signName(char);
 }

@@ -38,6 +38,8 @@ class Search {
   scope: Scope = $state.raw({ q: '', ledgers: [] });
   /** The query line's text, applied or not. */
   draft = $state(view.now.q);
+  /** Where the query line was perhaps not meant as it is read; '' for nowhere. */
+  hint = $state('');
   /** The row the keys act on: `ledger/index`. */
   cursor = $state('');
 
