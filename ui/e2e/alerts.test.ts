@@ -137,4 +137,7 @@ test('a phone gets the list and the detail, one at a time', async () => {
   await rows().first().click();
   await drawer().getByRole('button', { name: 'Back to the list' }).click();
   await expect.poll(() => drawer().count()).toBe(0);
+  await page.getByRole('button', { name: /^Rules/ }).click();
+  const table = await page.getByRole('table', { name: 'Rules' }).boundingBox();
+  expect(table?.width).toBeLessThanOrEqual(SIZES.phone.width);
 });
