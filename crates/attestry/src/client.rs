@@ -20,23 +20,26 @@ pub(crate) const LOCAL_KEY_FILE: &str = "local-key";
 /// Where the server keeps the certificate it made for itself.
 pub(crate) const SELF_SIGNED_CERT: &str = "tls.cert";
 
+/// Below the command's own options in its help: these are the same everywhere.
+const HEADING: &str = "Which server";
+
 /// How a command reaches the server.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Connection {
     /// The server's address. Default: that of the server which runs on the data directory, else the one the configuration gives.
-    #[arg(long, env = "ATTESTRY_URL", global = true)]
+    #[arg(long, env = "ATTESTRY_URL", global = true, help_heading = HEADING)]
     url: Option<String>,
     /// A file with the key. Without it, the variable ATTESTRY_KEY, or the local server's own key, which its owner can read.
-    #[arg(long, env = "ATTESTRY_KEY_FILE", global = true, value_name = "FILE")]
+    #[arg(long, env = "ATTESTRY_KEY_FILE", global = true, help_heading = HEADING, value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// A PEM file with the certificate to trust, when it is not one of a public authority.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// The local server's data directory. Default: the configuration's.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = HEADING, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The local server's configuration file.
-    #[arg(short, long, env = "ATTESTRY_CONFIG", global = true, value_name = "FILE")]
+    #[arg(short, long, env = "ATTESTRY_CONFIG", global = true, help_heading = HEADING, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 

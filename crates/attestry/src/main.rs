@@ -162,3 +162,30 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let closed = |io: &std::io::Error| io.kind() == std::io::ErrorKind::BrokenPipe;
     error.chain().any(|cause| cause.downcast_ref().is_some_and(closed))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    /// What one reads first about a command is what it can do, not what all of them can.
+    #[test]
+    fn the_help_of_a_command_begins_with_its_own_options() {
+        let mut left = vec![Cli::command()];
+        left.iter_mut().for_each(clap::Command::build);
+        let mut checked = 0;
+        while let Some(mut command) = left.pop() {
+            left.extend(command.get_subcommands().cloned());
+            let help = command.render_long_help().to_string();
+            let (own, common) = help.split_once("Which server:").unwrap_or((&help, ""));
+            for option in ["--url <", "--key-file <", "--ca-file <", "--data-dir <", "--config <"] {
+                let theirs = ["run", "verify"].contains(&command.get_name()) || common.is_empty();
+                assert!(theirs || !own.contains(option), "{option} in {own}");
+                assert!(!common.contains("--help"), "{help}");
+            }
+            checked += usize::from(!common.is_empty());
+        }
+        assert!(checked > 40, "{checked}");
+    }
+}

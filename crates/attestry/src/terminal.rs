@@ -116,6 +116,9 @@ pub(crate) fn paint(text: &str, look: Look) -> String {
     }
 }
 
+/// A column is at most so wide: longer cells push out the rest of their own line, and no other.
+const COLUMN_CHARS_MAX: usize = 60;
+
 /// A table whose columns are as wide as their widest cell; the last one is not padded.
 #[derive(Default)]
 pub(crate) struct Table {
@@ -139,13 +142,17 @@ impl Table {
         let width = |column: usize| {
             self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.0.chars().count()).max()
         };
-        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+        let widths: Vec<usize> =
+            (0..columns).map(|column| width(column).unwrap_or(0).min(COLUMN_CHARS_MAX)).collect();
         for row in &self.rows {
             let mut line = String::new();
             for (column, (cell, look)) in row.iter().enumerate() {
                 line.push_str(&paint(cell, *look));
                 if column + 1 < row.len() {
-                    line.extend(std::iter::repeat_n(' ', widths[column] - cell.chars().count() + 2));
+                    line.extend(std::iter::repeat_n(
+                        ' ',
+                        widths[column].saturating_sub(cell.chars().count()) + 2,
+                    ));
                 }
             }
             writeln!(out, "{}", line.trim_end())?;
@@ -196,5 +203,18 @@ mod tests {
         let mut out = Vec::new();
         table.print(&mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "time    what\n1       long enough\n123456  x\\ny\n");
+    }
+
+    #[test]
+    fn one_long_cell_leaves_the_others_where_they_are() {
+        let long = "x".repeat(200);
+        let mut table = Table::new(&["who", "what"]);
+        table.row([("alice".to_owned(), Look::Plain), ("in".to_owned(), Look::Plain)]);
+        table.row([(long.clone(), Look::Plain), ("out".to_owned(), Look::Plain)]);
+        let mut out = Vec::new();
+        table.print(&mut out).unwrap();
+        let column = |name: &str| format!("{name:60}  ");
+        let expected = format!("{}what\n{}in\n{long}  out\n", column("who"), column("alice"));
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

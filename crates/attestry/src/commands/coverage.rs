@@ -21,7 +21,7 @@ pub(crate) struct Coverage {
     /// Since when: 7d or -7d, or RFC 3339; at most 31 days.
     #[arg(long, default_value = "24h", allow_hyphen_values = true)]
     since: String,
-    /// Until when.
+    /// Until when: RFC 3339, relative such as -24h, or now.
     #[arg(long, default_value = "now", allow_hyphen_values = true)]
     to: String,
     /// Only this host.

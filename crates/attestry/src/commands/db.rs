@@ -155,7 +155,10 @@ fn head(watch: &Value, out: &mut impl Write) -> Result<()> {
         parts.push(format!("{lag} ms behind"));
     }
     match (watch["compared_at"].as_str(), watch["pass_s"].as_u64()) {
-        (Some(at), Some(took)) => parts.push(format!("all compared at {}, which took {took} s", escape(at))),
+        (Some(at), Some(took)) => {
+            let took = if took == 0 { "less than 1 s".to_owned() } else { format!("{took} s") };
+            parts.push(format!("all compared at {}, which took {took}", escape(at)));
+        }
         _ => parts.push("not compared yet".to_owned()),
     }
     parts.push(format!("{} violations pending", text(&watch["pending"])));

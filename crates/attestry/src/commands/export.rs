@@ -21,11 +21,11 @@ pub(crate) struct Export {
     /// The ledger.
     #[arg(long, default_value = "audit")]
     ledger: String,
-    /// Not before: RFC 3339, or relative such as -24h.
-    #[arg(long, allow_hyphen_values = true)]
+    /// Not before: RFC 3339, or relative such as -24h or -7d. Default: the first event.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
-    /// Not after.
-    #[arg(long, allow_hyphen_values = true)]
+    /// Not after: RFC 3339, relative, or now. Default: the last event.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
     /// Where to; default: standard output. The file appears under its name only when it is whole.
     #[arg(short, long, value_name = "FILE")]

@@ -15,13 +15,13 @@ pub(crate) struct What {
     /// The query, such as `event_name:login.* -username:root "connection reset"`. Nothing finds everything.
     #[arg(value_name = "QUERY")]
     query: Vec<String>,
-    /// Not before: RFC 3339, or relative such as -24h.
-    #[arg(long, allow_hyphen_values = true)]
+    /// Not before: RFC 3339, or relative such as -90s, -15m, -24h, -7d or -2w. Default: the first event.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
-    /// Not after: RFC 3339, relative, or now.
-    #[arg(long, allow_hyphen_values = true)]
+    /// Not after: RFC 3339, relative, or now. Default: the last event.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
-    /// Only in these ledgers, separated by commas.
+    /// Only in these ledgers, separated by commas. Default: all that the key may read.
     #[arg(long)]
     ledger: Option<String>,
     #[command(flatten)]

@@ -27,11 +27,11 @@ pub(crate) struct Messages {
     /// Only what was sent, or could not be: reports and notices.
     #[arg(long)]
     sent: bool,
-    /// Not before: RFC 3339, or relative such as -24h.
-    #[arg(long, allow_hyphen_values = true)]
+    /// Not before: RFC 3339, or relative such as -24h or -7d. Default: the first one.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     from: Option<String>,
-    /// Not after: RFC 3339, relative, or now.
-    #[arg(long, allow_hyphen_values = true)]
+    /// Not after: RFC 3339, relative, or now. Default: the last one.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     to: Option<String>,
     /// How many at most, the newest first.
     #[arg(short = 'n', long, default_value_t = 100)]

@@ -63,8 +63,8 @@ enum Command {
     Silence {
         #[command(flatten)]
         deed: Deed,
-        /// Until when (RFC 3339), or for how long, such as +4h.
-        #[arg(long)]
+        /// Until when (RFC 3339), or for how long, such as +30m, +4h or +7d.
+        #[arg(long, value_name = "TIME")]
         until: String,
     },
     /// Say that alerts are over.

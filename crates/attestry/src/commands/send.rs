@@ -36,7 +36,7 @@ pub(crate) struct Send {
     #[arg(long)]
     ledger: Option<String>,
     /// How long to go on trying when the server cannot be reached or is overloaded, in seconds.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     retry_for: u64,
     /// With --spool: how often this is run, so that the server knows when this host is silent.
     #[arg(long, value_name = "PERIOD", default_value = "1h", requires = "spool")]

@@ -23,11 +23,11 @@ const SHOWN: usize = 200;
 
 #[derive(Args, Debug)]
 pub(super) struct Backtest {
-    /// How far back, such as 30d, or since when (RFC 3339).
-    #[arg(long, default_value = "30d")]
+    /// How far back, such as 12h or 30d, or since when (RFC 3339).
+    #[arg(long, value_name = "TIME", default_value = "30d")]
     since: String,
-    /// Until when. Default: now.
-    #[arg(long)]
+    /// Until when: RFC 3339, or relative such as -7d. Default: now.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
     /// Only these rules.
     #[arg(long = "rule", value_name = "ID")]
