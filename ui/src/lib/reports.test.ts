@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { protection, targets, windowBound, windowWords } from './reports';
+import { makerWords, protection, targets, windowBound, windowWords } from './reports';
 
 test.each([
   [604_800, '7 days', '-7d'],
@@ -18,4 +18,10 @@ test('where a report goes and who can read it', () => {
   expect(protection({ ...planned, sign_with: 'a@b', encrypt_to: ['c@d', 'e@f'] })).toBe(
     'signed by a@b, for c@d, e@f only',
   );
+});
+
+test('who made a report', () => {
+  expect(makerWords({ by: 'dora', schedule: 'nightly' })).toBe('dora');
+  expect(makerWords({ by: '-', schedule: 'nightly' })).toBe('Attestry');
+  expect(makerWords({ by: '-' })).toBe('command line');
 });

@@ -1,5 +1,5 @@
 /** What the page says of reports. */
-import type { Planned } from './report-api';
+import type { MadeReport, Planned } from './report-api';
 
 const UNITS: [string, string, number][] = [
   ['d', 'day', 86_400],
@@ -20,6 +20,10 @@ export function windowBound(seconds: number): string {
   const [letter, , unit] = UNITS.find(([, , unit]) => seconds % unit === 0) ?? ['s', 'second', 1];
   return `-${seconds / unit}${letter}`;
 }
+
+/** Who made a report: a user; else Attestry itself when it was due, or whoever may use the command line. */
+export const makerWords = ({ by, schedule }: Pick<MadeReport, 'by' | 'schedule'>) =>
+  by !== '-' ? by : schedule ? 'Attestry' : 'command line';
 
 /** Where a scheduled report goes. */
 export function targets({ folder, sinks = [] }: Planned): string {
