@@ -15,6 +15,8 @@ use ureq::{Agent, Body};
 use crate::config::{Config, DEFAULT_FILE};
 use crate::enrolment::Folder;
 
+/// The key to show to the server; it goes before the local server's own.
+pub(crate) const KEY_VARIABLE: &str = "ATTESTRY_KEY";
 /// Where the running server leaves the key of whoever may read its data directory.
 pub(crate) const LOCAL_KEY_FILE: &str = "local-key";
 /// Where the server keeps the certificate it made for itself.
@@ -104,7 +106,10 @@ impl Connection {
                 (base, Some(data_dir))
             }
         };
-        base.parse::<Uri>().with_context(|| format!("{base:?} is no address of a server"))?;
+        let scheme = base.parse::<Uri>().ok().and_then(|uri| uri.scheme_str().map(str::to_owned));
+        if !matches!(scheme.as_deref(), Some("http" | "https")) {
+            bail!("{base:?} is no address of a server, expected one such as https://audit.example.org:7984");
+        }
         let key = key(self, data_dir.as_deref())?;
         let ca_file = self.ca_file.clone().or_else(|| self_signed(data_dir.as_deref()));
         let agent = agent(ca_file.as_deref().map(certificates).transpose()?)?;
@@ -128,7 +133,7 @@ impl Connection {
                 .with_context(|| format!("cannot read the key in {}", file.display()))?;
             return Ok(Some(text.trim().to_owned()));
         }
-        if let Ok(key) = std::env::var("ATTESTRY_KEY") {
+        if let Ok(key) = std::env::var(KEY_VARIABLE) {
             return Ok(Some(key.trim().to_owned()));
         }
         Ok(local_key(data_dir))
@@ -309,6 +314,11 @@ pub(crate) fn problem(status: u16, body: &Value) -> String {
     // Where a query is wrong: the same words as for a filter that is read here.
     if let (Some(position), Some(expected)) = (body["position"].as_u64(), text("expected")) {
         told.push_str(&format!(" (at byte {position}; expected {expected})"));
+    }
+    if status == 403 && std::env::var_os(KEY_VARIABLE).is_some() {
+        told.push_str(&format!(
+            " (the variable {KEY_VARIABLE} is set: without --key-file it is that key which counts)"
+        ));
     }
     if status == 401 {
         told.push_str(&format!(" (give a key with --key-file or ATTESTRY_KEY; without {DEFAULT_FILE}, run this where the server's data directory is)"));

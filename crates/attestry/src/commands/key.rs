@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use attestry_event::{Clock, Nanos, SystemClock};
 use attestry_server::accounts::{Accounts, Actor, KeyKind, NewKey};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 
 use crate::client::Connection;
 use crate::config::some_time;
@@ -37,11 +37,12 @@ enum Command {
 }
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("purpose").args(["write", "read"]).required(true))]
 struct Create {
     /// The key's name. What a write key posts has it as `event_source`.
     name: String,
     /// A key that posts events.
-    #[arg(long, conflicts_with = "read", required_unless_present = "read")]
+    #[arg(long)]
     write: bool,
     /// A key that reads.
     #[arg(long)]
@@ -140,7 +141,9 @@ pub(crate) fn key(keys: &Keys) -> Result<()> {
             table.print(&mut out)?;
         }
         Command::Revoke { key } => {
-            let key = accounts.revoke_key(key, &actor)?;
+            let key = accounts.revoke_key(key, &actor).with_context(|| {
+                format!("cannot revoke {key:?}; `attestry key list` shows which keys there are")
+            })?;
             writeln!(io::stderr(), "The key {:?} ({}) is revoked.", key.name, key.id)?;
         }
     }

@@ -49,7 +49,7 @@ pub(crate) fn verify(verify: &Verify) -> Result<u8> {
         Some(file) => {
             Some(std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?)
         }
-        None => std::env::var("ATTESTRY_KEY").ok(),
+        None => std::env::var(crate::client::KEY_VARIABLE).ok(),
     };
     let options = Options {
         pins: verify.pin.iter().map(|path| read_pin(path)).collect::<Result<_, _>>()?,

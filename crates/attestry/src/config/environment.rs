@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::{Mistake, Written};
+use crate::client::KEY_VARIABLE;
 
 const PREFIX: &str = "ATTESTRY_";
 /// Variables of the commands that talk to a server; they are no items.
-const OF_COMMANDS: [&str; 4] = ["ATTESTRY_URL", "ATTESTRY_KEY", "ATTESTRY_KEY_FILE", "ATTESTRY_CONFIG"];
+const OF_COMMANDS: [&str; 4] = ["ATTESTRY_URL", KEY_VARIABLE, "ATTESTRY_KEY_FILE", "ATTESTRY_CONFIG"];
 
 /// Applies the environment's overrides and gives what is wrong with them.
 pub(super) fn apply(

@@ -91,11 +91,20 @@ fn the_commands_print_what_was_found() {
         (&["search", "--from", "yesterday"], "from: \"yesterday\" is neither"),
         (&["count", "--ledger", "nowhere"], "there is no ledger \"nowhere\""),
         (&["top"], "Usage: attestry top"),
+        (
+            &["search", "--url", "nonsense"],
+            "\"nonsense\" is no address of a server, expected one such as https://",
+        ),
+        (&["search", "--url", "ftp://127.0.0.1"], "is no address of a server"),
+        (&["key", "create", "new"], "<--write|--read>"),
+        (&["key", "revoke", "nothing"], "cannot revoke \"nothing\"; `attestry key list` shows which"),
     ] {
         let ran = scenario.attestry(arguments);
         assert!(matches!(ran.code, Some(1 | 2)) && ran.out.is_empty(), "{ran:?}");
         ran.says(words);
     }
+    let writer = scenario.key(&["writer", "--write"]);
+    scenario.attestry_with(&["count"], &writer, b"").is(1).says("the variable ATTESTRY_KEY is set");
     scenario.finish();
 }
 
