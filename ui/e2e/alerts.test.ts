@@ -96,6 +96,19 @@ test('an alert is seen to by keys', async () => {
   await expect.poll(() => drawer().count()).toBe(0);
 });
 
+test('what is not known is not said to be nothing', async () => {
+  await page.close();
+  page = await browser.open(SIZES.desktop);
+  await page.route('**/api/v1/alerts?**', (route) => route.abort());
+  await page.route('**/api/v1/violations?**', (route) => route.abort());
+  await signIn(page, server.url, '/alerts');
+  await page.getByRole('alert').first().waitFor();
+  expect((await heading().innerText()).trim()).toBe('');
+  await page.goto(`${server.url}/databases`);
+  await page.getByRole('alert').first().waitFor();
+  expect((await heading().innerText()).trim()).toBe('');
+});
+
 test('several are seen to at once', async () => {
   await page.getByLabel('Select all that are loaded').check();
   await page.getByRole('button', { name: 'Resolve 5…' }).click();
