@@ -1,8 +1,9 @@
 //! What makes this host an agent of a server: a folder in the data directory, written by `attestry agent enroll`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -60,8 +61,8 @@ impl Folder {
         let path = self.0.join(FILE);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.unreadable(error)),
         };
         let found: Enrolment = serde_json::from_str(&text)
             .with_context(|| format!("{} is no enrolment: enroll this host again", path.display()))?;
@@ -69,6 +70,19 @@ impl Folder {
             bail!("{} has format {}, this program knows up to {FORMAT}", path.display(), found.format);
         }
         Ok(Some(found))
+    }
+
+    /// Why it cannot be read. It is the first thing in a data directory that a command reads, so it is here that somebody who does not own
+    /// the directory learns it.
+    fn unreadable(&self, error: io::Error) -> anyhow::Error {
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return anyhow::Error::new(error).context(format!("cannot read {}", self.0.join(FILE).display()));
+        }
+        let dir = self.0.parent().unwrap_or(&self.0);
+        let owner = fs::metadata(dir).map(|found| format!(", user id {}", found.uid())).unwrap_or_default();
+        anyhow::Error::new(error).context(format!(
+            "the data directory can only be used by its owner{owner}, and by root; others name the server with --url and give a key"
+        ))
     }
 
     /// Keeps an enrolment. The file that makes it one is written last.
@@ -140,5 +154,18 @@ mod tests {
         let text = r#"{"format":2,"name":"a","url":"u","ledgers":{},"pinned_server":false}"#;
         fs::write(dir.path().join(FOLDER).join(FILE), text).unwrap();
         assert!(Folder::of(dir.path()).load().unwrap_err().to_string().contains("format 2"));
+    }
+
+    #[test]
+    fn whoever_does_not_own_the_directory_is_told_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::of(dir.path());
+        // Root, as whom tests may run, is never denied anything.
+        let denied = format!("{:#}", folder.unreadable(io::ErrorKind::PermissionDenied.into()));
+        let owner = dir.path().metadata().unwrap().uid();
+        assert!(denied.contains(&format!("by its owner, user id {owner}, and by root")), "{denied}");
+        fs::write(dir.path().join(FOLDER), "").unwrap();
+        let other = format!("{:#}", folder.load().unwrap_err());
+        assert!(other.contains("enrolment.json: Not a directory"), "{other}");
     }
 }
