@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use attestry_event::hex;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::client::WebPkiServerVerifier;
@@ -46,7 +47,7 @@ pub(crate) fn first_contact(url: &str, fingerprint: &str) -> Result<Trust> {
     let chain = shown(&host, uri.port_u16().unwrap_or(443), name.clone())
         .with_context(|| format!("cannot connect to {url} by TLS"))?;
     let leaf = chain.first().context("the server showed no certificate")?;
-    let found: String = Sha256::digest(leaf).iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = hex(Sha256::digest(leaf));
     if !found.eq_ignore_ascii_case(fingerprint) {
         bail!(
             "this is not the server that made the token: its certificate has the fingerprint {found}, expected {fingerprint}. \

@@ -15,7 +15,7 @@ use crate::batch::LargeValue;
 use crate::json::{Reader, Syntax};
 use crate::problem::{MAX_PROBLEMS, Problem};
 use crate::text::Str;
-use crate::{LARGE_VALUE_BYTES, MAX_DEPTH, value_hash};
+use crate::{LARGE_VALUE_BYTES, MAX_DEPTH, hex, value_hash};
 
 /// Why reading ended early.
 #[derive(Debug, Clone, Copy)]
@@ -202,12 +202,8 @@ impl Canonical<'_> {
         let mut salt = [0; 16];
         self.random.fill_bytes(&mut salt);
         let hash = value_hash(&salt, &content);
-        out.extend_from_slice(b"{\"$ref\":\"sha256:");
         // Writing to a Vec cannot fail.
-        for byte in hash {
-            let _ = write!(out, "{byte:02x}");
-        }
-        let _ = write!(out, "\",\"bytes\":{}}}", content.len());
+        let _ = write!(out, "{{\"$ref\":\"sha256:{}\",\"bytes\":{}}}", hex(hash), content.len());
         self.values.push(LargeValue { hash, salt, content });
     }
 

@@ -81,6 +81,20 @@ impl Field {
         Field::AgentSeq,
     ];
 
+    /// The fields of [`Kind::Keyword`] but `event_id`: those whose values a search that names no field is compared with as a whole.
+    pub const KEYWORDS: [Field; 10] = [
+        Field::EventName,
+        Field::Username,
+        Field::Resource,
+        Field::EventSource,
+        Field::Via,
+        Field::SourceIpAddress,
+        Field::RequestId,
+        Field::Outcome,
+        Field::Host,
+        Field::Agent,
+    ];
+
     /// The name in JSON and in the search language.
     pub const fn name(self) -> &'static str {
         match self {
@@ -225,6 +239,8 @@ mod tests {
         }
         assert_eq!(Field::from_name("event_data"), None);
         assert_eq!(Field::from_name("Username"), None);
+        let keyword = |field: &Field| field.kind() == Kind::Keyword && *field != Field::EventId;
+        assert!(Field::ALL.into_iter().filter(keyword).eq(Field::KEYWORDS));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
-use crate::decimal::keyed;
 use crate::dict::CUT;
+use crate::key::keyed;
 use crate::pairs::Common;
 use crate::seal::Turned;
 use crate::slot::{Kinds, Slot};

@@ -1,9 +1,8 @@
 //! Which rows of a part pass a filter.
 
-use attestry_event::Field;
+use attestry_event::{Decimal, Field};
 
 use crate::build::{cut_word, term_of_value, value_hash};
-use crate::decimal::Decimal;
 use crate::filter::{Bounds, Filter, Matcher, Target};
 use crate::gather::{AsWritten, find_times, matching, matching_as_written, rows_with};
 use crate::needle::Bigrams;
@@ -263,7 +262,7 @@ impl Part {
                 let estimate = |word: &String| self.estimate(&Filter::Word(word.clone()));
                 words.iter().map(estimate).min().unwrap_or(0)
             }
-            Filter::Equals(Target::AnyKeyword, value) => Target::ANY_KEYWORD
+            Filter::Equals(Target::AnyKeyword, value) => Field::KEYWORDS
                 .iter()
                 .map(|field| self.estimate(&Filter::Equals(Target::Keyword(*field), value.clone())))
                 .fold(0, u32::saturating_add),
@@ -365,7 +364,7 @@ impl Part {
     fn find_equal(&self, target: &Target, value: &str, within: &RowSet) -> Found {
         let rows = self.row_count();
         match target {
-            Target::AnyKeyword => Target::ANY_KEYWORD.iter().fold(Found::none(), |found, field| {
+            Target::AnyKeyword => Field::KEYWORDS.iter().fold(Found::none(), |found, field| {
                 found.or(self.find_equal(&Target::Keyword(*field), value, within), rows)
             }),
             Target::Keyword(Field::EventId | Field::EventTime | Field::ReceivedAt) => {
@@ -414,7 +413,7 @@ impl Part {
         let rows = self.row_count();
         let found = match target {
             Target::AnyKeyword => {
-                return Target::ANY_KEYWORD.iter().fold(Found::none(), |found, field| {
+                return Field::KEYWORDS.iter().fold(Found::none(), |found, field| {
                     found.or(self.find_match(&Target::Keyword(*field), matcher, within), rows)
                 });
             }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use attestry_event::Field;
+use attestry_event::{Decimal, Field};
 use regex_automata::meta;
 
-use crate::{Decimal, Needle};
+use crate::Needle;
 
 /// A condition on rows.
 #[derive(Debug, Clone)]
@@ -66,24 +66,8 @@ pub enum Target {
     Keyword(Field),
     /// A path of `event_data`, as [`attestry_event::walk`] gives it.
     Path(String),
-    /// Any keyword field: event name, user, resource, source, relay, address, request, outcome, host or agent.
+    /// Any of [`Field::KEYWORDS`].
     AnyKeyword,
-}
-
-impl Target {
-    /// The keyword fields that [`Target::AnyKeyword`] means.
-    pub const ANY_KEYWORD: [Field; 10] = [
-        Field::EventName,
-        Field::Username,
-        Field::Resource,
-        Field::EventSource,
-        Field::Via,
-        Field::SourceIpAddress,
-        Field::RequestId,
-        Field::Outcome,
-        Field::Host,
-        Field::Agent,
-    ];
 }
 
 /// A test on text.

@@ -14,13 +14,13 @@
 mod aggregate;
 mod bitmap;
 mod build;
-mod decimal;
 mod dict;
 mod eval;
 mod filter;
 mod gather;
 mod hashes;
 mod index;
+mod key;
 mod manifest;
 mod merge;
 mod needle;
@@ -42,7 +42,6 @@ mod times;
 mod words;
 
 pub use aggregate::{Column, Counts, PathInfo, Value};
-pub use decimal::Decimal;
 pub use eval::{Counted, Matches};
 pub use filter::{Bounds, Filter, Matcher, Target};
 pub use index::{Error, Fed, Feed, Index, Options, Stats};

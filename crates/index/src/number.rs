@@ -14,8 +14,10 @@ use std::cmp::Ordering;
 use std::io;
 use std::ops::{Bound, Range};
 
-use crate::decimal::{Decimal, float_of, key_of, plain_decimal};
+use attestry_event::Decimal;
+
 use crate::filter::Bounds;
+use crate::key::{float_of, key_of, plain_decimal};
 use crate::out::{Out, Span};
 use crate::pack::{Cursor, Packed, bits_for, pack, packed_len, put_varint, slice, u32_at, u64_at};
 use crate::postings::{self, List};
@@ -330,7 +332,7 @@ pub(crate) fn compare(left: (u64, Option<&[u8]>), right: (u64, Option<&[u8]>)) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decimal::keyed;
+    use crate::key::keyed;
 
     /// Tokens, each with its rows, in numeric order.
     fn check(numbers: &[(&str, Vec<u32>)]) {

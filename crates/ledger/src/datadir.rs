@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use attestry_event::Clock;
+use attestry_event::{Clock, hex};
 use attestry_journal::disk::{self, RealDisk};
 use attestry_tlog::SigningKey;
 
@@ -121,7 +121,7 @@ impl DataDir {
             File::open("/dev/urandom")
                 .and_then(|mut file| file.read_exact(&mut random))
                 .map_err(at(&installation_path))?;
-            let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+            let id = hex(random);
             disk::replace(&RealDisk, &installation_path, format!("{id}\n").as_bytes())
                 .map_err(at(&installation_path))?;
             disk::replace(&RealDisk, &format_path, format!("attestry-data {FORMAT}\n").as_bytes())

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use attestry_event::Period;
-use attestry_store::{Decimal, Query};
+use attestry_event::{Decimal, Period};
+use attestry_store::Query;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

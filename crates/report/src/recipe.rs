@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use attestry_event::Nanos;
+use attestry_event::{Nanos, hex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -140,7 +140,7 @@ impl Recipe {
 
 /// SHA-256, hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(bytes))
 }
 
 fn hash_of(definition: &Definition) -> String {

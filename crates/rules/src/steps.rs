@@ -1,6 +1,6 @@
 //! Steps of alerts, and the events that they are in the ledger.
 
-use attestry_event::{Event, Nanos};
+use attestry_event::{Event, Nanos, hex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -148,7 +148,7 @@ pub(crate) fn digest(parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.finalize())
 }
 
 /// The alert that an entry named `alert.*` is about.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use attestry_event::{Entry, Field, Scalar, Text, walk};
-use attestry_index::{self as index, Part, RowSet, Target};
+use attestry_event::{Decimal, Entry, Field, Scalar, Text, walk};
+use attestry_index::{Part, RowSet, Target};
 
 use crate::query::Subject;
 use crate::scope::{Running, Source};
@@ -91,7 +91,7 @@ impl Key {
 
 /// A number in the form that the index gives it.
 fn number(token: &str) -> String {
-    index::Decimal::parse(token).map_or_else(|| token.to_owned(), |number| number.to_string())
+    Decimal::parse(token).map_or_else(|| token.to_owned(), |number| number.to_string())
 }
 
 /// Reads rows and calls `f` with each one's offset and values of the key; rows without any are left out.

@@ -4,13 +4,12 @@
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use attestry_event::{Field, Kind, is_id};
-use attestry_index::{self as index, Bounds, Filter, Matcher, Needle, Target};
+use attestry_event::{Decimal, Field, Kind, is_id};
+use attestry_index::{Bounds, Filter, Matcher, Needle, Target};
 
 use crate::Rows;
 use crate::query::{
-    Decimal, Expr, KEYWORDS, Piece, Query, Regex, Subject, Term, Test, Wildcard, WordPattern, matches_pieces,
-    words,
+    Expr, Piece, Query, Regex, Subject, Term, Test, Wildcard, WordPattern, matches_pieces, words,
 };
 use crate::{Error, RowsError};
 
@@ -72,7 +71,7 @@ impl Planner<'_> {
                 Test::Equals(text) => {
                     let target = Target::Path(path.clone());
                     let string = Filter::Equals(target.clone(), text.clone());
-                    match Decimal::parse(text).map(|number| index_decimal(&number)) {
+                    match Decimal::parse(text) {
                         Some(number) => {
                             Filter::Or(vec![string, Filter::Number(target, Bounds::exactly(number))])
                         }
@@ -91,7 +90,7 @@ impl Planner<'_> {
 
     /// A value without a field: text, or the whole of a keyword field or of the id.
     fn anything(&self, test: &Test) -> Result<Filter, RowsError> {
-        let keywords = KEYWORDS.iter().map(|field| value(Target::Keyword(*field), test));
+        let keywords = Field::KEYWORDS.iter().map(|field| value(Target::Keyword(*field), test));
         let text = match test {
             Test::Equals(text) => {
                 let id = self.id(text)?;
@@ -208,10 +207,7 @@ fn value(target: Target, test: &Test) -> Filter {
     match test {
         Test::Exists => Filter::Exists(target),
         Test::Equals(text) => Filter::Equals(target, text.clone()),
-        Test::Number(low, high) => {
-            let bound = |bound: &Bound<Decimal>| bound.clone().map(|number| index_decimal(&number));
-            Filter::Number(target, Bounds { low: bound(low), high: bound(high) })
-        }
+        Test::Number(low, high) => Filter::Number(target, Bounds { low: low.clone(), high: high.clone() }),
         Test::Wildcard(wildcard) => Filter::Match(
             target,
             match (wildcard.prefix(), wildcard.literal()) {
@@ -247,11 +243,6 @@ pub(crate) fn looks_through(filter: &Filter) -> bool {
         Filter::WordAsWritten { .. } => true,
         _ => false,
     }
-}
-
-/// Both types read the same grammar, so what one wrote the other reads.
-fn index_decimal(number: &Decimal) -> index::Decimal {
-    index::Decimal::parse(&number.to_string()).unwrap_or_else(|| index::Decimal::from(0_u64))
 }
 
 /// The whole numbers between two bounds.

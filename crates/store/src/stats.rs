@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use attestry_event::{Kind, Scalar, walk};
-use attestry_index::{Decimal, Part, RowSet, Target};
+use attestry_event::{Decimal, Kind, Scalar, walk};
+use attestry_index::{Part, RowSet, Target};
 
 use crate::column::{Column, Key};
 use crate::query::Subject;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use attestry_event::Field;
-use attestry_index::{Bounds, Counts, Decimal, Filter, Part, RowSet, Target};
+use attestry_event::{Decimal, Field};
+use attestry_index::{Bounds, Counts, Filter, Part, RowSet, Target};
 
 use crate::column::{Key, read_values};
 use crate::scope::{Running, Source};

@@ -24,7 +24,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use attestry_event::Nanos;
+use attestry_event::{Nanos, hex};
 use attestry_pipeline::{Failure, Parcel, Pending, Refused, Sink};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -134,7 +134,7 @@ fn file_name(event_name: &str) -> String {
         }
     }
     if name.len() > NAME_MAX_BYTES {
-        let hash = hex(&Sha256::digest(event_name.as_bytes()));
+        let hash = hex(Sha256::digest(event_name.as_bytes()));
         name.truncate(NAME_MAX_BYTES);
         name.push('~');
         name.push_str(hash.get(..16).unwrap_or_default());
@@ -201,7 +201,7 @@ impl Archive {
         }
         state.hasher.update(&frame);
         state.index.bytes += frame.len() as u64;
-        state.index.sha256 = hex(&state.hasher.clone().finalize());
+        state.index.sha256 = hex(state.hasher.clone().finalize());
         state.index.first = Some(state.index.first.map_or(part.first, |first| first.min(part.first)));
         state.index.last = Some(state.index.last.map_or(part.last, |last| last.max(part.last)));
         state.index.events += part.events;
@@ -249,7 +249,7 @@ fn recover(path: &Path) -> io::Result<Option<State>> {
     match File::open(path) {
         Ok(file) => {
             let copied = io::copy(&mut file.take(index.bytes), &mut HashWriter(&mut hasher))?;
-            let whole = copied == index.bytes && hex(&hasher.clone().finalize()) == index.sha256;
+            let whole = copied == index.bytes && hex(hasher.clone().finalize()) == index.sha256;
             Ok(whole.then_some(State { index, hasher }))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -268,10 +268,6 @@ impl Write for HashWriter<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

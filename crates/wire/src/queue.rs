@@ -8,7 +8,7 @@ mod consumer;
 
 use std::sync::Arc;
 
-use attestry_event::Period;
+use attestry_event::{Period, hex};
 use attestry_pipeline::{Failure, Parcel, Refused};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ fn id(ledger: &str, source: &str, event_id: &str) -> String {
     if id.len() <= ID_BYTES_MAX && id.bytes().all(|byte| byte.is_ascii_graphic()) {
         return id;
     }
-    Sha256::digest(id.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(id.as_bytes()))
 }
 
 /// A text for a header, where no protocol takes control characters: each is replaced by a space.

@@ -32,7 +32,7 @@ use crate::http::{AddressError, Answer, Headers, Http, HttpError, Reach, address
 use crate::notice::Notice;
 use crate::secret::Secret;
 use crate::tls::ClientTls;
-use attestry_event::Period;
+use attestry_event::{Period, hex};
 
 /// The header with the signature.
 pub const SIGNATURE_HEADER: &str = "Attestry-Signature";
@@ -200,7 +200,7 @@ pub fn signature(secret: &[u8], time: u64, body: &[u8]) -> String {
     mac.update(time.to_string().as_bytes());
     mac.update(b".");
     mac.update(body);
-    let digest: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(mac.finalize().into_bytes());
     format!("t={time},v1={digest}")
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use attestry_event::Period;
+use attestry_event::{Period, hex};
 use attestry_script::Input;
 use attestry_server::{ConfigError, Tls};
 use attestry_wire::tls::ClientTls;
@@ -143,7 +143,7 @@ impl Written {
             receivers.map(|(name, config)| (name.clone(), (config.clone(), of("receivers", name)))).collect();
         let sinks = self.sinks.iter();
         let sinks = sinks.map(|(name, config)| (name.clone(), (config.clone(), of("sinks", name)))).collect();
-        let hash = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(Sha256::digest(text));
         match (server, mistakes.is_empty()) {
             (Some(server), true) => Ok(Config {
                 server,

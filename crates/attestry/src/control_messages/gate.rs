@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use attestry_event::{Clock, Event, Nanos, Outcome};
+use attestry_event::{Clock, Event, Nanos, Outcome, hex};
 use attestry_openpgp::{Demand, Fingerprint, Gpg, GpgError, OpenError, Opened, Refusal, Trust};
 use attestry_pipeline::{Closed, Incoming, Inlet, Intake, Taken};
 use parking_lot::Mutex;
@@ -294,7 +294,7 @@ fn refused(source: &str, message: Option<&[u8]>, why: &str, signer: Option<&Fing
         .data("source", source)
         .data("why", why);
     if let Some(message) = message {
-        let sha256: String = Sha256::digest(message).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(Sha256::digest(message));
         event = event.data("bytes", message.len() as u64).data("sha256", sha256);
     }
     if let Some(signer) = signer {

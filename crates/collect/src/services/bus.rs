@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use attestry_event::hex;
+
 use super::wire::{self, Call, Damaged, FIXED, Kind, Message, Value};
 
 /// How long an answer may take: systemd is busy while it loads its units.
@@ -96,9 +98,9 @@ impl Bus {
         stream.set_write_timeout(Some(ANSWER))?;
         stream.set_read_timeout(Some(ANSWER))?;
         let uid = rustix::process::geteuid().as_raw().to_string();
-        let hex: String = uid.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let uid = hex(uid);
         // All of it at once, and nothing more before the answer: systemd overlooks a message that comes with BEGIN.
-        stream.write_all(format!("\0AUTH EXTERNAL {hex}\r\nBEGIN\r\n").as_bytes())?;
+        stream.write_all(format!("\0AUTH EXTERNAL {uid}\r\nBEGIN\r\n").as_bytes())?;
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
             let mut byte = [0];

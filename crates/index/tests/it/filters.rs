@@ -3,8 +3,8 @@
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use attestry_event::Field;
-use attestry_index::{Bounds, Decimal, Filter, Matcher, Needle, Target};
+use attestry_event::{Decimal, Field};
+use attestry_index::{Bounds, Filter, Matcher, Needle, Target};
 use regex_automata::meta::Regex;
 
 use crate::entries::{NAMES, NUMBERS, PATHS, Random, SECOND, START, TEXTS, USERS, long_value, long_word};

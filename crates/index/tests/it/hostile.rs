@@ -2,8 +2,8 @@
 
 use std::ops::Bound;
 
-use attestry_event::Field;
-use attestry_index::{Bounds, Decimal, Filter, Index, Matcher, Needle, Options, RowSet, Target};
+use attestry_event::{Decimal, Field};
+use attestry_index::{Bounds, Filter, Index, Matcher, Needle, Options, RowSet, Target};
 
 use crate::scan;
 

@@ -1,8 +1,8 @@
 //! What a filter means, said by looking at one entry. Written apart from the index: it splits words and compares
 //! values in the plainest way there is.
 
-use attestry_event::{Entry, Field, Nanos, Scalar, Text, walk};
-use attestry_index::{Decimal, Filter, Target};
+use attestry_event::{Decimal, Entry, Field, Nanos, Scalar, Text, walk};
+use attestry_index::{Filter, Target};
 
 /// A value as the filters see it.
 enum Value {
@@ -119,7 +119,7 @@ fn values(entry: &Entry<'_>, target: &Target) -> Vec<Value> {
     let mut found = Vec::new();
     match target {
         Target::AnyKeyword => {
-            for field in Target::ANY_KEYWORD {
+            for field in Field::KEYWORDS {
                 found.extend(values(entry, &Target::Keyword(field)));
             }
         }

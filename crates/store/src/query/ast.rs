@@ -4,10 +4,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Bound;
 
-use attestry_event::{Field, Nanos};
+use attestry_event::{Decimal, Field, Nanos};
 
 use super::network::Network;
-use super::number::Decimal;
 use super::pattern::{Piece, Regex, Wildcard};
 
 /// A condition on an entry.
@@ -71,20 +70,6 @@ pub enum Test {
     /// Nanoseconds since 1970 from the first (inclusive) to the second (exclusive).
     Time(Option<i64>, Option<i64>),
 }
-
-/// The fields whose values a bare word may equal as a whole, besides `event_id`.
-pub(crate) const KEYWORDS: [Field; 10] = [
-    Field::EventName,
-    Field::Username,
-    Field::Resource,
-    Field::EventSource,
-    Field::Via,
-    Field::SourceIpAddress,
-    Field::RequestId,
-    Field::Outcome,
-    Field::Host,
-    Field::Agent,
-];
 
 impl Expr {
     /// How many terms it has.

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::ops::Bound;
 
-use attestry_event::{Entry, Field, Kind, Scalar, Text, walk};
+use attestry_event::{Decimal, Entry, Field, Kind, Scalar, Text, walk};
 
 use super::Query;
-use super::ast::{Expr, KEYWORDS, Subject, Term, Test};
+use super::ast::{Expr, Subject, Term, Test};
 use super::network::address;
-use super::number::Decimal;
 use super::pattern::WordPattern;
 use super::words::runs;
 
@@ -175,7 +174,7 @@ fn side_by_side<T: WordTest>(pattern: &[T], text: &str) -> bool {
 fn anything(test: &Test, row: &Row<'_>) -> bool {
     let is_id = matches!(test, Test::Equals(id) if *id == row.entry.event_id());
     is_id
-        || KEYWORDS.iter().any(|field| field_matches(*field, test, row))
+        || Field::KEYWORDS.iter().any(|field| field_matches(*field, test, row))
         || message(row).is_some_and(|text| test.holds_in(&text))
         || any_scalar(row, |_, scalar| string(scalar, row).is_some_and(|text| test.holds_in(&text)))
 }

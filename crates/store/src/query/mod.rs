@@ -6,7 +6,6 @@ mod ast;
 mod error;
 mod matches;
 mod network;
-mod number;
 mod parse;
 mod pattern;
 mod resolve;
@@ -18,12 +17,10 @@ mod words;
 
 use std::fmt;
 
-pub(crate) use ast::KEYWORDS;
 pub use ast::{Expr, Subject, Term, Test};
 pub use error::{Hint, SyntaxError, Token, TokenKind};
 pub use matches::{Row, ValueOf};
 pub use network::Network;
-pub use number::Decimal;
 pub(crate) use pattern::matches as matches_pieces;
 pub use pattern::{Piece, Regex, Wildcard, WordPattern};
 pub(crate) use words::words;

@@ -14,9 +14,10 @@
 use std::net::Ipv6Addr;
 use std::ops::{Bound, Range};
 
+use attestry_event::Decimal;
+
 use super::ast::{Expr, Subject, Term};
 use super::error::{Hint, SyntaxError, Token, TokenKind};
-use super::number::Decimal;
 use super::pattern::{Piece, Regex};
 use super::resolve::{self, Limit, Raw};
 use super::scan::{Bare, Cursor, Until};

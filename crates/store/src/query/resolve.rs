@@ -2,12 +2,11 @@
 
 use std::ops::{Bound, Range};
 
-use attestry_event::{Field, Kind};
+use attestry_event::{Decimal, Field, Kind};
 
 use super::ast::{Subject, Test};
 use super::error::{Hint, SyntaxError};
 use super::network::{Network, address};
-use super::number::Decimal;
 use super::pattern::{MAX_WILDCARD_PIECES, Piece, Regex, Wildcard};
 use super::scan::Bare;
 use super::time;

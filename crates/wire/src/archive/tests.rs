@@ -46,7 +46,7 @@ async fn by_day_and_name_with_an_index() {
     assert_eq!(ids(&config.folder.join("2026-11-21/row%2F..%2Fupdate%20%C3%BC.ndjson.zst")), ["e2"]);
     let index = Index::read(&file).unwrap().unwrap();
     assert_eq!((index.events, index.bytes), (3, fs::metadata(&file).unwrap().len()));
-    assert_eq!(index.sha256, hex(&Sha256::digest(fs::read(&file).unwrap())));
+    assert_eq!(index.sha256, hex(Sha256::digest(fs::read(&file).unwrap())));
     assert_eq!(index.first, Some(Nanos::parse("2026-11-21T08:00:00Z").unwrap()));
     assert_eq!(index.last, Some(Nanos::parse("2026-11-21T23:59:59.5Z").unwrap()));
     assert_eq!(verify(&config.folder).unwrap(), Verified { files: 3, events: 5, damages: vec![] });

@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use attestry_event::hex;
 use sha2::{Digest, Sha256};
 
+use super::HashWriter;
 use super::index::{Index, file_of, index_path};
-use super::{HashWriter, hex};
 
 /// What was found in an archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,7 +87,7 @@ fn check(path: &Path) -> Result<Option<Index>, String> {
     if bytes != index.bytes {
         return Err(format!("it has {bytes} bytes, its index says {}", index.bytes));
     }
-    let hash = hex(&hasher.finalize());
+    let hash = hex(hasher.finalize());
     if hash != index.sha256 {
         return Err(format!("its SHA-256 is {hash}, its index says {}", index.sha256));
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use attestry_event::{Event, Nanos};
+use attestry_event::{Event, Nanos, hex};
 use serde_json::{Map, Value, json};
 
 /// A log record of OpenTelemetry, with what is said of where it comes from.
@@ -133,7 +133,7 @@ pub(super) fn id(bytes: &[u8]) -> String {
     if bytes.iter().all(|byte| *byte == 0) {
         return String::new();
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(bytes)
 }
 
 #[cfg(test)]
