@@ -156,10 +156,10 @@ pub(crate) fn tally_part(
     Ok((having, unlisted))
 }
 
-/// Asks for rows with this value, as text or as a number.
+/// Asks for rows with this value, as text or as a number. A number is listed in one form only: `5e2` and `007` are text.
 pub(crate) fn having(target: &Target, value: &str) -> Filter {
     let text = Filter::Equals(target.clone(), value.to_owned());
-    match Decimal::parse(value) {
+    match Decimal::parse(value).filter(|number| number.to_string() == value) {
         Some(number) => Filter::Or(vec![text, Filter::Number(target.clone(), Bounds::exactly(number))]),
         None => text,
     }

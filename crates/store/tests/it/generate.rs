@@ -82,7 +82,7 @@ impl Generator {
             0 => Value::Null,
             1 => json!(self.chance(50)),
             2 => json!(self.pick(ADDRESSES)),
-            3 => json!(self.pick(&["500", "true", "null", "two", "LONG1"])),
+            3 => json!(self.pick(&["500", "5e2", "007", "true", "null", "two", "LONG1"])),
             4 => json!(self.text()),
             _ => serde_json::from_str(&self.pick(NUMBERS)).unwrap(),
         }
