@@ -11,10 +11,11 @@ use attestry_event::{Clock, Event};
 use attestry_ledger::{Ledger, Recovery};
 use attestry_server::accounts::Actor;
 use attestry_server::{FlowStatus, LedgerPart, Operations, SourceStatus, VerifyStatus, prune, record};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::flow::Flow;
 use crate::sources::Sources;
+use crate::stopping::Stopping;
 
 /// The tick moves the timers of rules and schedules, so that a replayed log gives the same alerts.
 const TICK: Duration = Duration::from_secs(60);
@@ -50,8 +51,7 @@ struct Shared {
     sources: Arc<Sources>,
     flow: Arc<Flow>,
     verified: Mutex<HashMap<String, VerifyStatus>>,
-    stop: Mutex<bool>,
-    stopped: Condvar,
+    stopping: Stopping,
 }
 
 /// The house's threads.
@@ -75,8 +75,7 @@ impl House {
             sources,
             flow,
             verified: Mutex::default(),
-            stop: Mutex::new(false),
-            stopped: Condvar::new(),
+            stopping: Stopping::default(),
         });
         let (ticks, retains) = (Arc::clone(&shared), Arc::clone(&shared));
         let threads = vec![
@@ -91,8 +90,7 @@ impl House {
     }
 
     pub(crate) fn stop(self) {
-        *self.shared.stop.lock() = true;
-        self.shared.stopped.notify_all();
+        self.shared.stopping.tell();
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a thread of the house had ended by a panic");
@@ -102,22 +100,13 @@ impl House {
 }
 
 impl Shared {
-    /// Waits; false when it is time to stop.
-    fn wait(&self, time: Duration) -> bool {
-        let mut stop = self.stop.lock();
-        if !*stop {
-            self.stopped.wait_for(&mut stop, time);
-        }
-        !*stop
-    }
-
     fn tick(&self) {
         let Some(audit) =
             self.ledgers.iter().find(|part| part.ledger.name() == attestry_server::AUDIT_LEDGER)
         else {
             return;
         };
-        while self.wait(TICK) {
+        while self.stopping.wait(TICK) {
             let event = Event::new("clock.tick", "-").read_only(true).severity(7).message("the clock ticked");
             if let Err(error) = record(&audit.ledger, &*self.clock, event) {
                 tracing::error!(
@@ -152,7 +141,7 @@ impl Shared {
                     }
                 }
             }
-            if !self.wait(RETENTION) {
+            if !self.stopping.wait(RETENTION) {
                 return;
             }
         }

@@ -22,6 +22,7 @@ mod reload;
 mod reports;
 mod run;
 mod sources;
+mod stopping;
 mod terminal;
 
 use std::io::Write;

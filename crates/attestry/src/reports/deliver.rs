@@ -7,34 +7,22 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
-use attestry_event::{Event, Outcome};
-use attestry_openpgp::{Fingerprint, Form, GpgError, KeyUse, Protection};
+use attestry_event::{Event, Outcome, hex};
+use attestry_openpgp::{Fingerprint, Form, Protection};
 use attestry_report::{Format, Planned, render};
+use attestry_store::Order;
 use rustix::fs::{Access, access};
 use sha2::{Digest, Sha256};
 
-use super::{Desk, DeskError, Given, Made, short_hash};
+use super::keys::Keys;
+use super::schedules::Held;
+use super::{Desk, DeskError, Made, short_hash};
 
 /// The most that a report may have to go to a sink, in bytes: an event holds 16 MiB in all.
 const DOCUMENT_MAX: usize = 15 << 20;
 
-impl From<GpgError> for DeskError {
-    fn from(error: GpgError) -> DeskError {
-        DeskError::Failed(error.to_string())
-    }
-}
-
-/// Who signs and who reads.
-struct Keys {
-    signer: Option<Fingerprint>,
-    readers: Vec<Fingerprint>,
-}
-
-/// The keys that a schedule names, each with what it is for.
-fn named(planned: &Planned) -> impl Iterator<Item = (&String, KeyUse)> {
-    let sign = planned.sign_with.iter().map(|key| (key, KeyUse::Sign));
-    sign.chain(planned.encrypt_to.iter().map(|key| (key, KeyUse::Encrypt)))
-}
+/// No more reports are delivered after a start that were made before it.
+const UNDELIVERED_MAX: usize = 1_000;
 
 /// A delivery that failed.
 pub(super) struct Undelivered {
@@ -53,57 +41,7 @@ struct Parcel {
     signature: Option<Vec<u8>>,
 }
 
-impl Given {
-    /// The key that was meant when the configuration was read. Another one that has the address since then is not taken before it is read again.
-    fn key(&self, wanted: &str, purpose: KeyUse) -> Result<Fingerprint, DeskError> {
-        let name = (wanted.to_owned(), purpose);
-        let meant = self.keys.lock().get(&name).cloned();
-        let Some(meant) = meant else {
-            let key = self.gpg.key(wanted, purpose)?.fingerprint;
-            self.keys.lock().insert(name, key.clone());
-            return Ok(key);
-        };
-        // It may have expired, or been revoked or removed since.
-        match self.gpg.key(meant.as_str(), purpose) {
-            Ok(key) => Ok(key.fingerprint),
-            Err(error) => Err(DeskError::Failed(format!(
-                "{error}; {wanted} was this key when the configuration was read, which SIGHUP does again"
-            ))),
-        }
-    }
-}
-
 impl Desk {
-    /// Whether the keys that a schedule names can be used.
-    pub(super) fn check_keys(&self, planned: &Planned) -> Result<(), DeskError> {
-        self.keys(planned).map(drop).map_err(|error| DeskError::Refused(error.to_string()))
-    }
-
-    /// Finds out which keys the schedules mean, and tells which cannot be had; those are looked for again when they are needed.
-    pub(super) fn pin_keys<'a>(&self, schedules: impl Iterator<Item = (&'a String, &'a Planned)>) {
-        let given = self.given();
-        for (schedule, planned) in schedules {
-            for (wanted, purpose) in named(planned) {
-                if let Err(error) = given.key(wanted, purpose) {
-                    tracing::error!(schedule, %error, "a scheduled report cannot be delivered with this key");
-                }
-            }
-        }
-    }
-
-    fn keys(&self, planned: &Planned) -> Result<Keys, DeskError> {
-        let given = self.given();
-        let mut keys = Keys { signer: None, readers: Vec::new() };
-        for (wanted, purpose) in named(planned) {
-            let key = given.key(wanted, purpose)?;
-            match purpose {
-                KeyUse::Encrypt => keys.readers.push(key),
-                _ => keys.signer = Some(key),
-            }
-        }
-        Ok(keys)
-    }
-
     /// Delivers to wherever it has not been delivered yet. Goes on with the others when one fails, and gives what failed.
     pub(super) fn deliver(&self, made: &Made, planned: &Planned) -> Result<Vec<Undelivered>, DeskError> {
         let _alone = self.delivering.lock();
@@ -149,6 +87,21 @@ impl Desk {
             }
         }
         Ok(true)
+    }
+
+    /// The reports that a schedule made since it is as it is, and that have not gone to everybody yet; the oldest first.
+    pub(super) fn undelivered(&self, name: &str, held: &Held) -> Result<Vec<Made>, DeskError> {
+        let query = format!("event_name:report.made event_data.schedule:\"{name}\"");
+        let mut found = Vec::new();
+        for event in self.events(&query, Order::NewestFirst, UNDELIVERED_MAX)? {
+            let Some(made) = Made::read(&event).filter(|made| made.at >= held.since) else { break };
+            // One that was asked for by a message may have gone out while an older one waited.
+            if !self.is_delivered(&made, &held.planned)? {
+                found.push(made);
+            }
+        }
+        found.reverse();
+        Ok(found)
     }
 
     fn wrap(&self, made: &Made, planned: &Planned, format: Format) -> Result<(Parcel, Keys), DeskError> {
@@ -199,7 +152,7 @@ impl Desk {
         keys: &Keys,
         target: &str,
     ) -> Result<Event, DeskError> {
-        let hash: String = Sha256::digest(&parcel.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(Sha256::digest(&parcel.bytes));
         let to_sink = planned.sinks.iter().any(|sink| sink == target);
         let way = if to_sink { "is handed to the sink" } else { "went to" };
         let mut event = Event::new("report.sent", "-")

@@ -6,8 +6,9 @@ use attestry_report::Planned;
 use attestry_server::RecordError;
 
 use super::deliver::targets;
-use super::planning::Held;
-use super::{Desk, DeskError, Made, Wanted, made_id};
+use super::made::made_id;
+use super::schedules::Held;
+use super::{Desk, DeskError, Made, Wanted};
 
 impl Desk {
     /// Makes the report of this name for each of its schedules, or for the schedule of this name, and delivers it; one without a schedule is made

@@ -1,456 +1,211 @@
-//! Makes and delivers what is due. Time is the log's: the `received_at` of the newest entry in `audit`, which ticks each minute. What was due
-//! while nobody was there is made up at the start, each with its own window; a report is made even when it has nothing to tell.
+//! Which reports are scheduled. What stands in the ledger counts: an event for each schedule that was made, changed or removed, those of the
+//! configuration among them. So the ledger says since when a schedule holds, and what was due while nobody was there.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use attestry_event::{Entry, Event, Nanos, Outcome};
-use parking_lot::{Condvar, Mutex};
+use attestry_event::{Event, Nanos, Outcome};
+use attestry_report::{Planned, Previous, Schedule};
+use attestry_store::Order;
 
-use super::deliver::Undelivered;
-use super::planning::Held;
-use super::{Desk, DeskError, Made, Wanted, short_hash};
+use super::{Desk, DeskError, Made};
 
-/// How often it is looked whether something is due.
-const LOOK: Duration = Duration::from_secs(1);
+/// More schedules than this are not made.
+const SCHEDULES_MAX: usize = 1_000;
 
-/// How long what could not be made or delivered waits, in nanoseconds of the log's time; what cannot be delivered again waits twice as long each time.
-const AGAIN: i64 = 60_000_000_000;
+/// Events of schedules that are read; more come together only by changing schedules for years.
+const EVENTS_MAX: usize = 100_000;
 
-/// How long it waits at most.
-const AGAIN_MOST: i64 = 60 * AGAIN;
-
-/// How often it is looked whether schedules are to be recorded again.
-const RENEW: Duration = Duration::from_secs(3_600);
-
-/// So often a report is tried that cannot be made, before it is given up and the next one is due. Delivering is tried for ever.
-const ATTEMPTS: u32 = 5;
-
-/// No more reports are delivered after a start that were made before it.
-const UNDELIVERED_MAX: usize = 1_000;
-
-/// The thread that makes what is due.
-pub(crate) struct Scheduler {
-    shared: Arc<Shared>,
-    thread: JoinHandle<()>,
+/// A schedule that holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) planned: Planned,
+    /// Since when.
+    pub(crate) since: Nanos,
+    pub(crate) by: String,
+    /// Whether it stands in the configuration.
+    pub(crate) configured: bool,
+    /// When it was recorded, the last time.
+    pub(super) noted: Nanos,
+    /// When its report had been due by then, for the last time; known when it was recorded again.
+    last: Option<Nanos>,
 }
 
-struct Shared {
-    desk: Arc<Desk>,
-    stop: Mutex<bool>,
-    stopped: Condvar,
-}
-
-/// A schedule under way.
-struct Row {
-    held: Held,
-    /// Up to when everything was made or given up.
-    done: Nanos,
-    attempts: u32,
-    /// When one that could not be made is tried again.
-    not_before: Nanos,
-    waiting: Vec<Waiting>,
-}
-
-/// A report that was made, and has not gone to everybody yet.
-struct Waiting {
-    made: Made,
-    not_before: Nanos,
-    /// How long it waits when it fails the next time.
-    pause: i64,
-}
-
-impl Waiting {
-    fn new(made: Made) -> Waiting {
-        Waiting { made, not_before: Nanos(i64::MIN), pause: AGAIN }
-    }
-}
-
-impl Scheduler {
-    /// Starts the thread. Before it returns the schedules are recorded again that a prune could take, so it comes before any prune.
-    pub(crate) fn start(desk: &Arc<Desk>) -> std::io::Result<Scheduler> {
-        renew(desk);
-        let shared =
-            Arc::new(Shared { desk: Arc::clone(desk), stop: Mutex::new(false), stopped: Condvar::new() });
-        let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("reports".to_owned()).spawn(move || own.run())?;
-        Ok(Scheduler { shared, thread })
-    }
-
-    /// Ends, and gives up the report that is being made: it is due again at the next start.
-    pub(crate) fn stop(self) {
-        *self.shared.stop.lock() = true;
-        self.shared.stopped.notify_all();
-        self.shared.desk.end();
-        if self.thread.join().is_err() {
-            tracing::error!("the thread that makes reports had ended by a panic");
-        }
-    }
-}
-
-impl Shared {
-    fn wait(&self, time: Duration) -> bool {
-        let mut stop = self.stop.lock();
-        if !*stop {
-            self.stopped.wait_for(&mut stop, time);
-        }
-        !*stop
-    }
-
-    fn run(&self) {
-        let mut rows: Option<BTreeMap<String, Row>> = None;
-        let mut told = false;
-        let mut renewed = Instant::now();
-        while self.wait(LOOK) {
-            if renewed.elapsed() >= RENEW.min(self.desk.renew_after()) {
-                renew(&self.desk);
-                renewed = Instant::now();
-            }
-            let done = self.turn(&mut rows);
-            match done {
-                Ok(()) => told = false,
-                Err(error) if !told => {
-                    told = true;
-                    let error = format!("{:#}", anyhow::Error::from(error));
-                    tracing::error!(error, "scheduled reports wait");
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    fn is_stopping(&self) -> bool {
-        *self.stop.lock()
-    }
-
-    fn turn(&self, rows: &mut Option<BTreeMap<String, Row>>) -> Result<(), DeskError> {
-        let desk = &self.desk;
-        desk.note_configured()?;
-        if rows.is_none() || desk.take_changed() {
-            *rows = Some(self.rows(rows.take().unwrap_or_default())?);
-        }
-        if let Some(rows) = rows {
-            for (name, made) in desk.take_left() {
-                let row = rows.get_mut(&name);
-                if let Some(row) = row
-                    && row.waiting.iter().all(|waiting| waiting.made.event_id != made.event_id)
-                {
-                    row.waiting.push(Waiting::new(made));
-                }
-            }
-        }
-        let (Some(rows), Some(now)) = (rows, desk.log_time()?) else { return Ok(()) };
-        for (name, row) in rows.iter_mut() {
-            self.deliver(row, now)?;
-            if row.not_before > now || self.is_stopping() {
-                continue;
-            }
-            let schedule = row.held.schedule()?;
-            let (due, left_out) = schedule.due(row.done, now);
-            if left_out > 0 {
-                let why = format!("{left_out} older ones were due, too, and are not made up");
-                let due = due.first().copied().unwrap_or(now);
-                desk.give_up(
-                    name,
-                    &row.held,
-                    &Failed { run: run(name, due), due: Some(due), target: None, why },
-                )?;
-            }
-            for due in due {
-                if self.is_stopping() {
-                    return Ok(());
-                }
-                let from = row.held.planned.window.map(|window| due.saturating_sub(window.0));
-                let wanted = Wanted {
-                    report: row.held.planned.report.clone(),
-                    from: Some(from.unwrap_or_else(|| schedule.window(due).from)),
-                    to: Some(due),
-                    parameters: row.held.planned.parameters.clone(),
-                    by: row.held.by.clone(),
-                    schedule: Some(name.clone()),
-                    due: Some(due),
-                    run: Some(run(name, due)),
-                    ..Wanted::default()
-                };
-                match desk.run(&wanted, &|_| {}) {
-                    Ok((made, _)) => {
-                        (row.done, row.attempts) = (due, 0);
-                        row.waiting.push(Waiting::new(made));
-                        self.deliver(row, now)?;
-                    }
-                    Err(error) => {
-                        row.attempts += 1;
-                        let error = format!("{:#}", anyhow::Error::from(error));
-                        tracing::warn!(schedule = name, error, "a scheduled report could not be made");
-                        if row.attempts < ATTEMPTS {
-                            row.not_before = Nanos(now.0.saturating_add(AGAIN));
-                            break;
-                        }
-                        let failed = Failed { run: run(name, due), due: Some(due), target: None, why: error };
-                        desk.give_up(name, &row.held, &failed)?;
-                        (row.done, row.attempts) = (due, 0);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The schedules that hold, those under way as they are.
-    fn rows(&self, mut former: BTreeMap<String, Row>) -> Result<BTreeMap<String, Row>, DeskError> {
-        let mut rows = BTreeMap::new();
-        let held = self.desk.schedules()?;
-        self.desk.pin_keys(held.iter().map(|(name, held)| (name, &held.planned)));
-        for (name, held) in held {
-            let row = match former.remove(&name).filter(|row| row.held.planned == held.planned) {
-                Some(row) => row,
-                None => {
-                    let last = self.desk.last_due(&name, &held)?;
-                    let done = last.map_or(held.since, |last| last.max(held.since));
-                    // What a crash came into is delivered now.
-                    let waiting =
-                        self.desk.undelivered(&name, &held)?.into_iter().map(Waiting::new).collect();
-                    Row { held, done, attempts: 0, not_before: Nanos(i64::MIN), waiting }
-                }
-            };
-            rows.insert(name, row);
-        }
-        Ok(rows)
-    }
-
-    /// Delivers what waits, the oldest first, until one fails: the next one is for the next look, after those of other schedules.
-    fn deliver(&self, row: &mut Row, now: Nanos) -> Result<(), DeskError> {
-        let mut at = 0;
-        while let Some(waiting) = row.waiting.get_mut(at) {
-            if self.is_stopping() {
-                break;
-            }
-            if waiting.not_before > now {
-                at += 1;
-                continue;
-            }
-            let failed = self.desk.deliver(&waiting.made, &row.held.planned)?;
-            if !failed.is_empty() {
-                waiting.not_before = Nanos(now.0.saturating_add(waiting.pause));
-                waiting.pause = (2 * waiting.pause).min(AGAIN_MOST);
-                return self.desk.note_waiting(&waiting.made, &row.held, &failed);
-            }
-            row.waiting.remove(at);
-        }
-        Ok(())
-    }
-}
-
-fn renew(desk: &Desk) {
-    if let Err(error) = desk.renew_schedules() {
-        let error = format!("{:#}", anyhow::Error::from(error));
-        tracing::error!(error, "schedules could not be recorded again");
+impl Held {
+    pub(super) fn schedule(&self) -> Result<Schedule, DeskError> {
+        Schedule::new(&self.planned.cron, &self.planned.zone)
+            .map_err(|error| DeskError::Refused(error.to_string()))
     }
 }
 
 impl Desk {
-    /// The time of the newest entry.
-    fn log_time(&self) -> Result<Option<Nanos>, DeskError> {
-        let Some(last) = self.audit.size().checked_sub(1) else { return Ok(None) };
-        let read = self.audit.with_entry(last, |entry| Entry::parse(entry).map(|entry| entry.received_at()));
-        match read {
-            Ok(Ok(time)) => Ok(Some(time)),
-            Ok(Err(error)) => Err(DeskError::Failed(error.to_string())),
-            Err(error) => Err(DeskError::Report(error.into())),
-        }
-    }
-
-    /// The reports that a schedule made since it is as it is, and that have not gone to everybody yet; the oldest first.
-    fn undelivered(&self, name: &str, held: &Held) -> Result<Vec<Made>, DeskError> {
-        let query = format!("event_name:report.made event_data.schedule:\"{name}\"");
-        let mut found = Vec::new();
-        for event in self.events(&query, attestry_store::Order::NewestFirst, UNDELIVERED_MAX)? {
-            let Some(made) = Made::read(&event).filter(|made| made.at >= held.since) else { break };
-            // One that was asked for by a message may have gone out while an older one waited.
-            if !self.is_delivered(&made, &held.planned)? {
-                found.push(made);
+    /// The schedules that hold, as the ledger says.
+    pub(crate) fn schedules(&self) -> Result<BTreeMap<String, Held>, DeskError> {
+        let query = "event_name:report.schedule OR event_name:report.unschedule";
+        let mut held = BTreeMap::new();
+        for event in self.events(query, Order::OldestFirst, EVENTS_MAX)? {
+            let Some(name) = event["resource"].as_str() else { continue };
+            let text = event["event_data"]["schedule"].as_str();
+            let planned = text.and_then(|text| serde_json::from_str::<Planned>(text).ok());
+            let time = |value: &serde_json::Value| Nanos::parse(value.as_str()?).ok();
+            match (event["event_name"].as_str(), planned, time(&event["event_time"])) {
+                (Some("report.schedule"), Some(planned), Some(noted)) => {
+                    let by = event["username"].as_str().unwrap_or("-").to_owned();
+                    let configured = event["event_data"]["configured"] == true;
+                    let since = time(&event["event_data"]["since"]).unwrap_or(noted);
+                    let last = time(&event["event_data"]["last"]);
+                    held.insert(name.to_owned(), Held { planned, since, by, configured, noted, last });
+                }
+                _ => drop(held.remove(name)),
             }
         }
-        found.reverse();
-        Ok(found)
+        Ok(held)
     }
 
-    /// Records that a report waits to be delivered, to whom and why.
-    pub(super) fn note_waiting(
-        &self,
-        made: &Made,
-        held: &Held,
-        undelivered: &[Undelivered],
-    ) -> Result<(), DeskError> {
-        let Some(schedule) = &made.schedule else { return Ok(()) };
-        for Undelivered { target, why } in undelivered {
-            tracing::warn!(report = made.report, why, "a report waits to be delivered");
-            let (run, target) = (made.run.clone(), Some(target.clone()));
-            self.give_up(schedule, held, &Failed { run, due: made.due, target, why: why.clone() })?;
+    /// Brings what the ledger says of the configuration's schedules to what stands there, once for each configuration.
+    pub(super) fn note_configured(&self) -> Result<(), DeskError> {
+        let mut noted = self.noted.lock();
+        if !*noted {
+            self.note_differences()?;
+            *noted = true;
         }
         Ok(())
     }
 
-    /// Records that a report was not made or not delivered; once for each run and target.
-    fn give_up(&self, name: &str, held: &Held, failed: &Failed) -> Result<(), DeskError> {
-        let Failed { run, due, target, why } = failed;
-        let event_id =
-            format!("rf-{}", short_hash(&format!("{run}|{}", target.as_deref().unwrap_or_default())));
-        if self.has(&event_id)? {
-            return Ok(());
-        }
-        let report = &held.planned.report;
-        let what = if target.is_some() { "delivered" } else { "made" };
-        let mut event = Event::new("report.failed", held.by.as_str())
-            .id(event_id)
-            .resource(report.as_str())
-            .outcome(Outcome::Failure)
-            .severity(3)
-            .message(format!("the report {report} could not be {what}: {why}"))
-            .data("schedule", name);
-        if let Some(due) = due {
-            event = event.data("due", due.to_string());
-        }
-        event = event.data("run", run.as_str());
-        if let Some(target) = target {
-            event = event.data("target", target.as_str());
-        }
-        self.record(event.data("error", why.as_str()))
-    }
-}
-
-/// What was not made, or not delivered.
-struct Failed {
-    run: String,
-    due: Option<Nanos>,
-    /// None: it was not even made.
-    target: Option<String>,
-    why: String,
-}
-
-/// What a run is called that is made because it is due.
-fn run(schedule: &str, due: Nanos) -> String {
-    format!("{schedule}@{due}")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use attestry_event::{Clock, ManualClock, Period};
-    use attestry_ledger::{DataDir, Options};
-    use attestry_server::{LedgerPart, LedgerRows};
-    use attestry_store::{Order, Rows, Store};
-
-    use super::*;
-    use crate::config::Config;
-
-    const MINUTE: i64 = 60_000_000_000;
-
-    /// A scheduler whose schedule `board` puts what is signed into a folder that is not there.
-    struct Scene {
-        dir: tempfile::TempDir,
-        config: Config,
-        shared: Shared,
-        row: Row,
-        _data: DataDir,
-    }
-
-    impl Scene {
-        /// Two reports wait.
-        fn new() -> Scene {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("attestry.yaml");
-            let text = format!(
-                "data_dir: {0}/data\nopenpgp: {{program: /no/such/gpg}}\nreports:\n  schedules:\n    board: {{report: access, cron: '0 6 * * *', formats: [csv], folder: {0}/out, sign_with: a@example.org}}\n",
-                dir.path().display()
-            );
-            std::fs::write(&path, text).unwrap();
-            let config = Config::load(Some(&path), std::iter::empty(), |_| {}).unwrap();
-            let clock: Arc<dyn Clock> =
-                Arc::new(ManualClock::new(Nanos::parse("2026-11-21T12:00:00Z").unwrap()));
-            let data = DataDir::open(&config.written.data_dir).unwrap();
-            let (ledger, _) = data.ledger("audit", Arc::clone(&clock), Options::default()).unwrap();
-            let ledgers = [LedgerPart { ledger: Arc::new(ledger), public: false, retention: None }];
-            let rows: Vec<Arc<dyn Rows>> = vec![Arc::new(LedgerRows(Arc::clone(&ledgers[0].ledger)))];
-            let index = dir.path().join("index");
-            let store = Arc::new(Store::open(&index, rows, attestry_store::Options::default()).unwrap());
-            let desk = Arc::new(Desk::new(&config, &ledgers, &store, &clock).unwrap());
-            desk.note_configured().unwrap();
-            let shared = Shared { desk, stop: Mutex::new(false), stopped: Condvar::new() };
-            let (_, mut row) = shared.rows(BTreeMap::new()).unwrap().pop_first().unwrap();
-            for (run, to) in [("one", "2026-11-21T11:00:00Z"), ("two", "2026-11-21T12:00:00Z")] {
-                let wanted = Wanted {
-                    report: "access".to_owned(),
-                    to: Nanos::parse(to).ok(),
-                    by: "-".to_owned(),
-                    schedule: Some("board".to_owned()),
-                    run: Some(run.to_owned()),
-                    ..Wanted::default()
-                };
-                row.waiting.push(Waiting::new(shared.desk.run(&wanted, &|_| {}).unwrap().0));
+    fn note_differences(&self) -> Result<(), DeskError> {
+        let (held, given) = (self.schedules()?, self.given());
+        for (name, planned) in &given.settings.schedules {
+            let same = held.get(name).is_some_and(|held| held.configured && held.planned == *planned);
+            if !same {
+                self.note_schedule(name, planned, "-", true)?;
             }
-            Scene { dir, config, shared, row, _data: data }
         }
-
-        fn out(&self) -> PathBuf {
-            self.dir.path().join("out")
+        for (name, _) in held.iter().filter(|(_, held)| held.configured) {
+            if !given.settings.schedules.contains_key(name) {
+                self.note_removal(name, "-", true)?;
+            }
         }
+        Ok(())
+    }
 
-        fn deliver(&mut self, now: i64) -> Result<(), DeskError> {
-            self.shared.deliver(&mut self.row, Nanos(now))
+    fn note_schedule(
+        &self,
+        name: &str,
+        planned: &Planned,
+        by: &str,
+        configured: bool,
+    ) -> Result<(), DeskError> {
+        let Planned { report, cron, zone, .. } = planned;
+        let who = if configured { "the configuration" } else { by };
+        let message = format!("{who} scheduled {report}: {cron} ({zone})");
+        self.record(scheduled(name, planned, by, configured)?.message(message))
+    }
+
+    /// Records those schedules again, with since when they hold, whose event may be pruned soon: what holds is what the ledger says.
+    pub(super) fn renew_schedules(&self) -> Result<(), DeskError> {
+        let _alone = self.noted.lock();
+        let old = self.clock.now().saturating_sub(self.renew_after());
+        for (name, held) in self.schedules()?.iter().filter(|(_, held)| held.noted <= old) {
+            let Planned { report, cron, zone, .. } = &held.planned;
+            let mut event = scheduled(name, &held.planned, &held.by, held.configured)?
+                .message(format!("{report} is scheduled as before: {cron} ({zone})"))
+                .data("since", held.since.to_string());
+            if let Some(last) = self.last_due(name, held)? {
+                event = event.data("last", last.to_string());
+            }
+            self.record(event)?;
         }
+        Ok(())
+    }
 
-        /// When those that wait are tried next, in minutes.
-        fn waits(&self) -> Vec<i64> {
-            self.row.waiting.iter().map(|waiting| waiting.not_before.0.max(0) / MINUTE).collect()
+    /// How old the event of a schedule may become.
+    pub(super) fn renew_after(&self) -> Duration {
+        self.given().renew_after
+    }
+
+    fn note_removal(&self, name: &str, by: &str, configured: bool) -> Result<(), DeskError> {
+        let who = if configured { "the configuration" } else { by };
+        self.record(
+            Event::new("report.unschedule", by)
+                .resource(name)
+                .outcome(Outcome::Success)
+                .message(format!("{who} removed the schedule {name}"))
+                .data("configured", configured),
+        )
+    }
+
+    /// Schedules a report, or changes its schedule.
+    pub(crate) fn schedule(&self, name: &str, planned: &Planned, by: &str) -> Result<(), DeskError> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+            let what = format!("name: found {name:.80?}, expected 1 to 64 of A-Z, a-z, 0-9, - and _");
+            return Err(DeskError::Refused(what));
+        }
+        let given = self.given();
+        let reports: Vec<&str> = given.kinds.keys().map(String::as_str).collect();
+        let sinks: Vec<&str> = given.sinks.iter().map(String::as_str).collect();
+        if let Some((item, what)) = planned.check(&reports, Some(&sinks)).into_iter().next() {
+            return Err(DeskError::Refused(format!("{item}: {what}")));
+        }
+        self.check_keys(planned)?;
+        let _alone = self.noted.lock();
+        let held = self.schedules()?;
+        if held.get(name).is_some_and(|held| held.configured) {
+            return Err(DeskError::Refused(format!(
+                "the schedule {name} stands in the configuration: change it there"
+            )));
+        }
+        if held.len() >= SCHEDULES_MAX && !held.contains_key(name) {
+            return Err(DeskError::Refused(format!("there are {SCHEDULES_MAX} schedules already")));
+        }
+        self.note_schedule(name, planned, by, false)
+    }
+
+    /// Removes a schedule.
+    pub(crate) fn unschedule(&self, name: &str, by: &str) -> Result<(), DeskError> {
+        let _alone = self.noted.lock();
+        match self.schedules()?.get(name) {
+            None => Err(DeskError::Unknown(format!("there is no schedule {name:.80?}"))),
+            Some(held) if held.configured => {
+                let what = format!("the schedule {name} stands in the configuration: remove it there");
+                Err(DeskError::Refused(what))
+            }
+            Some(_) => self.note_removal(name, by, false),
         }
     }
 
-    #[test]
-    fn what_waits_is_tried_less_and_less_often_and_one_at_a_time() {
-        let mut scene = Scene::new();
-        scene.deliver(0).unwrap();
-        assert_eq!(scene.waits(), [1, 0]);
-        let mut now = 0;
-        for expected in [1, 3, 7, 15, 31, 63, 123, 183] {
-            scene.deliver(now * MINUTE).unwrap();
-            scene.deliver(now * MINUTE).unwrap();
-            assert_eq!(scene.waits(), [expected; 2], "after {now} minutes");
-            now = expected;
-        }
-        // Nobody was asked to sign for a folder that is not there; now somebody is.
-        let why = |scene: &Scene| {
-            let told = scene.shared.desk.events("event_name:report.failed", Order::OldestFirst, 10).unwrap();
-            told.iter()
-                .map(|event| event["event_data"]["error"].as_str().unwrap().to_owned())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(why(&scene).len(), 2);
-        assert!(why(&scene).iter().all(|why| why.ends_with("No such file or directory (os error 2)")));
-        std::fs::create_dir(scene.out()).unwrap();
-        scene.deliver(now * MINUTE).unwrap();
-        assert_eq!(scene.waits(), [243, 183]);
-        scene.row.held.planned.sign_with = None;
-        scene.deliver(243 * MINUTE).unwrap();
-        assert_eq!(scene.waits(), [0; 0]);
-        assert_eq!(std::fs::read_dir(scene.out()).unwrap().count(), 2);
+    /// When a schedule's report was due the last time that it was made, or that it was given up.
+    pub(super) fn last_due(&self, name: &str, held: &Held) -> Result<Option<Nanos>, DeskError> {
+        let query = format!(
+            "(event_name:report.made OR event_name:report.failed) -event_data.target:* event_data.due:* event_data.schedule:\"{name}\""
+        );
+        let found = self.events(&query, Order::NewestFirst, 20)?;
+        let due = |event: &serde_json::Value| Nanos::parse(event["event_data"]["due"].as_str()?).ok();
+        Ok(found.iter().filter_map(due).max().max(held.last))
     }
 
-    #[test]
-    fn an_error_in_between_forgets_nothing_that_waits() {
-        let mut scene = Scene::new();
-        std::fs::create_dir(scene.out()).unwrap();
-        scene.row.held.planned.sign_with = None;
-        let timeout = std::mem::replace(&mut scene.config.written.reports.timeout, Period::millis(0));
-        scene.shared.desk.change(&scene.config);
-        scene.deliver(0).unwrap_err();
-        assert_eq!(scene.waits(), [0, 0]);
-        scene.config.written.reports.timeout = timeout;
-        scene.shared.desk.change(&scene.config);
-        scene.deliver(0).unwrap();
-        assert_eq!(scene.waits(), [0; 0]);
+    /// What the schedule had made of this report the last time before it was due then.
+    pub(super) fn previous(
+        &self,
+        schedule: &str,
+        report: &str,
+        due: Nanos,
+    ) -> Result<Option<Previous>, DeskError> {
+        let query = format!("event_name:report.made event_data.due:* event_data.schedule:\"{schedule}\"");
+        let found = self.events(&query, Order::NewestFirst, 20)?;
+        let made = found.iter().filter_map(Made::read);
+        let before = made.filter(|made| made.report == report && made.due.is_some_and(|at| at < due));
+        let last = before.max_by_key(|made| made.due);
+        Ok(last.and_then(|made| made.recipe()).map(|recipe| Previous::of(&recipe)))
     }
+}
+
+/// The event of a schedule, but for its message.
+fn scheduled(name: &str, planned: &Planned, by: &str, configured: bool) -> Result<Event, DeskError> {
+    let text = serde_json::to_string(planned).map_err(|error| DeskError::Failed(error.to_string()))?;
+    Ok(Event::new("report.schedule", by)
+        .resource(name)
+        .outcome(Outcome::Success)
+        .data("schedule", text)
+        .data("configured", configured))
 }
