@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::params::{BothParams, Params};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Refused};
 use crate::search::{SearchAnswer, Which, run};
 use crate::times;
 
@@ -34,7 +34,7 @@ pub(crate) struct CountAnswer {
     path = "/count",
     tag = "search",
     params(Which),
-    responses((status = 200, body = SearchAnswer<CountAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<CountAnswer>), Refused<400>)
 )]
 pub(crate) async fn count(
     State(app): State<Arc<App>>,
@@ -98,7 +98,7 @@ pub(crate) struct BucketAnswer {
     path = "/histogram",
     tag = "search",
     params(Which, HistogramQuery),
-    responses((status = 200, body = SearchAnswer<HistogramAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<HistogramAnswer>), Refused<400>)
 )]
 pub(crate) async fn histogram(
     State(app): State<Arc<App>>,

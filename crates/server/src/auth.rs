@@ -110,6 +110,15 @@ impl Caller {
         }
     }
 
+    /// Who does something, for the record: the caller; with the local key, which names nobody, whoever is named.
+    pub(crate) fn on_record(&self, app: &App, named: Option<String>) -> Result<String, Problem> {
+        match named.filter(|named| !named.is_empty()) {
+            None => Ok(self.name().to_owned()),
+            Some(named) if self.admin_or_owner(app).is_ok_and(|owner| owner) => Ok(named),
+            Some(_) => Err(Problem::bad_request("by: only with the local key").with("field", "by")),
+        }
+    }
+
     /// A session, of any role.
     pub(crate) fn session(&self) -> Result<(&Session, &str), Problem> {
         match &self.who {

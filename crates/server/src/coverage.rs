@@ -23,7 +23,7 @@ use crate::app::{App, blocking};
 use crate::auth::Caller;
 use crate::params::Params;
 use crate::parts::AUDIT_LEDGER;
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, ProblemDetails, Refused};
 use crate::search::{SearchAnswer, Which, run};
 use crate::silence::{Cadence, cadences};
 use crate::times;
@@ -122,7 +122,7 @@ pub(crate) struct GapAnswer {
     params(CoverageQuery),
     responses(
         (status = 200, body = SearchAnswer<CoverageAnswer>),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
+        Refused<400>,
         (status = 403, body = ProblemDetails, content_type = "application/problem+json", description = "A filtered key or user"),
     )
 )]

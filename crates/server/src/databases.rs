@@ -1,36 +1,30 @@
 //! Databases that are watched row by row: how each watch is doing, what broke a rule, what a row has been, and signing off.
 
 mod answers;
+pub(crate) mod sign_off;
 
 use std::sync::Arc;
 
 use attestry_event::Nanos;
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 pub use answers::{
     Field, Found, Projection, RowVersion, SignedOff, TableStatus, Unreadable, Violation, WatchStatus,
 };
+pub use sign_off::{SIGN_OFF_MAX, SignOff};
 
 use crate::app::{App, blocking};
 use crate::auth::Caller;
-use crate::body;
+use crate::limit::{USUAL, cut, limit};
 use crate::params::Params;
 use crate::parts::AUDIT_LEDGER;
-use crate::problem::{Kind, Problem, ProblemDetails};
+use crate::problem::{Kind, Problem, Refused};
 use crate::times;
 
 /// The most violations in one answer.
 pub const VIOLATIONS_MAX: usize = 1_000;
-
-/// The most violations that are signed off at once by what they have in common.
-pub const SIGN_OFF_MAX: usize = 20_000;
-
-/// The most that a reason for signing off may be, in characters.
-const REASON_CHARS_MAX: usize = 1_000;
 
 /// What the binary knows of the databases that it watches. What reads the copy may take a while, and is called where that does no harm.
 pub trait Databases: Send + Sync {
@@ -158,19 +152,6 @@ pub enum States {
     All,
 }
 
-/// Who signs off what, and why.
-#[derive(Debug, Clone)]
-pub struct SignOff {
-    /// What: violations and changes of schemas, by fingerprint.
-    pub fingerprints: Vec<String>,
-    /// Who.
-    pub by: String,
-    /// From which address.
-    pub address: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// The watched databases.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct WatchesAnswer {
@@ -218,58 +199,6 @@ pub(crate) struct ViolationsQuery {
     limit: Option<usize>,
 }
 
-/// What is signed off.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SignOffRequest {
-    /// Violations and changes of schemas, all or none of them. A fingerprint may be shortened as long as it fits one.
-    #[serde(default)]
-    fingerprints: Vec<String>,
-    /// Or all that are pending and have this in common, at most 20000.
-    #[serde(default)]
-    filter: Option<SignOffFilter>,
-    /// How many fit the filter, as it was answered before. Without it nothing is signed off: the answer says how many fit.
-    #[serde(default)]
-    count: Option<usize>,
-    /// Why this is all right.
-    reason: String,
-    /// Who, for the record. Only with the local key, which names nobody.
-    #[serde(default)]
-    by: Option<String>,
-}
-
-/// What pending violations have in common.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SignOffFilter {
-    /// Of this watch.
-    #[serde(default)]
-    watch: Option<String>,
-    /// Of this table.
-    #[serde(default)]
-    table: Option<String>,
-    /// Of this column.
-    #[serde(default)]
-    field: Option<String>,
-    /// Of this rule.
-    #[serde(default)]
-    rule: Option<String>,
-    /// Opened before: RFC 3339, or relative such as `-24h`.
-    #[serde(default)]
-    before: Option<String>,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct SignOffAnswer {
-    signed_off: usize,
-    /// How many fit the filter.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matching: Option<usize>,
-    /// Watches whose violations the filter could not be held against: their copies cannot be read or written at present.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    unreadable: Vec<Unreadable>,
-}
-
 /// The time of `before`.
 fn before(app: &App, text: Option<&str>) -> Result<Option<Nanos>, Problem> {
     text.map(|text| times::parse("before", text, app.clock.now())).transpose()
@@ -298,10 +227,7 @@ pub(crate) async fn list(
     path = "/violations",
     tag = "databases",
     params(ViolationsQuery),
-    responses(
-        (status = 200, body = ViolationsAnswer),
-        (status = 404, body = ProblemDetails, content_type = "application/problem+json")
-    )
+    responses((status = 200, body = ViolationsAnswer), Refused<404>)
 )]
 pub(crate) async fn violations(
     State(app): State<Arc<App>>,
@@ -309,11 +235,7 @@ pub(crate) async fn violations(
     Params(query): Params<ViolationsQuery>,
 ) -> Result<Json<ViolationsAnswer>, Problem> {
     may_read(&app, &caller)?;
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=VIOLATIONS_MAX).contains(&limit) {
-        let detail = format!("limit: found {limit}, expected 1 to {VIOLATIONS_MAX}");
-        return Err(Problem::bad_request(detail).with("field", "limit"));
-    }
+    let limit = limit(query.limit, USUAL, VIOLATIONS_MAX)?;
     let wanted = Wanted {
         watch: query.watch,
         table: query.table,
@@ -327,8 +249,7 @@ pub(crate) async fn violations(
     };
     let answered = blocking(move || Ok(app.databases.violations(&wanted)?)).await?;
     let Found { found: mut violations, unreadable } = answered;
-    let more = violations.len() > limit;
-    violations.truncate(limit);
+    let more = cut(&mut violations, limit);
     Ok(Json(ViolationsAnswer { violations, more, unreadable }))
 }
 
@@ -338,10 +259,7 @@ pub(crate) async fn violations(
     path = "/violations/{fingerprint}/history",
     tag = "databases",
     params(("fingerprint" = String, Path, description = "The violation's fingerprint")),
-    responses(
-        (status = 200, body = HistoryAnswer),
-        (status = 404, body = ProblemDetails, content_type = "application/problem+json")
-    )
+    responses((status = 200, body = HistoryAnswer), Refused<404>)
 )]
 pub(crate) async fn history(
     State(app): State<Arc<App>>,
@@ -351,89 +269,4 @@ pub(crate) async fn history(
     may_read(&app, &caller)?;
     let versions = blocking(move || Ok(app.databases.history(&fingerprint)?)).await?;
     Ok(Json(HistoryAnswer { versions }))
-}
-
-/// Sign off violations, or the change of a table's schema: somebody has looked, and says why it is all right.
-///
-/// For administrators, and for the local key of whoever may read the data directory. Each is an event, `violation.sign_off`.
-#[utoipa::path(
-    post,
-    path = "/violations/sign-off",
-    tag = "databases",
-    request_body = SignOffRequest,
-    responses(
-        (status = 200, body = SignOffAnswer),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 409, body = ProblemDetails, content_type = "application/problem+json")
-    )
-)]
-pub(crate) async fn sign_off(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<SignOffAnswer>, Problem> {
-    let is_owner = caller.admin_or_owner(&app)?;
-    let request: SignOffRequest = body::json(&headers, body, &app.budget).await?;
-    let wrong = |field: &str, detail: String| Err(Problem::bad_request(detail).with("field", field));
-    let given = request.fingerprints.len();
-    match &request.filter {
-        None if given == 0 || given > VIOLATIONS_MAX => {
-            let detail = format!("fingerprints: found {given}, expected 1 to {VIOLATIONS_MAX}, or a filter");
-            return wrong("fingerprints", detail);
-        }
-        Some(_) if given > 0 => {
-            return wrong("filter", "filter: found fingerprints, too, expected one of both".to_owned());
-        }
-        _ => {}
-    }
-    let reason = request.reason.trim().to_owned();
-    if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
-        let detail =
-            format!("reason: expected why this is all right, in at most {REASON_CHARS_MAX} characters");
-        return wrong("reason", detail);
-    }
-    let actor = caller.actor();
-    let by = match request.by.filter(|by| !by.is_empty()) {
-        Some(_) if !is_owner => return wrong("by", "by: only with the local key".to_owned()),
-        Some(by) => by,
-        None => actor.name,
-    };
-    let mut sign_off = SignOff { fingerprints: request.fingerprints, by, address: actor.address, reason };
-    let (mut matching, mut unreadable) = (None, Vec::new());
-    if let Some(filter) = request.filter {
-        let wanted = Wanted {
-            watch: filter.watch,
-            table: filter.table,
-            field: filter.field,
-            rule: filter.rule,
-            before: before(&app, filter.before.as_deref())?,
-            limit: SIGN_OFF_MAX + 1,
-            ..Wanted::default()
-        };
-        let databases = Arc::clone(&app.databases);
-        let Found { found, unreadable: unread } = blocking(move || Ok(databases.matching(&wanted)?)).await?;
-        unreadable = unread;
-        if found.len() > SIGN_OFF_MAX {
-            return wrong("filter", format!("filter: more than {SIGN_OFF_MAX} fit, expected a narrower one"));
-        }
-        match request.count {
-            Some(count) if count != found.len() => {
-                let detail = format!("count: found {count}, but {} fit now", found.len());
-                return Err(Problem::new(Kind::Conflict, detail).with("field", "count"));
-            }
-            None => {
-                return Ok(Json(SignOffAnswer { signed_off: 0, matching: Some(found.len()), unreadable }));
-            }
-            Some(_) => {}
-        }
-        (matching, sign_off.fingerprints) = (Some(found.len()), found);
-    }
-    let signed_off = sign_off.fingerprints.len();
-    if signed_off > 0 {
-        blocking(move || Ok(app.databases.sign_off(&sign_off)?)).await?;
-    }
-    Ok(Json(SignOffAnswer { signed_off, matching, unreadable }))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestry_event::{Entry, Event, Scalar, Text, is_id, walk};
+use attestry_event::{Entry, Event, Scalar, Text, hex, is_id, walk};
 use attestry_ledger::{Ledger, ReadError};
 use attestry_store::{Query as Search, Row};
 use attestry_tlog::leaf_hash;
@@ -17,7 +17,7 @@ use crate::app::{App, blocking};
 use crate::auth::{Caller, Scope, whole_ledger};
 use crate::commit::signed;
 use crate::log::unreadable;
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Refused};
 
 /// How long a proof waits for a checkpoint that covers its entry.
 const SIGN_WAIT: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ struct Found {
     path = "/events/{event_id}",
     tag = "events",
     params(("event_id" = String, Path)),
-    responses((status = 200, body = EventAnswer), (status = 404, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = EventAnswer), Refused<404>)
 )]
 pub(crate) async fn by_id(
     State(app): State<Arc<App>>,
@@ -86,7 +86,7 @@ pub(crate) async fn by_id(
     path = "/events/{event_id}/proof",
     tag = "events",
     params(("event_id" = String, Path)),
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = String, content_type = "text/plain"), Refused<404>)
 )]
 pub(crate) async fn proof_by_id(
     State(app): State<Arc<App>>,
@@ -107,7 +107,7 @@ pub(crate) async fn proof_by_id(
     path = "/ledgers/{ledger}/entries/{index}",
     tag = "events",
     params(("ledger" = String, Path), ("index" = u64, Path)),
-    responses((status = 200, body = EventAnswer), (status = 404, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = EventAnswer), Refused<404>)
 )]
 pub(crate) async fn by_index(
     State(app): State<Arc<App>>,
@@ -125,7 +125,7 @@ pub(crate) async fn by_index(
     path = "/ledgers/{ledger}/entries/{index}/raw",
     tag = "events",
     params(("ledger" = String, Path), ("index" = u64, Path)),
-    responses((status = 200, body = Object, content_type = "application/json"), (status = 404, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = Object, content_type = "application/json"), Refused<404>)
 )]
 pub(crate) async fn raw(
     State(app): State<Arc<App>>,
@@ -145,7 +145,7 @@ pub(crate) async fn raw(
     path = "/ledgers/{ledger}/entries/{index}/values/{hash}",
     tag = "events",
     params(("ledger" = String, Path), ("index" = u64, Path), ("hash" = String, Path, description = "What stands behind `sha256:`")),
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = String, content_type = "text/plain"), Refused<404>)
 )]
 pub(crate) async fn value(
     State(app): State<Arc<App>>,
@@ -163,7 +163,7 @@ pub(crate) async fn value(
     path = "/ledgers/{ledger}/entries/{index}/proof",
     tag = "events",
     params(("ledger" = String, Path), ("index" = u64, Path)),
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = String, content_type = "text/plain"), Refused<404>)
 )]
 pub(crate) async fn proof_by_index(
     State(app): State<Arc<App>>,
@@ -242,7 +242,7 @@ fn read_value(found: &Found, hash: &str) -> Result<Response, Problem> {
         return Err(missing());
     }
     let value = found.ledger.value(&wanted).map_err(|error| unreadable(&error))?.ok_or_else(missing)?;
-    let salt: String = value.salt.iter().map(|byte| format!("{byte:02x}")).collect();
+    let salt = hex(value.salt);
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -286,7 +286,7 @@ impl Found {
     fn answer(&self, also: Vec<Address>) -> Result<Response, Problem> {
         let event: &RawValue =
             serde_json::from_slice(&self.entry).map_err(|error| Problem::internal(&error))?;
-        let leaf_hash: String = leaf_hash(&self.entry).0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let leaf_hash = hex(leaf_hash(&self.entry).0);
         let answer = EventAnswer { ledger: self.ledger.name(), index: self.index, leaf_hash, event, also };
         Ok(json(serde_json::to_vec(&answer).map_err(|error| Problem::internal(&error))?))
     }

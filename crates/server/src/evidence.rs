@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use attestry_event::{Entry, Outcome, Scalar, Text, walk};
+use attestry_event::{Entry, Outcome, Scalar, Text, hex, walk};
 use attestry_ledger::{Ledger, Signed};
 use attestry_store::{Order, SearchRequest, Stop};
 use attestry_tlog::nodes_beside;
@@ -21,7 +21,7 @@ use crate::commit::signed;
 use crate::find::EXPORT_PAGE;
 use crate::log::unreadable;
 use crate::params::Params;
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Refused};
 use crate::search::{self, StopOnDrop, Which, failed};
 use crate::stream::{self, Pieces};
 
@@ -39,8 +39,8 @@ const PIECE_BYTES: usize = 1 << 20;
     params(("ledger" = String, Path), Which),
     responses(
         (status = 200, body = String, content_type = "application/x-ndjson"),
-        (status = 403, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, content_type = "application/problem+json")
+        Refused<403>,
+        Refused<404>
     )
 )]
 pub(crate) async fn export(
@@ -216,7 +216,7 @@ fn entry_lines(ledger: &Ledger, index: u64, entry: &[u8], out: &mut Vec<u8>) -> 
     for hash in references(entry).unwrap_or_default() {
         // One that was erased is left out, and the check says so.
         if let Some(value) = ledger.value(&hash).map_err(|error| unreadable(&error))? {
-            let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash = hex(hash);
             let salt = BASE64_STANDARD.encode(value.salt);
             let content = json!(String::from_utf8_lossy(&value.content));
             out.extend_from_slice(

@@ -16,7 +16,7 @@ use crate::app::{App, blocking, known_ledger};
 use crate::auth::Caller;
 use crate::body;
 use crate::parts::AUDIT_LEDGER;
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Refused};
 use crate::{search, times};
 
 /// A key to be made.
@@ -118,10 +118,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<
     path = "/keys",
     tag = "keys",
     request_body = KeyRequest,
-    responses(
-        (status = 201, body = NewKeyAnswer),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
-    )
+    responses((status = 201, body = NewKeyAnswer), Refused<400>)
 )]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,

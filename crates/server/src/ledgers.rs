@@ -13,7 +13,7 @@ use crate::app::{App, blocking, known_ledger};
 use crate::auth::{Caller, Who, whole_ledger};
 use crate::params::Params;
 use crate::parts::{LedgerPart, SourceStatus, VerifyStatus};
-use crate::problem::{Kind, Problem, ProblemDetails};
+use crate::problem::{Kind, Problem, ProblemDetails, Refused};
 
 /// A ledger.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -86,7 +86,7 @@ pub(crate) async fn list(
     path = "/ledgers/{ledger}",
     tag = "ledgers",
     params(("ledger" = String, Path, description = "The ledger's name")),
-    responses((status = 200, body = LedgerAnswer), (status = 404, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = LedgerAnswer), Refused<404>)
 )]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,

@@ -33,6 +33,7 @@ mod health;
 mod ingest;
 mod keys;
 mod ledgers;
+mod limit;
 mod listen;
 mod log;
 mod metrics;

@@ -11,7 +11,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use crate::auth::COOKIE;
-use crate::problem::Kind;
+use crate::problem::{Kind, ProblemDetails};
 
 /// What the description says beside the operations.
 #[derive(OpenApi)]
@@ -24,6 +24,7 @@ use crate::problem::Kind;
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Schemes),
+    components(schemas(ProblemDetails)),
     security(("key" = []), ("session" = [])),
     tags(
         (name = "events", description = "Store events, read single ones, prove them"),

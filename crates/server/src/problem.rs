@@ -1,14 +1,20 @@
 //! Errors as the client sees them: RFC 9457 problem details.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use attestry_event::Nanos;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::accounts::AccountsError;
+
+/// The media type of every error answer.
+const PROBLEM_JSON: &str = "application/problem+json";
 
 /// What went wrong, each with its status and title; `docs#problem-<slug>` explains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +184,7 @@ struct Shown<'a> {
 }
 
 /// The body of every error answer, for the API's description.
-#[derive(utoipa::ToSchema, Serialize)]
+#[derive(ToSchema, Serialize)]
 pub(crate) struct ProblemDetails {
     /// Where the kind of problem is explained, relative to the server.
     #[schema(example = "/docs#problem-bad-query")]
@@ -189,6 +195,17 @@ pub(crate) struct ProblemDetails {
     status: u16,
     /// What happened in this case.
     detail: String,
+}
+
+/// That an operation may be refused with this status, for the API's description.
+pub(crate) struct Refused<const STATUS: u16>;
+
+impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let details = Content::new(Some(Ref::from_schema_name(ProblemDetails::name())));
+        let response = ResponseBuilder::new().content(PROBLEM_JSON, details);
+        BTreeMap::from([(STATUS.to_string(), response.into())])
+    }
 }
 
 impl IntoResponse for Problem {
@@ -202,7 +219,7 @@ impl IntoResponse for Problem {
         body.extend(self.members);
         let mut response = (status, Value::Object(body).to_string()).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -18,7 +18,7 @@ use crate::app::{App, blocking};
 use crate::audit::{RecordError, record};
 use crate::auth::Caller;
 use crate::body;
-use crate::problem::{Kind, Problem, ProblemDetails, chain};
+use crate::problem::{Kind, Problem, Refused, chain};
 use crate::times;
 
 /// How long pruning waits for the checkpoint that it needs.
@@ -157,12 +157,7 @@ impl From<Prunable> for PrunedRange {
     tag = "ledgers",
     params(("ledger" = String, Path, description = "The ledger's name")),
     request_body = PruneRequest,
-    responses(
-        (status = 200, body = PruneAnswer),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, content_type = "application/problem+json")
-    )
+    responses((status = 200, body = PruneAnswer), Refused<400>, Refused<403>, Refused<404>)
 )]
 pub(crate) async fn by_request(
     State(app): State<Arc<App>>,
@@ -171,7 +166,7 @@ pub(crate) async fn by_request(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<PruneAnswer>, Problem> {
-    let is_owner = caller.admin_or_owner(&app)?;
+    caller.admin_or_owner(&app)?;
     let request: PruneRequest = body::json(&headers, body, &app.budget).await?;
     let part = app.ledger(&name).ok_or_else(|| Problem::not_found(format!("there is no ledger {name:?}")))?;
     let age = match (request.older_than.as_deref(), part.retention) {
@@ -184,14 +179,7 @@ pub(crate) async fn by_request(
             return Err(Problem::bad_request(detail).with("field", "older_than"));
         }
     };
-    let mut actor = caller.actor();
-    match request.by.filter(|by| !by.is_empty()) {
-        Some(_) if !is_owner => {
-            return Err(Problem::bad_request("by: only with the local key").with("field", "by"));
-        }
-        Some(by) => actor.name = by,
-        None => {}
-    }
+    let actor = Actor { name: caller.on_record(&app, request.by)?, ..caller.actor() };
     let cutoff = Nanos(app.clock.now().0.saturating_sub(age));
     let (ledger, dry_run) = (Arc::clone(&part.ledger), request.dry_run);
     let pruned = blocking(move || match dry_run {

@@ -1,5 +1,8 @@
 //! Reports: which there are, making one, those that were made, and what is made and sent by itself.
 
+mod answers;
+pub(crate) mod schedules;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,12 +15,15 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use answers::{File, Kind, LedgerSize, Made, Parameter, Replayed, Scheduled};
+
 use crate::app::{App, blocking};
 use crate::auth::Caller;
 use crate::body;
+use crate::limit::{USUAL, limit};
 use crate::params::Params;
 use crate::parts::AUDIT_LEDGER;
-use crate::problem::{Kind as ProblemKind, Problem, ProblemDetails};
+use crate::problem::{Kind as ProblemKind, Problem, Refused};
 use crate::times;
 
 /// The most reports in one answer of the history.
@@ -142,41 +148,6 @@ impl From<ReportError> for Problem {
     }
 }
 
-/// A kind of report.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Kind {
-    /// Its name.
-    pub name: String,
-    /// Its heading.
-    pub title: String,
-    /// What it is about.
-    pub description: String,
-    /// The version of its definition.
-    pub version: u32,
-    /// Whether everybody has it.
-    pub built_in: bool,
-    /// How much time it covers when nothing else is asked for, in seconds.
-    pub window_s: u64,
-    /// The ledgers it looks in; empty: all.
-    pub ledgers: Vec<String>,
-    /// What is asked for when it is run.
-    pub parameters: Vec<Parameter>,
-    /// Whether it takes figures from databases or other servers.
-    pub asks_outside: bool,
-}
-
-/// Something that is asked for when a report is run.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Parameter {
-    /// Its name.
-    pub name: String,
-    /// What to give.
-    pub description: String,
-    /// What is taken when nothing is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default: Option<String>,
-}
-
 /// A report that is asked for.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -192,95 +163,6 @@ pub struct Order {
     pub by: String,
     /// From which address.
     pub address: String,
-}
-
-/// A report that was made.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Made {
-    /// The event that says so.
-    pub event_id: String,
-    /// Its kind.
-    pub report: String,
-    /// Its heading.
-    pub title: String,
-    /// Who ran or scheduled it.
-    pub by: String,
-    /// When.
-    #[schema(value_type = String, format = DateTime)]
-    pub at: Nanos,
-    /// The begin of its window.
-    #[schema(value_type = String, format = DateTime)]
-    pub from: Nanos,
-    /// The window's end.
-    #[schema(value_type = String, format = DateTime)]
-    pub to: Nanos,
-    /// The schedule it was made for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<String>,
-    /// SHA-256 of its body.
-    pub body_sha256: String,
-    /// How many entries it shows, each with its proof.
-    pub cited: u64,
-    /// What it was made from.
-    pub ledgers: Vec<LedgerSize>,
-}
-
-/// So much of a ledger.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct LedgerSize {
-    /// Its name.
-    pub name: String,
-    /// How many entries.
-    pub size: u64,
-    /// The root over them, in base64.
-    pub root: String,
-}
-
-/// A report as a file.
-#[derive(Debug, Clone)]
-pub struct File {
-    /// What it is called.
-    pub name: String,
-    /// Its media type.
-    pub media_type: &'static str,
-    /// Whether it is a page for a browser.
-    pub is_page: bool,
-    /// What is in it.
-    pub text: String,
-}
-
-/// A report was made again.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Replayed {
-    /// Whether it is the same, byte for byte.
-    pub same: bool,
-    /// What differs, as a unified diff; empty when nothing does.
-    pub difference: String,
-    /// What makes a difference likely.
-    pub notes: Vec<String>,
-}
-
-/// A report that is made by itself.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
-pub struct Scheduled {
-    /// The schedule's name.
-    pub name: String,
-    /// What is made, when, and where it goes, as in the configuration.
-    #[schema(value_type = Object)]
-    pub planned: Value,
-    /// Who scheduled it; `-` for the configuration.
-    pub by: String,
-    /// Whether it stands in the configuration.
-    pub configured: bool,
-    /// Since when it is as it is.
-    #[schema(value_type = String, format = DateTime)]
-    pub since: Nanos,
-    /// When it is due next.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub next: Option<Nanos>,
-    /// When it was due the last time that it was made.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub last: Option<Nanos>,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -317,20 +199,6 @@ pub(crate) struct RunRequest {
     by: Option<String>,
 }
 
-/// What is made by itself.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ScheduleRequest {
-    /// The schedule's name.
-    name: String,
-    /// What is made, when, and where it goes, as in the configuration.
-    #[schema(value_type = Object)]
-    planned: Value,
-    /// Who, for the record. Only with the local key, which names nobody.
-    #[serde(default)]
-    by: Option<String>,
-}
-
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct HistoryQuery {
@@ -347,13 +215,6 @@ pub(crate) struct FormatQuery {
     /// Whether it is shown in a frame of the page rather than kept as a file.
     #[serde(default)]
     show: bool,
-}
-
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct ByQuery {
-    /// Who, for the record. Only with the local key, which names nobody.
-    by: Option<String>,
 }
 
 /// A report shows what is in the ledgers it is made from: for those who may read all of them.
@@ -374,13 +235,17 @@ fn may_read_all(app: &App, caller: &Caller) -> Result<(), Problem> {
     may_read(app, caller, app.ledgers.iter().map(|part| part.ledger.name()))
 }
 
-/// Who does it, for the record: with the local key, who is named.
-fn who(app: &App, caller: &Caller, by: Option<String>) -> Result<String, Problem> {
-    match by.filter(|by| !by.is_empty()) {
-        None => Ok(caller.name().to_owned()),
-        Some(by) if caller.admin_or_owner(app).is_ok_and(|owner| owner) => Ok(by),
-        Some(_) => Err(Problem::bad_request("by: only with the local key").with("field", "by")),
-    }
+/// Does what makes a report, once it is its turn: only some are made at once.
+async fn making<T: Send + 'static>(
+    app: Arc<App>,
+    work: impl FnOnce(&dyn Reports) -> Result<T, ReportError> + Send + 'static,
+) -> Result<T, Problem> {
+    let permit = Arc::clone(&app.making).acquire_owned().await;
+    blocking(move || {
+        let _held = permit;
+        Ok(work(&*app.reports)?)
+    })
+    .await
 }
 
 /// The reports there are, and what is made by itself.
@@ -402,13 +267,7 @@ pub(crate) async fn list(
     path = "/reports/run",
     tag = "reports",
     request_body = RunRequest,
-    responses(
-        (status = 201, body = Made),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 503, body = ProblemDetails, content_type = "application/problem+json")
-    )
+    responses((status = 201, body = Made), Refused<400>, Refused<403>, Refused<404>, Refused<503>)
 )]
 pub(crate) async fn run(
     State(app): State<Arc<App>>,
@@ -436,15 +295,11 @@ pub(crate) async fn run(
         to: time("to", &request.to)?,
         report: request.report,
         parameters: request.parameters,
-        by: who(&app, &caller, request.by)?,
-        address: caller.actor().address,
+        by: caller.on_record(&app, request.by)?,
+        address: caller.address.to_string(),
     };
-    let permit = Arc::clone(&app.making).acquire_owned().await;
-    let made = blocking(move || {
-        let _held = permit;
-        Ok(app.reports.run(&order)?)
-    });
-    Ok((StatusCode::CREATED, Json(made.await?)).into_response())
+    let made = making(app, move |reports| reports.run(&order)).await?;
+    Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
 /// Reports that were made, the newest first.
@@ -461,11 +316,7 @@ pub(crate) async fn history(
     Params(query): Params<HistoryQuery>,
 ) -> Result<Json<HistoryOfReports>, Problem> {
     may_read(&app, &caller, [])?;
-    let limit = query.limit.unwrap_or(100);
-    if !(1..=HISTORY_MAX).contains(&limit) {
-        let detail = format!("limit: found {limit}, expected 1 to {HISTORY_MAX}");
-        return Err(Problem::bad_request(detail).with("field", "limit"));
-    }
+    let limit = limit(query.limit, USUAL, HISTORY_MAX)?;
     let (made, more) = blocking(move || Ok(app.reports.history(limit)?)).await?;
     Ok(Json(HistoryOfReports { made, more }))
 }
@@ -479,10 +330,7 @@ const FRAME_CSP: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox;
     path = "/reports/made/{event_id}",
     tag = "reports",
     params(("event_id" = String, Path, description = "The report.made event"), FormatQuery),
-    responses(
-        (status = 200, body = String, content_type = "text/html"),
-        (status = 404, body = ProblemDetails, content_type = "application/problem+json")
-    )
+    responses((status = 200, body = String, content_type = "text/html"), Refused<404>)
 )]
 pub(crate) async fn file(
     State(app): State<Arc<App>>,
@@ -492,12 +340,7 @@ pub(crate) async fn file(
 ) -> Result<Response, Problem> {
     may_read_all(&app, &caller)?;
     let format = query.format.unwrap_or_else(|| "html".to_owned());
-    let permit = Arc::clone(&app.making).acquire_owned().await;
-    let file = blocking(move || {
-        let _held = permit;
-        Ok(app.reports.file(&event_id, &format)?)
-    });
-    let file = file.await?;
+    let file = making(app, move |reports| reports.file(&event_id, &format)).await?;
     let way = if query.show && file.is_page { "inline" } else { "attachment" };
     let name = HeaderValue::from_str(&format!("{way}; filename=\"{}\"", file.name));
     let mut response = file.text.into_response();
@@ -519,10 +362,7 @@ pub(crate) async fn file(
     path = "/reports/replay",
     tag = "reports",
     request_body(content = String, content_type = "text/plain"),
-    responses(
-        (status = 200, body = Replayed),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json")
-    )
+    responses((status = 200, body = Replayed), Refused<400>)
 )]
 pub(crate) async fn replay(
     State(app): State<Arc<App>>,
@@ -532,59 +372,5 @@ pub(crate) async fn replay(
 ) -> Result<Json<Replayed>, Problem> {
     may_read_all(&app, &caller)?;
     let text = body::text(&headers, body, &app.budget).await?;
-    let permit = Arc::clone(&app.making).acquire_owned().await;
-    let done = blocking(move || {
-        let _held = permit;
-        Ok(app.reports.replay(&text)?)
-    });
-    Ok(Json(done.await?))
-}
-
-/// Schedule a report, or change its schedule. For administrators, and for the local key of whoever may read the data directory.
-#[utoipa::path(
-    post,
-    path = "/reports/schedules",
-    tag = "reports",
-    request_body = ScheduleRequest,
-    responses(
-        (status = 204),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 403, body = ProblemDetails, content_type = "application/problem+json")
-    )
-)]
-pub(crate) async fn schedule(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, Problem> {
-    caller.admin_or_owner(&app)?;
-    let request: ScheduleRequest = body::json(&headers, body, &app.budget).await?;
-    let by = who(&app, &caller, request.by)?;
-    blocking(move || Ok(app.reports.schedule(&request.name, &request.planned, &by)?)).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Remove a schedule.
-#[utoipa::path(
-    delete,
-    path = "/reports/schedules/{name}",
-    tag = "reports",
-    params(("name" = String, Path, description = "The schedule's name"), ByQuery),
-    responses(
-        (status = 204),
-        (status = 403, body = ProblemDetails, content_type = "application/problem+json"),
-        (status = 404, body = ProblemDetails, content_type = "application/problem+json")
-    )
-)]
-pub(crate) async fn unschedule(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Path(name): Path<String>,
-    Params(query): Params<ByQuery>,
-) -> Result<StatusCode, Problem> {
-    caller.admin_or_owner(&app)?;
-    let by = who(&app, &caller, query.by)?;
-    blocking(move || Ok(app.reports.unschedule(&name, &by)?)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Json(making(app, move |reports| reports.replay(&text)).await?))
 }

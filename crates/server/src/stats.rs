@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::params::BothParams;
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Refused};
 use crate::search::{SearchAnswer, Which, failed, run};
 
 /// How many groups are given when nothing is said.
@@ -55,7 +55,7 @@ pub(crate) struct StatsAnswer {
     path = "/stats",
     tag = "search",
     params(Which, StatsQuery),
-    responses((status = 200, body = SearchAnswer<StatsAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<StatsAnswer>), Refused<400>)
 )]
 pub(crate) async fn stats(
     State(app): State<Arc<App>>,

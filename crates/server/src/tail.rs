@@ -18,7 +18,7 @@ use crate::auth::Caller;
 use crate::body::overloaded;
 use crate::find::write_hit;
 use crate::params::Params;
-use crate::problem::{Kind, Problem, ProblemDetails, chain};
+use crate::problem::{Kind, Problem, Refused, chain};
 use crate::search::{StopOnDrop, Which, failed};
 use crate::stream::{self, Gone, Pieces};
 
@@ -40,10 +40,7 @@ const BATCH: usize = 200;
     path = "/tail",
     tag = "search",
     params(Which, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was seen: the stream goes on there")),
-    responses(
-        (status = 200, body = String, content_type = "text/event-stream"),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = String, content_type = "text/event-stream"), Refused<400>)
 )]
 pub(crate) async fn tail(
     State(app): State<Arc<App>>,

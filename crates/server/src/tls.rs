@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use attestry_event::hex;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -55,7 +56,7 @@ const KEY_FILE: &str = "tls.key";
 pub fn fingerprint(config: &Config) -> Result<Option<String>, TlsError> {
     let Some((cert, _)) = files(config)? else { return Ok(None) };
     let first = certificates(&cert)?.into_iter().next();
-    Ok(first.map(|first| Sha256::digest(first).iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok(first.map(|first| hex(Sha256::digest(first))))
 }
 
 /// Where certificate and key are. A self-signed one is made at the first start.

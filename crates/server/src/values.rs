@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::limit::limit;
 use crate::params::{BothParams, Params};
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Refused};
 use crate::search::{SearchAnswer, Which, run};
 
 /// How many values are given when nothing is said.
@@ -29,15 +30,6 @@ pub(crate) struct FieldQuery {
     /// What the values begin with (suggestions only).
     #[serde(default)]
     prefix: String,
-}
-
-impl FieldQuery {
-    fn limit(&self) -> Result<usize, Problem> {
-        let limit = self.limit.unwrap_or(LIMIT);
-        let bad =
-            || Problem::bad_request(format!("limit: a number from 1 to {LIMIT_MAX}")).with("field", "limit");
-        (1..=LIMIT_MAX).contains(&limit).then_some(limit).ok_or_else(bad)
-    }
 }
 
 /// A value and in how many events it is.
@@ -73,14 +65,14 @@ pub(crate) struct TopAnswer {
     path = "/top",
     tag = "search",
     params(Which, FieldQuery),
-    responses((status = 200, body = SearchAnswer<TopAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<TopAnswer>), Refused<400>)
 )]
 pub(crate) async fn top(
     State(app): State<Arc<App>>,
     caller: Caller,
     BothParams(which, query): BothParams<Which, FieldQuery>,
 ) -> Result<Json<SearchAnswer<TopAnswer>>, Problem> {
-    let limit = query.limit()?;
+    let limit = limit(query.limit, LIMIT, LIMIT_MAX)?;
     let field = query.field.clone();
     let work = move |store: &Store, scope| store.top(&scope, &field, limit);
     let answer = run(&app, &caller, &which, "top", work, |top| top.count).await?;
@@ -109,7 +101,7 @@ pub(crate) struct DistinctAnswer {
     path = "/distinct",
     tag = "search",
     params(Which, ("field" = String, Query, description = "A field of the event, or a path such as `event_data.user.id`")),
-    responses((status = 200, body = SearchAnswer<DistinctAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<DistinctAnswer>), Refused<400>)
 )]
 pub(crate) async fn distinct(
     State(app): State<Arc<App>>,
@@ -138,14 +130,14 @@ pub(crate) struct ValuesAnswer {
     path = "/values",
     tag = "search",
     params(Which, FieldQuery),
-    responses((status = 200, body = SearchAnswer<ValuesAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<ValuesAnswer>), Refused<400>)
 )]
 pub(crate) async fn values(
     State(app): State<Arc<App>>,
     caller: Caller,
     BothParams(which, query): BothParams<Which, FieldQuery>,
 ) -> Result<Json<SearchAnswer<ValuesAnswer>>, Problem> {
-    let limit = query.limit()?;
+    let limit = limit(query.limit, LIMIT, LIMIT_MAX)?;
     let work = move |store: &Store, scope| store.values(&scope, &query.field, &query.prefix, limit);
     let answer = run(&app, &caller, &which, "values", work, |values| values.values.len() as u64).await?;
     Ok(answer.json(
@@ -178,7 +170,7 @@ pub(crate) struct FieldAnswer {
     path = "/fields",
     tag = "search",
     params(Which),
-    responses((status = 200, body = SearchAnswer<FieldsAnswer>), (status = 400, body = ProblemDetails, content_type = "application/problem+json"))
+    responses((status = 200, body = SearchAnswer<FieldsAnswer>), Refused<400>)
 )]
 pub(crate) async fn fields(
     State(app): State<Arc<App>>,

@@ -1,5 +1,6 @@
 //! Random secrets and what is kept of them.
 
+use attestry_event::hex;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRngCore;
@@ -15,7 +16,7 @@ pub(super) fn random() -> Result<String, AccountsError> {
 
 /// A short random name (48 bits, hex): not a secret, only unlikely to be given twice.
 pub(super) fn random_id() -> Result<String, AccountsError> {
-    Ok(hex(&bytes::<6>()?))
+    Ok(hex(bytes::<6>()?))
 }
 
 fn bytes<const N: usize>() -> Result<[u8; N], AccountsError> {
@@ -37,11 +38,7 @@ pub(super) fn csrf(token: &str) -> String {
     let mut hasher = Sha256::new();
     hasher.update(b"attestry csrf\0");
     hasher.update(token.as_bytes());
-    hex(&hasher.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(hasher.finalize())
 }
 
 /// Whether two texts are equal, in a time that depends on their lengths only.

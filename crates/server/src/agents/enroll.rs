@@ -17,7 +17,7 @@ use crate::app::{App, blocking, known_ledger};
 use crate::auth::Caller;
 use crate::body;
 use crate::gate::ClientAddress;
-use crate::problem::{Kind, Problem, ProblemDetails};
+use crate::problem::{Kind, Problem, ProblemDetails, Refused};
 
 /// Whom a token is for.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -108,7 +108,7 @@ fn unsigned(error: RequestError) -> Problem {
     request_body = InviteRequest,
     responses(
         (status = 201, body = InviteAnswer),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
+        Refused<400>,
         (status = 503, body = ProblemDetails, content_type = "application/problem+json", description = "The server speaks no TLS"),
     )
 )]
@@ -147,7 +147,7 @@ pub(crate) async fn invite(
     request_body = EnrollRequest,
     responses(
         (status = 201, body = EnrollAnswer),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
+        Refused<400>,
         (status = 403, body = ProblemDetails, content_type = "application/problem+json", description = "The token is unknown, used or expired"),
     )
 )]

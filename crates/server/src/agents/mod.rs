@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use crate::accounts::{Agent, Progress};
 use crate::app::{App, blocking};
 use crate::auth::Caller;
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Refused};
 
 /// SHA-256 of the certificate that the client of a connection has shown, after it was checked against the agents' authority. The
 /// listener puts it into every request.
@@ -106,10 +106,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<
     path = "/agents/{name}",
     tag = "agents",
     params(("name" = String, Path, description = "The agent's name")),
-    responses(
-        (status = 204, description = "The agent is revoked"),
-        (status = 404, body = ProblemDetails, content_type = "application/problem+json"),
-    )
+    responses((status = 204, description = "The agent is revoked"), Refused<404>)
 )]
 pub(crate) async fn revoke(
     State(app): State<Arc<App>>,

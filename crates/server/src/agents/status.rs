@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{App, blocking};
 use crate::auth::Caller;
 use crate::body;
-use crate::problem::{Problem, ProblemDetails};
+use crate::problem::{Problem, Refused};
 
 /// How far an agent's clock may be off before it is said, in nanoseconds: a minute.
 const SKEW_MAX: i64 = 60_000_000_000;
@@ -144,10 +144,7 @@ impl Seen {
     path = "/agents/self/status",
     tag = "agents",
     request_body = AgentStatus,
-    responses(
-        (status = 200, body = StatusAnswer),
-        (status = 400, body = ProblemDetails, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = StatusAnswer), Refused<400>)
 )]
 pub(crate) async fn status(
     State(app): State<Arc<App>>,
