@@ -16,6 +16,7 @@ mod baseline;
 mod buckets;
 mod checks;
 mod compare;
+mod compared;
 mod connect;
 mod doubts;
 mod errands;
