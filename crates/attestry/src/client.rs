@@ -315,12 +315,11 @@ pub(crate) fn problem(status: u16, body: &Value) -> String {
     if let (Some(position), Some(expected)) = (body["position"].as_u64(), text("expected")) {
         told.push_str(&format!(" (at byte {position}; expected {expected})"));
     }
-    if status == 403 && std::env::var_os(KEY_VARIABLE).is_some() {
+    if matches!(status, 401 | 403) && std::env::var_os(KEY_VARIABLE).is_some() {
         told.push_str(&format!(
             " (the variable {KEY_VARIABLE} is set: without --key-file it is that key which counts)"
         ));
-    }
-    if status == 401 {
+    } else if status == 401 {
         told.push_str(&format!(" (give a key with --key-file or ATTESTRY_KEY; without {DEFAULT_FILE}, run this where the server's data directory is)"));
     }
     told
