@@ -10,7 +10,7 @@ const TRANSACTION: (&str, &str) =
 const UNEXPLAINED: (&str, &str) = ("unexplained", "true when the change stream does not say so");
 const UNAPPLIED: (&str, &str) = (
     "unapplied",
-    "true of a change that came while the table was paused and is not in the copy, which was taken anew",
+    "true of a change that is not in the copy: its table is gone, or was taken anew while the change waited for a sign-off",
 );
 const SEEN_BY: (&str, &str) =
     ("seen_by", "comparison, when it was found by comparing: who did it and when is not known");

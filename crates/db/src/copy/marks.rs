@@ -25,8 +25,9 @@ pub struct Part {
     pub id: String,
     /// When it was committed, in nanoseconds since 1970.
     pub time: i64,
-    /// How many of its changes were applied.
-    pub applied: u64,
+    /// How many of its changes were applied, of each table: which tables are watched may be others when it is given again.
+    #[serde(default)]
+    pub done: Vec<(Name, u64)>,
     /// Its origin.
     pub origin: i64,
     /// Rows whose place another row took before they left it, by table and place.
@@ -157,8 +158,7 @@ impl Copy {
     /// # Errors
     /// When the file cannot be written.
     pub fn set_position(&mut self, position: &Position) -> Result<(), CopyError> {
-        self.set_mark(POSITION, position.to_string().as_bytes())?;
-        self.remove_mark(PART)
+        self.set_mark(POSITION, position.to_string().as_bytes())
     }
 
     /// The server that the position is of, if it says so.
@@ -180,7 +180,7 @@ impl Copy {
         }
     }
 
-    /// What was applied of the transaction after the position.
+    /// What was applied of a transaction after the position. It is kept until that was applied to its end: positions between the two may be told again.
     ///
     /// # Errors
     /// When the file cannot be read or is damaged.
@@ -194,6 +194,14 @@ impl Copy {
     /// When the file cannot be written.
     pub fn set_part(&mut self, part: &Part) -> Result<(), CopyError> {
         self.set_json(PART, part)
+    }
+
+    /// It was applied to its end.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn remove_part(&mut self) -> Result<(), CopyError> {
+        self.remove_mark(PART)
     }
 
     /// Where the comparison is.

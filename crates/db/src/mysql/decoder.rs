@@ -2,7 +2,8 @@
 //!
 //! A *group* of events is a transaction: it begins with a GTID and ends with an XID, a COMMIT, a ROLLBACK or, when it is a single statement, with that. The log has
 //! a transaction only when it is committed, so parts of a long one are given before its end is there. Two things may still undo what was given: a server that dies while it
-//! writes (the group has no end, and the next begins), and a transaction with tables that cannot roll back (it ends with ROLLBACK); then the part that ends it never comes.
+//! writes (the group has no end, and the next begins), and a transaction with tables that cannot roll back (it ends with ROLLBACK); then what was given of it is not so, and the
+//! stream is lost.
 //!
 //! XA transactions are in the log when they are prepared, and count when `XA COMMIT` comes, with that one's id and time.
 
@@ -11,6 +12,7 @@ mod rows;
 #[cfg(test)]
 mod sample;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +35,8 @@ pub(super) struct Decoder {
     schema: String,
     mask: MaskKey,
     tables: HashMap<Name, Arc<Table>>,
+    /// What they were before.
+    earlier: HashMap<Name, Vec<Arc<Table>>>,
     /// Tables whose rows are not as they are known to be, of which that was said.
     strange: HashSet<Name>,
     /// Not known before the log's format was told: the first event comes before that.
@@ -60,6 +64,7 @@ impl Decoder {
             schema,
             mask,
             tables: HashMap::new(),
+            earlier: HashMap::new(),
             strange: HashSet::new(),
             checksums: None,
             resume: (file.clone(), at),
@@ -76,11 +81,13 @@ impl Decoder {
     }
 
     pub(super) fn set_tables(&mut self, tables: Vec<Arc<Table>>) {
-        self.tables = tables
-            .into_iter()
-            .filter(|table| !table.key.is_empty())
-            .map(|table| (table.name.clone(), table))
-            .collect();
+        (self.tables, self.earlier) = (HashMap::new(), HashMap::new());
+        for table in tables.into_iter().filter(|table| !table.key.is_empty()) {
+            match self.tables.entry(table.name.clone()) {
+                Entry::Vacant(entry) => drop(entry.insert(table)),
+                Entry::Occupied(_) => self.earlier.entry(table.name.clone()).or_default().push(table),
+            }
+        }
         self.strange.clear();
         // A table map is sent anew with every statement; those of the one that is being read are read with what they were.
     }
@@ -142,26 +149,26 @@ impl Decoder {
             kind::ROTATE => return Ok(self.rotate(body)),
             kind::FORMAT => {
                 // The log of a server that died while it wrote.
-                self.group = None;
+                self.undo()?;
                 self.maps.clear();
             }
             kind::MARIADB_GTID => {
                 let Some(gtid) = event::mariadb_gtid(header, body) else { return Ok(None) };
-                self.begin(header, gtid);
+                self.begin(header, gtid)?;
             }
             kind::GTID | kind::ANONYMOUS => {
                 let Some(mut gtid) = event::mysql_gtid(header.kind, body) else { return Ok(None) };
                 if gtid.id.is_empty() {
                     gtid.id = format!("{}:{}", self.file, self.at);
                 }
-                self.begin(header, gtid);
+                self.begin(header, gtid)?;
             }
             kind::QUERY => {
                 let Some(query) = Query::read(body) else { return Ok(None) };
                 self.query(header, &query)?;
             }
-            kind::XID => self.commit(header),
-            kind::XA_PREPARE => return self.prepare(header, body),
+            kind::XID => self.commit(),
+            kind::XA_PREPARE => return self.prepare(body),
             kind::TABLE_MAP => return Ok(self.map(header, body)),
             kind::WRITE_1 | kind::UPDATE_1 | kind::DELETE_1 => return self.rows(header, body, false),
             kind::WRITE_2 | kind::UPDATE_2 | kind::DELETE_2 => return self.rows(header, body, true),

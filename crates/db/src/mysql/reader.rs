@@ -183,8 +183,18 @@ impl Reader for MysqlReader {
         limit: u32,
     ) -> Result<Vec<Vec<Cell>>, DbError> {
         // By key rather than by LIMIT: rows that have the same key, where only the configuration says that it is one, stay together.
-        let upto = self.end_of_chunk(table, mask, after, limit).await?;
-        self.rows(table, mask, &Scan::Range { after: after.cloned(), upto }).await
+        let mut rows: Vec<Vec<Cell>> = Vec::new();
+        let mut after = after.cloned();
+        loop {
+            let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX)).max(1);
+            let upto = self.end_of_chunk(table, mask, after.as_ref(), left).await?;
+            rows.extend(self.rows(table, mask, &Scan::Range { after, upto: upto.clone() }).await?);
+            // Outside a view some may have gone between the two statements: fewer than asked for are the table's end only where no key was found.
+            if upto.is_none() || rows.len() >= limit as usize {
+                return Ok(rows);
+            }
+            after = upto;
+        }
     }
 
     async fn rows(

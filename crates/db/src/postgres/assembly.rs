@@ -19,7 +19,7 @@ use crate::table::Table;
 const PART: usize = 1_000;
 
 /// How many bytes of messages are given at once of a transaction that has more: some dozens of such parts wait to be applied.
-const PART_BYTES: usize = 4 << 20;
+const PART_BYTES: usize = 1 << 20;
 
 /// Whom a message is for that says whose a transaction is: `SELECT pg_logical_emit_message(true, 'attestry', 'user=ada')` in it.
 const SAID: &str = "attestry";
@@ -113,7 +113,11 @@ impl Assembly {
     /// The tables are these from now on.
     pub(super) fn set_tables(&mut self, tables: Vec<Arc<Table>>) {
         let named = |table: Arc<Table>| ((table.name.schema.clone(), table.name.table.clone()), table);
-        self.tables = tables.into_iter().map(named).collect();
+        self.tables.clear();
+        for (name, table) in tables.into_iter().map(named) {
+            // What a table was before, its description in the stream says.
+            self.tables.entry(name).or_insert(table);
+        }
         self.relations.forget();
         // Relations are described once a reading: what follows of this one would be of tables that nobody knows.
         self.rewind();

@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use super::act::{Act, Was};
-use super::events::{id, micros, row_event};
+use super::events::{change_id, micros, row_event};
 use super::follow::same_columns;
 use super::store::{Batch, Open, Store, Tracked, differ};
 use crate::cell::Cell;
 use crate::change::{Change, Op, Position, Sent, Transaction};
 use crate::copy::{CopyError, Op as Made, Opening, Origin, Part, SeenBy, Stored, place_of};
-use crate::table::Key;
+use crate::table::{Key, Name, Table};
 
 /// The rule that a table is not emptied as a whole.
 pub const TRUNCATED: &str = "truncated";
@@ -36,14 +36,16 @@ impl Store {
         let mut open = match self.open.take() {
             Some(open) if open.id == transaction.id && open.time == time => open,
             _ => {
-                let part = self.copy.part()?.filter(|part| part.id == transaction.id && part.time == time);
-                Open {
-                    id: transaction.id.clone(),
-                    time,
-                    applied: part.as_ref().map_or(0, |part| part.applied),
-                    origin: part.as_ref().map(|part| part.origin),
-                    displaced: part.map(|part| part.displaced).unwrap_or_default().into_iter().collect(),
-                    ..Open::default()
+                let open = Open { id: transaction.id.clone(), time, ..Open::default() };
+                match self.copy.part()?.filter(|part| part.id == transaction.id && part.time == time) {
+                    None => open,
+                    Some(part) => Open {
+                        done: part.done.into_iter().collect(),
+                        kept: true,
+                        origin: Some(part.origin),
+                        displaced: part.displaced.into_iter().collect(),
+                        ..open
+                    },
                 }
             }
         };
@@ -56,14 +58,11 @@ impl Store {
             account: transaction.who(),
             unexplained: false,
         };
-        let mut done = transaction.first;
+        if transaction.first == 0 {
+            open.given.clear();
+        }
         for change in &transaction.changes {
-            let number = done;
-            done += 1;
-            if number < open.applied {
-                continue;
-            }
-            open.applied = done;
+            let Some(number) = open.next(&change.table.name) else { continue };
             let Some(tracked) = self.tables.get(&change.table.name).cloned() else { continue };
             let origin_id = match open.origin {
                 Some(known) => known,
@@ -71,6 +70,10 @@ impl Store {
             };
             if tracked.watched.paused.is_some() {
                 self.park(&tracked, transaction, number, change)?;
+                continue;
+            }
+            if tracked.watched.gone {
+                batch.events.push(self.unapplied(&tracked, transaction, number, change)?);
                 continue;
             }
             let tracked = if Arc::ptr_eq(tracked.table(), &change.table)
@@ -88,6 +91,9 @@ impl Store {
         }
         match &transaction.ends {
             Some(end) => {
+                if open.kept {
+                    self.copy.remove_part()?;
+                }
                 if let Some(origin_id) = open.origin {
                     self.displaced_for_good(&origin, origin_id, &mut open, batch)?;
                     if transaction.first > 0 {
@@ -99,8 +105,10 @@ impl Store {
             None => {
                 if let Some(origin) = open.origin {
                     let displaced = open.displaced.clone().into_iter().collect();
-                    let part = Part { id: open.id.clone(), time, applied: open.applied, origin, displaced };
-                    self.copy.set_part(&part)?;
+                    let mut done: Vec<(Name, u64)> = open.done.clone().into_iter().collect();
+                    done.sort();
+                    self.copy.set_part(&Part { id: open.id.clone(), time, done, origin, displaced })?;
+                    open.kept = true;
                 }
                 self.open = Some(open);
             }
@@ -120,8 +128,7 @@ impl Store {
         open: &mut Open,
         batch: &mut Batch,
     ) -> Result<(), CopyError> {
-        let (time, number) = (transaction.time.0.to_be_bytes(), number.to_be_bytes());
-        let id = id(&self.watch, &[b"change", transaction.id.as_bytes(), &time, &number]);
+        let id = change_id(&self.watch, &transaction.id, transaction.time.0, &change.table.name, number);
         let last = tracked.watched.last.as_ref();
         let catching_up = last.is_some_and(|last| transaction.within <= *last).then_some(&transaction.within);
         let at = At { tracked, origin, origin_id, id, catching_up };
@@ -181,7 +188,7 @@ impl Store {
                     let there = self.copy.row(at.tracked.id(), &place)?;
                     let arrived = there.map(|row| self.holds(&row, at, within)).transpose()?.unwrap_or(false);
                     if !arrived {
-                        return self.act(at.act(&new_key, None, Some(now), None), open, batch);
+                        return self.appeared(at, &new_key, new, now, None, open, batch);
                     }
                 }
                 return Ok(());
@@ -197,7 +204,7 @@ impl Store {
                 let now = resolve(new, None);
                 let key = at.tracked.table().key_of(&now);
                 let why = "the stream changes a row that was not there";
-                return self.act(at.act(&key, None, Some(now), Some(why)), open, batch);
+                return self.appeared(at, &key, new, now, Some(why), open, batch);
             }
             (Some(old), Some(before)) if differ(&old.cells, before, &old.unknown) => {
                 let why = "the row was another one before the stream changed it";
@@ -227,6 +234,39 @@ impl Store {
             arrived = there.map(|row| self.holds(&row, at, within)).transpose()?.unwrap_or(false);
         }
         self.act(Act { arrived, ..at.act(key, was, Some(now), None) }, open, batch)
+    }
+
+    /// There is a row that the copy did not have. What was not sent of it is kept as not known: comparing completes it.
+    #[allow(clippy::too_many_arguments, reason = "a change, and what it belongs to")]
+    fn appeared(
+        &mut self,
+        at: &At<'_>,
+        key: &Key,
+        sent: &[Sent],
+        now: Vec<Cell>,
+        why: Option<&str>,
+        open: &mut Open,
+        batch: &mut Batch,
+    ) -> Result<(), CopyError> {
+        let places: Vec<usize> = sent
+            .iter()
+            .enumerate()
+            .filter_map(|(place, sent)| matches!(sent, Sent::Cell(_)).then_some(place))
+            .collect();
+        let table = at.tracked.table();
+        let among_sent = |place: &usize| places.iter().position(|sent| sent == place);
+        let key_sent: Option<Vec<usize>> = table.key.iter().map(among_sent).collect();
+        let Some(key_sent) = key_sent.filter(|_| places.len() < now.len()) else {
+            return self.act(at.act(key, None, Some(now), why), open, batch);
+        };
+        let columns = places.iter().filter_map(|place| table.columns.get(*place)).cloned().collect();
+        let now = places.iter().filter_map(|place| now.get(*place)).cloned().collect();
+        let as_sent = Arc::new(Table { name: table.name.clone(), columns, key: key_sent });
+        let layout = self.copy.layout_of(at.tracked.id(), &as_sent)?;
+        let layout = self.copy.layout(layout)?;
+        let tracked = self.as_sent(at.tracked, layout)?;
+        let at = At { tracked: &tracked, id: at.id.clone(), ..*at };
+        self.act(at.act(key, None, Some(now), why), open, batch)
     }
 
     fn deleted(

@@ -1,6 +1,7 @@
 //! The rows that are there when watching begins.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::act::table_event;
 use super::events::micros;
@@ -20,6 +21,9 @@ pub(super) const ROWS_FIRST: u32 = 50;
 
 /// What is taken at once, in bytes, is about so much at most, as far as rows are as large as those before them.
 pub(super) const BYTES_AT_ONCE: u64 = 16 << 20;
+
+/// How long a transaction that is in the stream may take to be seen: a server waits 10 s for its replicas, unless it is set up otherwise.
+const UNSEEN_MAX: Duration = Duration::from_secs(30);
 
 /// The rule that what is said to identify rows does.
 const DUPLICATE: &str = "duplicate_key";
@@ -45,7 +49,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             return Ok(());
         }
         self.handle.phase(Phase::Baseline, None);
-        let snapshot = reader.begin_snapshot().await?;
+        let snapshot = self.begin_snapshot(reader).await?;
         for tracked in &left {
             self.take_table(reader, tracked, &snapshot).await?;
         }
@@ -54,6 +58,28 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         self.shared.with(Store::reload_tables).await?;
         self.tell().await?;
         self.handle.refresh(&self.shared).await
+    }
+
+    /// A view that has all that was applied. A transaction may be in the stream before it can be seen (semi-synchronous replication), and one that is
+    /// in neither would be lost.
+    async fn begin_snapshot(&self, reader: &mut D::Reader) -> Result<Position, Trouble> {
+        let applied = self.shared.with(|store| store.copy.position()).await?;
+        let begun = Instant::now();
+        loop {
+            let snapshot = reader.begin_snapshot().await?;
+            let lacks = applied.as_ref().is_some_and(|applied| snapshot < *applied);
+            if !lacks {
+                return Ok(snapshot);
+            }
+            if begun.elapsed() > UNSEEN_MAX {
+                // Or the server numbers its log anew, which taking the stream up will tell.
+                let watch = self.options.name.as_str();
+                tracing::warn!(watch, %snapshot, "the view is still older than what was read of the stream");
+                return Ok(snapshot);
+            }
+            reader.end_snapshot().await?;
+            tokio::time::sleep(self.options.patience.again).await;
+        }
     }
 
     async fn take_table(

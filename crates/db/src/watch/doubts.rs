@@ -166,7 +166,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 last = Some(key);
                 rows.push(row);
             }
-            if !more {
+            if !more || last == *upto {
                 return Ok((rows, None));
             }
             if bytes >= BYTES_AT_ONCE {

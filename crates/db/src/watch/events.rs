@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::cell::Cell;
 use crate::copy::{Origin, SeenBy};
 use crate::hex;
-use crate::table::{Column, Kind, Table};
+use crate::table::{Column, Kind, Name, Table};
 
 /// How many bytes of a value are shown.
 const VALUE_BYTES: usize = 1_024;
@@ -36,6 +36,13 @@ pub(super) fn id(watch: &str, parts: &[&[u8]]) -> String {
     let mut digits = hex(&hash.finalize());
     digits.truncate(ID_DIGITS);
     digits
+}
+
+/// The id of a change's event: of the transaction, and of the change's number among those of its table, which is the same whatever else is watched.
+pub(super) fn change_id(watch: &str, transaction: &str, time: i64, table: &Name, number: u64) -> String {
+    let (time, number) = (time.to_be_bytes(), number.to_be_bytes());
+    let (schema, table) = (table.schema.as_bytes(), table.table.as_bytes());
+    id(watch, &[b"change", transaction.as_bytes(), &time, schema, table, &number])
 }
 
 /// Microseconds since 1970.

@@ -170,13 +170,8 @@ impl Store {
                 }
             }
         }
-        // A part of a transaction lies after the position, which a later commit moves past it.
         if let Some(position) = &done.position {
-            let part = if self.open.is_some() { self.copy.part()? } else { None };
             self.copy.set_position(position)?;
-            if let Some(part) = part {
-                self.copy.set_part(&part)?;
-            }
         }
         Ok(done)
     }

@@ -79,7 +79,7 @@ pub trait Database: Send + Sync + 'static {
     /// A connection that reads.
     fn reader(&self) -> impl Future<Output = Result<Self::Reader, DbError>> + Send;
 
-    /// The stream of these tables from a position on; without one from now on, with whatever has to be made on the server for that. Gives
+    /// The stream of these tables, each with what it is now and after that with what it was before, which is how what comes first may have it; from a position on; without one from now on, with whatever has to be made on the server for that. Gives
     /// [`DbError::Lost`] when the stream cannot be taken up from there. `server` is what [`Reader::server`] said when the first position was noted.
     fn changes(
         &self,
@@ -247,13 +247,19 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     /// # Errors
     /// When the copy or the outlet does not work; a database that does not is tried again.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), WatchError> {
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             () = stop => Ok(()),
             ended = self.sessions() => ended,
             ended = self.errands() => ended,
             ended = self.tend() => ended,
             ended = self.project() => ended,
+        };
+        // A commit that is under way goes on on its thread. Another watch of the same copy must not begin at a position from before it.
+        let settled = self.shared.with(Store::settle).await;
+        match (ended, settled) {
+            (Ok(()), Err(Trouble::Stop(error))) => Err(error),
+            (ended, _) => ended,
         }
     }
 
@@ -305,7 +311,6 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         let found = reader.tables(&self.options.config).await?;
         let tables = self.settle_tables(found).await?;
         self.tell().await?;
-        self.apply_parked().await?;
         self.handle.refresh(&self.shared).await?;
         if !self.options.config.stream {
             self.take_baseline(&mut reader).await?;
@@ -317,8 +322,11 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 ended = self.check_for_ever() => ended,
             };
         }
+        let tables = self.shared.with(move |store| store.with_earlier(tables)).await?;
         let (position, server) = self.begin_of_stream(&mut reader, &tables).await?;
         self.take_baseline(&mut reader).await?;
+        // After the baseline: what it took over again is in its rows.
+        self.apply_parked().await?;
         let changes = self.database.changes(tables, &self.mask, Some(&position), server.as_deref()).await?;
         let left_out = reader.left_out(&self.options.config).await?;
         self.note_streamed(left_out).await?;
@@ -388,6 +396,10 @@ impl<D: Database, O: Outlet> Watch<D, O> {
                 event = event.data("position", position);
             }
             store.copy.begin()?;
+            for watched in store.copy.watched()?.iter().filter(|watched| !watched.done) {
+                // Its rows are taken again.
+                store.give_up_parked(watched)?;
+            }
             store.copy.lose_stream()?;
             store.copy.tell(&event)?;
             store.copy.commit()

@@ -6,7 +6,7 @@ use attestry_event::{Event, Nanos};
 use serde::{Deserialize, Serialize};
 
 use super::act::found_by_comparing;
-use super::events::{Shown, id, micros, row_event};
+use super::events::{Shown, change_id, micros, row_event};
 use super::follow::same_columns;
 use super::store::{Batch, Open, Store, Tracked, run};
 use super::tables::without_rules;
@@ -88,6 +88,29 @@ impl Store {
         number: u64,
         change: &Change,
     ) -> Result<(), CopyError> {
+        let kept = self.kept(tracked, transaction, number, change)?;
+        let bytes = serde_json::to_vec(&kept).map_err(|error| CopyError::damaged(error.to_string()))?;
+        self.copy.park(tracked.id(), &bytes)
+    }
+
+    /// The event of a change of a table that is gone, which nothing can be applied to.
+    pub(super) fn unapplied(
+        &mut self,
+        tracked: &Tracked,
+        transaction: &Transaction,
+        number: u64,
+        change: &Change,
+    ) -> Result<Event, CopyError> {
+        self.kept(tracked, transaction, number, change)?.unapplied(&self.watch, &change.table)
+    }
+
+    fn kept(
+        &mut self,
+        tracked: &Tracked,
+        transaction: &Transaction,
+        number: u64,
+        change: &Change,
+    ) -> Result<Kept, CopyError> {
         let row = |cells: &Option<Vec<Cell>>| cells.as_deref().map(encode_row);
         let op = match &change.op {
             Op::Insert { new } => KeptOp::Insert { new: KeptRow::of(new) },
@@ -102,7 +125,7 @@ impl Store {
         } else {
             self.copy.layout_of(tracked.id(), &change.table)?
         };
-        let kept = Kept {
+        Ok(Kept {
             id: transaction.id.clone(),
             time: transaction.time.0,
             seen: Some(micros(self.clock.now())),
@@ -112,17 +135,11 @@ impl Store {
             number,
             layout,
             op,
-        };
-        let bytes = serde_json::to_vec(&kept).map_err(|error| CopyError::damaged(error.to_string()))?;
-        self.copy.park(tracked.id(), &bytes)
+        })
     }
 
     /// The table with the columns that a change of it has: its row is kept with those, and what the table has beyond them is read later.
-    pub(super) fn as_sent(
-        &mut self,
-        tracked: &Arc<Tracked>,
-        layout: Layout,
-    ) -> Result<Arc<Tracked>, CopyError> {
+    pub(super) fn as_sent(&mut self, tracked: &Tracked, layout: Layout) -> Result<Arc<Tracked>, CopyError> {
         if let Some(known) = self.as_sent.get(&layout.id) {
             return Ok(Arc::clone(known));
         }
@@ -301,11 +318,10 @@ impl Kept {
             KeptOp::Delete { key: of, .. } => ("row.delete", vec![("key", key(of, &mut shown)?)]),
             KeptOp::Truncate => ("row.truncate", Vec::new()),
         };
-        let (time, number) = (self.time.to_be_bytes(), self.number.to_be_bytes());
-        let id = id(watch, &[b"change", self.id.as_bytes(), &time, &number]);
+        let id = change_id(watch, &self.id, self.time, &table.name, self.number);
         let mut event = row_event(name, id, table, &self.origin())
             .severity(4)
-            .message(format!("a change of {} came while it was paused, and is not in the copy", table.name))
+            .message(format!("a change of {} could not be applied, and is not in the copy", table.name))
             .data("unapplied", true);
         for (name, fields) in data {
             event = event.data(name, fields);
@@ -319,7 +335,12 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     pub(super) async fn apply_parked(&self) -> Result<(), Trouble> {
         let tables: Vec<Arc<Tracked>> = {
             let guard = self.shared.lock().await;
-            guard.tables.values().filter(|tracked| tracked.watched.paused.is_none()).cloned().collect()
+            guard
+                .tables
+                .values()
+                .filter(|tracked| tracked.watched.paused.is_none() && !tracked.watched.gone)
+                .cloned()
+                .collect()
         };
         for tracked in tables {
             loop {

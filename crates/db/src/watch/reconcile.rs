@@ -135,7 +135,7 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         let mut tables: Vec<Arc<Tracked>> = self.shared.lock().await.tables.values().cloned().collect();
         tables.sort_by_key(|tracked| tracked.id());
         for tracked in tables {
-            if pass.done.contains(&tracked.id()) || tracked.watched.paused.is_some() {
+            if pass.done.contains(&tracked.id()) || tracked.watched.paused.is_some() || tracked.watched.gone {
                 continue;
             }
             if pass.table != Some(tracked.id()) {

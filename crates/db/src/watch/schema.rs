@@ -13,7 +13,7 @@ use super::store::Store;
 use super::{Database, Outlet, Trouble, Watch};
 use crate::copy::{CopyError, Op};
 use crate::database::{FoundTable, Reader};
-use crate::table::{Name, Table};
+use crate::table::Table;
 
 /// The rule that a table's definition does not change.
 pub const SCHEMA: &str = "schema";
@@ -120,12 +120,12 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         self.handle.refuse_tables(refused);
         let left_out = if config.stream { reader.left_out(config).await? } else { BTreeMap::new() };
         let guard = self.shared.lock().await;
-        let is_known = |name: &Name| guard.tables.contains_key(name);
-        let left_out = left_out.keys().filter(|name| is_known(name));
-        let known_left_out = guard.streamed.left_out.iter().filter(|name| is_known(name));
-        Ok(found.keys().any(|name| !is_known(name))
+        let left_out = left_out.keys().filter(|name| guard.has(name));
+        let known_left_out = guard.streamed.left_out.iter().filter(|name| guard.has(name));
+        Ok(found.keys().any(|name| !guard.has(name))
             || guard.tables.iter().any(|(name, tracked)| {
                 tracked.watched.paused.is_none()
+                    && !tracked.watched.gone
                     && found.get(name).is_none_or(|table| **tracked.table() != *table)
             })
             || left_out.ne(known_left_out))

@@ -324,7 +324,7 @@ impl Handle {
                 |what: fn(&crate::copy::Counts) -> u64| of_table.clone().map(|counts| what(&counts)).sum();
             let table = TableStatus {
                 rows: watched.rows,
-                taken: (!watched.done).then_some(watched.taken),
+                taken: (!watched.done && !watched.gone).then_some(watched.taken),
                 paused: watched.paused.clone(),
                 gone: watched.gone,
                 left_out,

@@ -54,7 +54,12 @@ pub(super) struct Store {
 pub(super) struct Open {
     pub(super) id: String,
     pub(super) time: i64,
-    pub(super) applied: u64,
+    /// How many of its changes were applied, of each table.
+    pub(super) done: HashMap<Name, u64>,
+    /// How many of its changes were given since it was given from its beginning.
+    pub(super) given: HashMap<Name, u64>,
+    /// Whether the copy keeps what was done.
+    pub(super) kept: bool,
     pub(super) origin: Option<i64>,
     pub(super) changed: Vec<Changed>,
     /// Whether `changed` is not all: nobody looked when it began, or it is too much to remember.
@@ -64,6 +69,25 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// The number of the next change of a table among the transaction's; none if it was applied before.
+    pub(super) fn next(&mut self, table: &Name) -> Option<u64> {
+        if !self.given.contains_key(table) {
+            self.given.insert(table.clone(), 0);
+        }
+        let given = self.given.get_mut(table)?;
+        let number = *given;
+        *given += 1;
+        let done = match self.done.get_mut(table) {
+            Some(done) => done,
+            None => self.done.entry(table.clone()).or_default(),
+        };
+        if number < *done {
+            return None;
+        }
+        *done = number + 1;
+        Some(number)
+    }
+
     /// Remembers a change for those who look at the database meanwhile.
     pub(super) fn note(&mut self, window: &Window, changed: Changed) {
         self.partly |= !window.is_open() || self.changed.len() >= CHANGES_MAX;
@@ -109,6 +133,11 @@ impl Store {
         self.as_sent.clear();
         self.window.close();
         self.copy.roll_back()
+    }
+
+    /// Whether a table is watched and there.
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.tables.get(name).is_some_and(|tracked| !tracked.watched.gone)
     }
 
     pub(super) fn by_id(&self, watched: i64) -> Option<Arc<Tracked>> {

@@ -26,8 +26,8 @@ impl Store {
         let mut streamed = self.copy.streamed()?.unwrap_or_default();
         let time = micros(self.clock.now());
         self.copy.begin()?;
-        for (name, why) in left_out.iter().filter(|(name, _)| self.tables.contains_key(*name)) {
-            if !streamed.left_out.insert(name.clone()) {
+        for (name, why) in left_out {
+            if !self.has(name) || !streamed.left_out.insert(name.clone()) {
                 continue;
             }
             let before = streamed.carried.contains(name);
@@ -47,7 +47,7 @@ impl Store {
                 continue;
             }
             streamed.left_out.remove(&name);
-            if self.tables.contains_key(&name) {
+            if self.has(&name) {
                 let event = table_event(&self.watch, "gap.table_end", &name, time, &[])
                     .severity(6)
                     .message(format!("the change stream carries {name}"))
@@ -55,10 +55,9 @@ impl Store {
                 self.copy.tell(&event)?;
             }
         }
-        let carried = self
-            .tables
-            .keys()
-            .filter(|name| !streamed.left_out.contains(*name) && !streamed.only_compared.contains(*name));
+        let carried = self.tables.keys().filter(|name| {
+            self.has(name) && !streamed.left_out.contains(*name) && !streamed.only_compared.contains(*name)
+        });
         streamed.carried.extend(carried.cloned());
         self.copy.set_streamed(&streamed)?;
         self.copy.commit()?;

@@ -17,6 +17,9 @@ use crate::database::{DbError, FoundTable};
 use crate::rules::TableRules;
 use crate::table::Table;
 
+/// How many definitions of a table are tried for what the stream says, beside the one of now.
+const EARLIER_MAX: usize = 8;
+
 impl<D: Database, O: Outlet> Watch<D, O> {
     /// Follows what was signed off, finds what changed and what is new, and gives the tables that are watched.
     pub(super) async fn settle_tables(&self, found: Vec<FoundTable>) -> Result<Vec<Arc<Table>>, Trouble> {
@@ -76,7 +79,8 @@ impl Store {
         for watched in self.copy.watched()? {
             let name = watched.name();
             let here = present.iter().any(|table| table.name == *name) || unfit.contains_key(name);
-            if watched.gone || !here {
+            // Of one that is gone the stream may still have to say what was done to it before.
+            if !here && !watched.gone || !config.watches(&name.table) {
                 continue;
             }
             match TableRules::compile(config, &watched.layout.table) {
@@ -85,7 +89,7 @@ impl Store {
                     self.tables.insert(name, Arc::new(Tracked { watched, rules: Arc::new(rules) }));
                 }
                 // The rules are of the new columns, which are not accepted yet: nothing is applied before that.
-                Err(_) if watched.paused.is_some() => {
+                Err(_) if watched.paused.is_some() || watched.gone => {
                     let rules = TableRules::compile(&without_rules(config), &watched.layout.table);
                     if let Ok(rules) = rules {
                         let name = watched.name().clone();
@@ -99,6 +103,29 @@ impl Store {
             return Ok(Err(wrong.join("; ")));
         }
         Ok(Ok((present, refused)))
+    }
+
+    /// Tables as they are now, and after them as they were before: what the stream has still to say of them may be from then. Those that cannot be watched
+    /// as they are, or are gone, too.
+    pub(super) fn with_earlier(&mut self, mut tables: Vec<Arc<Table>>) -> Result<Vec<Arc<Table>>, CopyError> {
+        let config = Arc::clone(&self.config);
+        for watched in self.copy.watched()? {
+            let name = watched.name();
+            let here = tables.iter().any(|table| table.name == *name);
+            if !here && watched.paused.is_none() && !watched.gone || !config.watches(&name.table) {
+                continue;
+            }
+            for layout in self.copy.layouts_of(watched.id)?.into_iter().rev().take(EARLIER_MAX) {
+                let mut table = (*layout.table).clone();
+                for column in &mut table.columns {
+                    column.masked = config.masks(&name.table, &column.name);
+                }
+                if table.name == *name && !tables.iter().any(|known| **known == table) {
+                    tables.push(Arc::new(table));
+                }
+            }
+        }
+        Ok(tables)
     }
 
     fn settle_table(&mut self, config: &WatchConfig, table: &Arc<Table>) -> Result<(), CopyError> {

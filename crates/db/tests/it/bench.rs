@@ -55,6 +55,14 @@ pub(crate) struct Bench<D> {
 pub(crate) struct Running {
     pub(crate) handle: Handle,
     pub(crate) task: tokio::task::JoinHandle<Result<(), WatchError>>,
+    stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Running {
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
 }
 
 /// Compares all the time.
@@ -87,7 +95,13 @@ impl<D: Database + Clone> Bench<D> {
             patience: self.patience,
         };
         let (watch, handle) = Watch::open(self.database.clone(), self.taken.clone(), options).unwrap();
-        Running { handle, task: tokio::spawn(watch.run(std::future::pending())) }
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async move {
+            if stopped.await.is_err() {
+                std::future::pending().await
+            }
+        };
+        Running { handle, task: tokio::spawn(watch.run(stopped)), stop }
     }
 
     /// Every row of every table as the database has it, and as the copy.
@@ -95,7 +109,7 @@ impl<D: Database + Clone> Bench<D> {
         let mut copy = Copy::open_to_read(&self.path).unwrap();
         let mut reader = self.database.reader().await.unwrap();
         let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-        for watched in copy.watched().unwrap() {
+        for watched in copy.watched().unwrap().into_iter().filter(|watched| !watched.gone) {
             let rows = copy.rows_from(watched.id, &[], u32::MAX).unwrap();
             ours.extend(rows.iter().map(|row| decode_row(&row.image).unwrap()));
             let table = &watched.layout.table;

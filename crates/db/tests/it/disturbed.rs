@@ -17,6 +17,7 @@ both! {
     a_table_without_its_key_is_paused_for_that_reason: "";
     what_waited_for_a_sign_off_is_applied: "";
     what_cannot_be_applied_any_more_is_told: "";
+    what_was_done_before_a_change_of_the_table_is_applied_and_told: "";
     rows_that_differ_are_read_in_few_scans: "";
     an_emptied_table_is_told_and_empty_in_the_copy: "";
     without_the_stream_every_change_is_found_and_none_is_unexplained: "stream: false";
@@ -110,6 +111,34 @@ async fn what_waited_for_a_sign_off_is_applied<D: Database + Clone, S: Server>(
     assert_eq!(bench.taken.named("row.update").len(), 1);
     assert!(bench.taken.unexplained().is_empty());
     assert!(bench.pending().is_empty());
+}
+
+/// Nobody watched when it happened: the tables are other ones, or gone, when the stream says it.
+async fn what_was_done_before_a_change_of_the_table_is_applied_and_told<D: Database + Clone, S: Server>(
+    bench: &Bench<D>,
+    server: &Arc<S>,
+) {
+    server.query("CREATE TABLE t (id INT PRIMARY KEY, n INT); INSERT INTO t VALUES (1, 1), (2, 2), (3, 3)");
+    server.query("CREATE TABLE gone (id INT PRIMARY KEY); INSERT INTO gone VALUES (1)");
+    let running = bench.start();
+    bench.same(&running).await;
+    running.stop().await;
+    server.query("UPDATE t SET n = 11 WHERE id = 1; INSERT INTO gone VALUES (2)");
+    server.query("ALTER TABLE t ADD COLUMN more VARCHAR(10); DROP TABLE gone");
+    server.query("UPDATE t SET n = 22, more = 'x' WHERE id = 2; DELETE FROM t WHERE id = 3");
+    let running = bench.start();
+    let schema = || bench.pending().iter().filter(|one| one.rule == "schema").count();
+    bench.until(&running, "both are paused", || schema() == 2).await;
+    sign_off(bench, &running).await;
+    bench.until(&running, "both are accepted", || bench.taken.named("schema.accept").len() == 2).await;
+    bench.same(&running).await;
+    bench.passes(&running, 2).await;
+    assert!(bench.taken.unexplained().is_empty(), "{:#?}", bench.taken.unexplained());
+    assert_eq!(bench.taken.named("row.update").len(), 2);
+    assert_eq!(bench.taken.named("row.delete").len(), 1);
+    let [lost] = &bench.taken.named("row.insert")[..] else { panic!() };
+    assert!(lost.resource.as_deref().unwrap().ends_with(".gone"), "{lost:?}");
+    assert_eq!(data(lost, "unapplied"), &true);
 }
 
 async fn what_cannot_be_applied_any_more_is_told<D: Database + Clone, S: Server>(

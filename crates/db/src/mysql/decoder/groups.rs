@@ -13,7 +13,7 @@ use crate::table::Name;
 const PART_CHANGES: usize = 5_000;
 
 /// A part of a transaction has at most so many bytes of rows, but for the last event's.
-const PART_BYTES: usize = 8 << 20;
+const PART_BYTES: usize = 1 << 20;
 
 /// What XA transactions that are not committed may have changed, all together, in bytes: they wait in memory.
 pub(super) const PREPARED_BYTES: usize = 256 << 20;
@@ -51,13 +51,25 @@ pub(super) struct Prepared {
 }
 
 impl Decoder {
-    pub(super) fn begin(&mut self, header: &Header, gtid: Gtid) {
+    pub(super) fn begin(&mut self, header: &Header, gtid: Gtid) -> Result<(), DbError> {
+        self.undo()?;
         let time = gtid.time.unwrap_or(header.nanos());
         let (account, connection, comment) = (None, None, None);
         let (changed, savepoints) = (Changed::default(), Vec::new());
         let (begun, prepares) = (self.here(), gtid.prepares);
         self.group =
             Some(Group { gtid, begun, prepares, time, account, connection, comment, changed, savepoints });
+        Ok(())
+    }
+
+    /// What is not given of a group never was.
+    pub(super) fn undo(&mut self) -> Result<(), DbError> {
+        match self.group.take() {
+            Some(group) if group.changed.first > 0 => {
+                Err(DbError::Lost("a long transaction was taken back after a part of it was read".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn comment(&mut self, sql: &[u8]) {
@@ -94,13 +106,10 @@ impl Decoder {
                 return Ok(());
             }
             Statement::Commit => {
-                self.commit(header);
+                self.commit();
                 return Ok(());
             }
-            Statement::Rollback => {
-                self.group = None;
-                return Ok(());
-            }
+            Statement::Rollback => return self.undo(),
             Statement::Savepoint(name) => {
                 if let Some(group) = &mut self.group {
                     let count = group.changed.first + group.changed.changes.len() as u64;
@@ -109,7 +118,7 @@ impl Decoder {
                 return Ok(());
             }
             Statement::RollbackTo(name) => return self.roll_back_to(&name),
-            Statement::XaCommit(number) => return self.xa_commit(header, &number),
+            Statement::XaCommit(number) => return self.xa_commit(&number),
             Statement::XaRollback(number) => {
                 self.prepared.remove(&number);
                 self.group = None;
@@ -143,7 +152,7 @@ impl Decoder {
             Statement::Other => {}
         }
         if self.group.as_ref().is_some_and(|group| group.gtid.alone) {
-            self.commit(header);
+            self.commit();
         }
         Ok(())
     }
@@ -164,14 +173,14 @@ impl Decoder {
         Ok(())
     }
 
-    fn xa_commit(&mut self, header: &Header, number: &str) -> Result<(), DbError> {
+    fn xa_commit(&mut self, number: &str) -> Result<(), DbError> {
         match self.prepared.remove(number) {
             Some(prepared) if !prepared.changed.too_much => {
                 if let Some(group) = &mut self.group {
                     group.changed = prepared.changed;
                     group.comment = prepared.comment;
                 }
-                self.commit(header);
+                self.commit();
                 Ok(())
             }
             _ => {
@@ -181,7 +190,7 @@ impl Decoder {
         }
     }
 
-    pub(super) fn prepare(&mut self, header: &Header, body: &[u8]) -> Result<Option<()>, DbError> {
+    pub(super) fn prepare(&mut self, body: &[u8]) -> Result<Option<()>, DbError> {
         let Some((one_phase, number)) = event::xa_prepare(body) else { return Ok(None) };
         let too_much = self.group.as_ref().is_some_and(|group| group.changed.too_much);
         if one_phase && too_much {
@@ -189,7 +198,7 @@ impl Decoder {
             return Err(not_kept(&number));
         }
         if one_phase {
-            self.commit(header);
+            self.commit();
         } else if let Some(Group { changed, comment, .. }) = self.group.take() {
             self.prepared.insert(number, Prepared { changed, comment });
         }
@@ -236,11 +245,8 @@ impl Decoder {
         }
     }
 
-    pub(super) fn commit(&mut self, header: &Header) {
+    pub(super) fn commit(&mut self) {
         let Some(mut group) = self.group.take() else { return };
-        if group.gtid.time.is_none() && group.changed.first == 0 {
-            group.time = header.nanos();
-        }
         if group.changed.first > 0 || !group.changed.changes.is_empty() {
             let last = group.part(Some(self.here()));
             self.give(Step::Transaction(last));
@@ -278,10 +284,13 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::super::super::event::kind;
-    use super::super::sample::{decoder, event, format, gtid, map, query, rows};
+    use std::sync::Arc;
+
+    use super::super::sample::{column, decoder, event, format, gtid, map, query, rows};
     use super::*;
     use crate::cell::Cell;
     use crate::change::Sent;
+    use crate::table::Kind;
 
     /// Made of what MySQL publishes of its format; `recorded` has what a server wrote.
     #[test]
@@ -323,6 +332,43 @@ mod tests {
         assert!(matches!(decoder.step(), Some(Step::Schema { tables, .. }) if tables[0].table == "a"));
         let Some(Step::Transaction(transaction)) = decoder.step() else { panic!() };
         assert_eq!(transaction.changes[0].op, Op::Truncate);
+    }
+
+    #[test]
+    fn rows_from_before_a_change_of_their_table_are_read_as_what_it_was() {
+        let mut decoder = decoder();
+        let before = decoder.tables.values().next().cloned().unwrap();
+        let mut now = (*before).clone();
+        now.columns.push(column("w", "int", Kind::Int));
+        let mut other = now.clone();
+        other.columns.remove(1);
+        decoder.set_tables([now, other, (*before).clone()].map(Arc::new).to_vec());
+        for one in [format(), gtid(), query("BEGIN"), map(), rows(), event(kind::XID, 500, &[0; 8])] {
+            decoder.event(&one).unwrap();
+        }
+        let Some(Step::Transaction(transaction)) = decoder.step() else { panic!() };
+        assert_eq!(transaction.changes[0].table, before);
+        assert!(decoder.step().is_none());
+    }
+
+    /// Parts of it were applied as if it had been committed.
+    #[test]
+    fn a_long_transaction_that_is_taken_back_is_no_stream_any_more() {
+        for (ends, is_lost) in
+            [(query("ROLLBACK"), true), (gtid(), true), (event(kind::XID, 500, &[0; 8]), false)]
+        {
+            for long in [true, false] {
+                let mut decoder = decoder();
+                for one in [format(), gtid(), query("BEGIN"), map()] {
+                    decoder.event(&one).unwrap();
+                }
+                for _ in 0..if long { PART_CHANGES + 1 } else { 1 } {
+                    decoder.event(&rows()).unwrap();
+                }
+                let lost = matches!(decoder.event(&ends), Err(DbError::Lost(_)));
+                assert_eq!(lost, is_lost && long);
+            }
+        }
     }
 
     /// A MySQL says only by `XA START` that a group is prepared, and by `XA COMMIT` when it counts.

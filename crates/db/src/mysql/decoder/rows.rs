@@ -34,16 +34,15 @@ impl Decoder {
             schema: String::from_utf8_lossy(map.schema).into_owned(),
             table: String::from_utf8_lossy(map.table).into_owned(),
         };
-        let watched = match self.tables.get(&name) {
-            None => Map::Other,
-            Some(table) => match map.layout(table) {
-                Some(layout) => Map::Watched(Arc::clone(table), Arc::new(layout)),
-                None => {
-                    self.not_as_known(header, &name);
-                    Map::Other
-                }
-            },
-        };
+        let definitions =
+            self.tables.get(&name).into_iter().chain(self.earlier.get(&name).into_iter().flatten());
+        let fitting = definitions
+            .filter_map(|table| Some(Map::Watched(Arc::clone(table), Arc::new(map.layout(table)?))))
+            .next();
+        let watched = fitting.unwrap_or_else(|| {
+            self.not_as_known(header, &name);
+            Map::Other
+        });
         self.maps.insert(map.id, watched);
         Some(())
     }

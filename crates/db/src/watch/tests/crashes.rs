@@ -170,6 +170,69 @@ async fn killed_between_two_parts_it_knows_whose_key_was_taken() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_is_given_again_may_be_one_of_fewer_tables() {
+    let mut bench = bench(ALL);
+    bench.world(|world| {
+        for called in ["log", "t"] {
+            world.add(table(called, true));
+            world.commit(called, &[Do::Put(row(100, "before", 1))]);
+        }
+        world.part = 1;
+    });
+    let running = bench.start().await;
+    bench.same(&running, &["log", "t"]).await;
+    let put = |ids: std::ops::Range<i64>| ids.map(|id| Do::Put(row(id, "a", id))).collect::<Vec<_>>();
+    let part = bench.world(|world| {
+        world.commit("log", &put(0..3));
+        world.commit("t", &put(0..4));
+        world.join();
+        world.withhold()
+    });
+    let done = || {
+        bench.copy().part().unwrap().map(|part| part.done.iter().map(|(_, done)| *done).collect::<Vec<_>>())
+    };
+    bench.until(&running, "a part is applied", || done() == Some(vec![3, 3])).await;
+    running.stop().await.unwrap();
+    bench.world(|world| world.release(part));
+    bench.config.tables.insert("log".to_owned(), serde_saphyr::from_str("watch: false").unwrap());
+    let running = bench.start().await;
+    bench.same(&running, &["t"]).await;
+    bench.passes(&running, 1).await;
+    assert!(bench.taken.unexplained().is_empty(), "{:#?}", bench.taken.unexplained());
+    assert_eq!(bench.taken.named("row.insert").len(), 7);
+    assert!(bench.copy().part().unwrap().is_none());
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_sent_of_a_row_that_is_not_known_is_not_null() {
+    let mut bench = bench(ALL);
+    bench.config.reconcile.every = attestry_event::Period::seconds(3_600);
+    bench.world(|world| {
+        world.add(table("t", true));
+        world.large = true;
+    });
+    let running = bench.start().await;
+    bench.passes(&running, 1).await;
+    bench.world(|world| {
+        world.tamper("t", 5, Some(row(5, "large", 1)));
+        world.commit("t", &[Do::Set(5, row(5, "large", 2))]);
+    });
+    bench.until(&running, "it is told", || bench.taken.unexplained().len() == 1).await;
+    running.stop().await.unwrap();
+    let told = bench.taken.unexplained().pop().unwrap().event_data.unwrap();
+    let told = serde_json::Value::Object(told).to_string();
+    assert!(!told.contains("null"), "{told}");
+    assert_eq!(bench.rows("t"), [[Cell::of("5"), Cell::of("2")]]);
+    // It is completed, without a word.
+    bench.config.reconcile.every = attestry_event::Period::millis(5);
+    let running = bench.start().await;
+    bench.same(&running, &["t"]).await;
+    assert_eq!(bench.taken.unexplained().len(), 1);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_baseline_that_is_interrupted_goes_on_in_another_snapshot() {
     for (commits, written) in [(1, false), (2, true), (3, false), (4, true)] {
         let bench = bench(ALL);

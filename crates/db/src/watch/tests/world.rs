@@ -1,6 +1,6 @@
 //! A database in memory that can lie: change rows behind the stream, show commits late, lose the stream, give transactions in parts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,8 @@ pub(super) struct World {
     pub(super) part: usize,
     /// Whether the stream holds rows as they were before.
     pub(super) before: bool,
+    /// Whether names that stay as they are are left out of updates, as PostgreSQL does with large values.
+    pub(super) large: bool,
     /// Whether commits are seen late.
     pub(super) delays: bool,
     /// Whether the stream says nothing of changes of the schema.
@@ -56,6 +58,17 @@ pub(super) struct World {
     pub(super) scans: u64,
     /// How many rows of the table are changed during each of them.
     pub(super) busy: i64,
+}
+
+fn transaction(
+    id: String,
+    time: i64,
+    within: Position,
+    changes: Vec<Change>,
+    ends: Option<Position>,
+) -> Transaction {
+    let (account, connection, comment) = (Some("alice".to_owned()), None, None);
+    Transaction { id, time: Nanos(time), account, connection, comment, within, first: 0, changes, ends }
 }
 
 #[derive(Clone, Default)]
@@ -128,8 +141,11 @@ impl World {
                     if before[0] != row[0] {
                         moved.push(row.clone());
                     }
-                    let key = table.key_of(&before);
-                    Op::Update { key, before: self.before.then_some(before), new: all(row) }
+                    let (key, mut new) = (table.key_of(&before), all(row));
+                    if self.large && before[1] == row[1] {
+                        new[1] = Sent::AsBefore;
+                    }
+                    Op::Update { key, before: self.before.then_some(before), new }
                 }
                 Do::Drop(id) => {
                     let before = rows.remove(find(*id, &rows));
@@ -164,18 +180,30 @@ impl World {
         while first < count || first == 0 {
             let some: Vec<Change> = changes.iter().skip(first).take(part).cloned().collect();
             let last = first + some.len() >= count;
-            self.log.push(Step::Transaction(Transaction {
-                id: self.number.to_string(),
-                time: Nanos(self.now),
-                account: Some("alice".to_owned()),
-                connection: None,
-                comment: None,
-                within: Position::Wal(self.at - 9),
-                first: first as u64,
-                changes: some,
-                ends: last.then_some(Position::Wal(self.at)),
-            }));
+            let (number, ends) = (self.number.to_string(), last.then_some(Position::Wal(self.at)));
+            let within = Position::Wal(self.at - 9);
+            let part_of =
+                Transaction { first: first as u64, ..transaction(number, self.now, within, some, ends) };
+            self.log.push(Step::Transaction(part_of));
             first += part;
+        }
+    }
+
+    /// Makes one of the last two transactions, whose changes are given one by one.
+    pub(super) fn join(&mut self) {
+        let (mut first, mut joined): (u64, Option<(String, Position)>) = (0, None);
+        let number = self.number;
+        for step in &mut self.log {
+            let Step::Transaction(part) = step else { continue };
+            if part.id == (number - 1).to_string() {
+                (first, part.ends) = (part.first + 1, None);
+                joined = Some((part.id.clone(), part.within.clone()));
+            } else if part.id == number.to_string()
+                && let Some((id, within)) = &joined
+            {
+                part.first += first;
+                (part.id, part.within) = (id.clone(), within.clone());
+            }
         }
     }
 
@@ -288,7 +316,7 @@ impl Database for Fake {
 
     async fn changes(
         &self,
-        _tables: Vec<Arc<Table>>,
+        tables: Vec<Arc<Table>>,
         _mask: &MaskKey,
         from: Option<&Position>,
         _server: Option<&str>,
@@ -311,26 +339,53 @@ impl Database for Fake {
         };
         let next = world.log.iter().rposition(|step| ends(step).is_some_and(|end| end <= from));
         let next = next.map_or(0, |last| last + 1);
-        Ok(FakeChanges { world: self.clone(), next })
+        let watched = tables.into_iter().map(|table| table.name.clone()).collect();
+        Ok(FakeChanges { world: self.clone(), next, watched, first: 0, begins: Some(from) })
     }
 }
 
 pub(super) struct FakeChanges {
     world: Fake,
     next: usize,
+    watched: BTreeSet<Name>,
+    /// How many changes were given of the transaction.
+    first: u64,
+    /// Where it begins, which it tells before anything else: there was something of no interest.
+    begins: Option<u64>,
+}
+
+impl FakeChanges {
+    /// A step with the changes of watched tables only.
+    fn watched(&mut self, step: Step) -> Step {
+        let Step::Transaction(mut transaction) = step else { return step };
+        if transaction.first == 0 {
+            self.first = 0;
+        }
+        transaction.changes.retain(|change| self.watched.contains(&change.table.name));
+        transaction.first = self.first;
+        self.first += transaction.changes.len() as u64;
+        Step::Transaction(transaction)
+    }
 }
 
 impl Changes for FakeChanges {
     async fn next(&mut self) -> Result<Step, DbError> {
+        if let Some(begins) = self.begins.take() {
+            let (id, position) = (format!("to {begins}"), Position::Wal(begins));
+            return Ok(Step::Transaction(transaction(id, 0, position.clone(), Vec::new(), Some(position))));
+        }
         for waited in [false, true] {
             {
-                let world = self.world.0.lock();
-                if let Some(step) = world.log.get(self.next) {
+                let (step, position) = {
+                    let world = self.world.0.lock();
+                    (world.log.get(self.next).cloned(), world.position())
+                };
+                if let Some(step) = step {
                     self.next += 1;
-                    return Ok(step.clone());
+                    return Ok(self.watched(step));
                 }
                 if waited {
-                    return Ok(Step::Reached(world.position()));
+                    return Ok(Step::Reached(position));
                 }
             }
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -18,6 +18,31 @@ async fn all_rows(reader: &mut MysqlReader, table: &Arc<Table>) -> Vec<Vec<Cell>
     reader.rows(table, &MASK, &Scan::Range { after: None, upto: None }).await.unwrap()
 }
 
+/// The rows of a part are asked for by the key of its last: rows that go in between do not make it the table's end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_which_rows_go_meanwhile_is_not_the_last() {
+    let server = std::sync::Arc::new(MariaDb::started_with_log(&[]));
+    server.query("CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t SELECT seq FROM seq_1_to_1000");
+    let config = watched(&server, "");
+    let table = table(&config, "t").await;
+    let (others, done) =
+        (std::sync::Arc::clone(&server), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let stop = std::sync::Arc::clone(&done);
+    let busy = std::thread::spawn(move || {
+        let change = "DELETE FROM t WHERE id <= 40; INSERT INTO t SELECT seq FROM seq_1_to_40;".repeat(50);
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            others.query(&change);
+        }
+    });
+    let mut reader = MysqlReader::new(&config).unwrap();
+    for _ in 0..1_000 {
+        let rows = reader.rows_after(&table, &MASK, None, 50).await.unwrap();
+        assert!(rows.len() >= 50, "{}", rows.len());
+    }
+    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    busy.join().unwrap();
+}
+
 #[tokio::test]
 async fn the_database_computes_the_digest_that_is_computed_here() {
     let server = MariaDb::started_with_log(&[]);
