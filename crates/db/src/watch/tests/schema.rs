@@ -43,6 +43,40 @@ async fn watched(bench: &Bench) -> Running {
     running
 }
 
+/// What waited is held against the rows that are taken after the sign-off, not against those that were there.
+#[tokio::test]
+async fn a_table_that_changes_while_it_is_first_copied_is_copied_to_its_end() {
+    let bench = bench(ALL);
+    bench.world(|world| {
+        world.add(table("t", true));
+        world.before = true;
+        world.commit("t", &(0..7_000).map(|id| Do::Put(row(id, "first", id))).collect::<Vec<_>>());
+    });
+    let running = bench.start_failing(Some((4, true))).await;
+    while !running.ended() {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    assert!((1..7_000).contains(&bench.rows("t").len()), "{}", bench.rows("t").len());
+    bench.world(|world| {
+        world.alter(with_column(&table("t", true)), wider);
+        let set = |id: i64| Do::Set(id, wider(&row(id, "meanwhile", 0)));
+        world.commit("t", &[set(5), set(6_500), Do::Drop(6_600), Do::Put(wider(&row(8_000, "new", 0)))]);
+    });
+    let running = bench.start().await;
+    let waiting = || {
+        let mut copy = bench.copy();
+        let watched = copy.watched_table(&name("t")).unwrap().unwrap();
+        copy.parked(watched.id, 10).unwrap().len()
+    };
+    bench.until(&running, "the changes wait", || waiting() == 4).await;
+    accept(&bench, &running).await;
+    bench.same(&running, &["t"]).await;
+    bench.passes(&running, 2).await;
+    assert_eq!(waiting(), 0);
+    assert!(bench.taken.unexplained().is_empty(), "{:#?}", bench.taken.unexplained());
+    running.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_table_waits_until_its_change_is_signed_off() {
     let bench = bench(ALL);
