@@ -298,6 +298,11 @@ pub const DATABASES: &[Entry] = &[
             ("position_after", "of the database: where the copy was when the dump had ended"),
             ("took_ms", "how long it took"),
             ("removed", "older files that were removed"),
+            (
+                "not_removed",
+                "older files that could not be removed, and why; tried again with the next snapshot",
+            ),
+            ("not_synced", "why the folder could not be synced: after a power cut the file may not be there"),
         ],
         example: r#"{"event_name":"snapshot.made","username":"-","resource":"bank@nightly","outcome":"success","severity":6,"message":"the snapshot bank@nightly was made: 52311 bytes","event_data":{"watch":"bank","snapshot":"nightly","what":"watched","folder":"/srv/snapshots","file":"bank@nightly-20261121T030000Z.sql.zst.gpg","bytes":52311,"sha256":"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08","dump_bytes":410233,"dump_sha256":"60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752","compression":"zst","signed_with":"5A694BB76B6C08C9AFEBF74ACE693478CF3C742B","encrypted_to":["7E2DC4884D0ECB80C2B7D587110236CCC0AB5646"],"position":"0/16B3740","position_after":"0/16B9A10","took_ms":2100,"removed":[]}}"#,
     },

@@ -19,10 +19,18 @@ fn event(name: &str, watch: &str, snapshot: &str, config: &SnapshotConfig, by: &
 /// It was made, for somebody or because it was due (`-`).
 pub fn made(watch: &str, snapshot: &str, config: &SnapshotConfig, by: &str, at: Nanos, made: &Made) -> Event {
     let recipients: Vec<&str> = made.recipients.iter().map(|key| key.as_str()).collect();
+    let mut message = format!("the snapshot {watch}@{snapshot} was made: {} bytes", made.bytes);
+    if !made.not_removed.is_empty() {
+        message.push_str(&format!("; older files that could not be removed: {}", made.not_removed.len()));
+    }
+    if made.not_synced.is_some() {
+        message.push_str("; its folder could not be synced");
+    }
+    let whole = made.not_removed.is_empty() && made.not_synced.is_none();
     let mut event = event("snapshot.made", watch, snapshot, config, by, at)
         .outcome(Outcome::Success)
-        .severity(6)
-        .message(format!("the snapshot {watch}@{snapshot} was made: {} bytes", made.bytes))
+        .severity(if whole { 6 } else { 4 })
+        .message(message)
         .data("folder", config.folder.display().to_string())
         .data("file", made.file.as_str())
         .data("bytes", made.bytes)
@@ -37,11 +45,15 @@ pub fn made(watch: &str, snapshot: &str, config: &SnapshotConfig, by: &str, at: 
         ("signed_with", made.signer.as_ref().map(|key| key.as_str())),
         ("position", made.position.as_deref()),
         ("position_after", made.position_after.as_deref()),
+        ("not_synced", made.not_synced.as_deref()),
     ];
     for (name, value) in optional {
         if let Some(value) = value {
             event = event.data(name, value);
         }
+    }
+    if !made.not_removed.is_empty() {
+        event = event.data("not_removed", json!(made.not_removed));
     }
     event
 }

@@ -21,6 +21,21 @@ pub(super) struct Folder {
     prefix: String,
 }
 
+/// A file that has its name.
+pub(super) struct Named {
+    pub(super) name: String,
+    /// Whether a power cut leaves it.
+    pub(super) synced: io::Result<()>,
+}
+
+/// What became of older files.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Older {
+    pub(super) removed: Vec<String>,
+    /// Those that could not be, and why.
+    pub(super) not_removed: Vec<String>,
+}
+
 /// A file that has no name of its own yet. Dropped without one, it is removed.
 pub(super) struct Part {
     path: PathBuf,
@@ -44,7 +59,7 @@ impl Folder {
         let folder = Folder { path: path.to_owned(), prefix: format!("{watch}@{snapshot}-") };
         let unfinished = folder.unfinished("");
         for name in folder.names()?.into_iter().filter(|name| name.starts_with(&unfinished)) {
-            std::fs::remove_file(path.join(name))?;
+            remove(&path.join(name))?;
         }
         Ok(folder)
     }
@@ -52,10 +67,6 @@ impl Folder {
     /// The way to a file that is not complete: `what` tells several of one run apart.
     pub(super) fn unfinished(&self, what: &str) -> String {
         format!(".{}unfinished{what}", self.prefix)
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     fn names(&self) -> io::Result<Vec<String>> {
@@ -71,8 +82,8 @@ impl Folder {
         Ok(Part { path, file, named: false })
     }
 
-    /// Makes a file durable and gives it its name, which says when it was begun.
-    pub(super) fn finish(&self, mut part: Part, begun: Nanos, extension: &str) -> io::Result<String> {
+    /// Makes a file durable and gives it its name, which says when it was begun. An error is one of before it has it.
+    pub(super) fn finish(&self, mut part: Part, begun: Nanos, extension: &str) -> io::Result<Named> {
         part.file.sync_all()?;
         let mut at = begun.0;
         let name = loop {
@@ -86,19 +97,32 @@ impl Folder {
         };
         std::fs::rename(&part.path, self.path.join(&name))?;
         part.named = true;
-        File::open(&self.path)?.sync_all()?;
-        Ok(name)
+        let synced = File::open(&self.path).and_then(|folder| folder.sync_all());
+        Ok(Named { name, synced })
     }
 
-    /// Removes all but the newest ones, and says which.
-    pub(super) fn keep(&self, newest: usize) -> io::Result<Vec<String>> {
-        let mut all: Vec<String> = self.names()?.into_iter().filter(|name| self.is_ours(name)).collect();
+    /// Removes all but the one that was just made, whatever time the clock gave it, and the newest others, so many in all. One that cannot be
+    /// removed keeps no other, and is tried again with the next snapshot.
+    pub(super) fn keep(&self, made: &str, newest: usize) -> Older {
+        let mut older = Older::default();
+        let mut all: Vec<String> = match self.names() {
+            Ok(names) => names.into_iter().filter(|name| name != made && self.is_ours(name)).collect(),
+            Err(error) => {
+                older.not_removed.push(format!("{}: {error}", self.path.display()));
+                return older;
+            }
+        };
         all.sort_unstable();
-        all.truncate(all.len().saturating_sub(newest));
-        for name in &all {
-            std::fs::remove_file(self.path.join(name))?;
+        all.truncate((all.len() + 1).saturating_sub(newest));
+        for name in all {
+            match remove(&self.path.join(&name)) {
+                Ok(true) => older.removed.push(name),
+                // Somebody else removes old files here, too.
+                Ok(false) => {}
+                Err(error) => older.not_removed.push(format!("{name}: {error}")),
+            }
         }
-        Ok(all)
+        older
     }
 
     fn is_ours(&self, name: &str) -> bool {
@@ -106,6 +130,15 @@ impl Folder {
         stamped.is_some_and(|(stamp, extension)| {
             extension.starts_with('.') && jiff::civil::DateTime::strptime(STAMP, stamp).is_ok()
         })
+    }
+}
+
+/// Removes a file, and says whether it was there.
+pub(super) fn remove(path: &Path) -> io::Result<bool> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -132,7 +165,9 @@ mod tests {
         let mut made = Vec::new();
         for second in [0, 0, 86_400] {
             let part = folder.begin().unwrap();
-            made.push(folder.finish(part, Nanos(second * SECOND), "sql.zst").unwrap());
+            let named = folder.finish(part, Nanos(second * SECOND), "sql.zst").unwrap();
+            named.synced.unwrap();
+            made.push(named.name);
         }
         assert_eq!(
             made,
@@ -143,12 +178,29 @@ mod tests {
             ]
         );
         drop(folder.begin().unwrap());
-        assert_eq!(folder.keep(2).unwrap(), made[..1]);
+        assert_eq!(folder.keep(&made[2], 2), Older { removed: made[..1].to_vec(), not_removed: Vec::new() });
         let mut left = folder.names().unwrap();
         left.sort_unstable();
         let mut expected: Vec<&str> =
             others.into_iter().chain(made[1..].iter().map(String::as_str)).collect();
         expected.sort_unstable();
         assert_eq!(left, expected);
+    }
+    #[test]
+    fn an_older_file_that_stays_keeps_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path(), "bank", "nightly").unwrap();
+        let name = |day: u8| format!("bank@nightly-2026110{day}T030000Z.sql");
+        // A folder is no file that can be removed.
+        std::fs::create_dir(dir.path().join(name(1))).unwrap();
+        for day in [2, 3, 4] {
+            std::fs::write(dir.path().join(name(day)), "").unwrap();
+        }
+        let older = folder.keep(&name(4), 1);
+        assert_eq!(older.removed, [name(2), name(3)]);
+        assert_eq!(older.not_removed.len(), 1);
+        assert!(older.not_removed[0].starts_with(&name(1)), "{older:?}");
+        std::fs::remove_dir_all(dir.path()).unwrap();
+        assert_eq!(folder.keep(&name(4), 1).not_removed.len(), 1);
     }
 }

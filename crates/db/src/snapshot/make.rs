@@ -11,7 +11,7 @@ use attestry_openpgp::{Fingerprint, Form, Gpg, GpgError, KeyUse, Protection};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::folder::Folder;
+use super::folder::{Folder, Older};
 use super::program::Dumping;
 use super::{Compression, SnapshotConfig, SnapshotError, What, copied};
 use crate::cell::hex;
@@ -67,6 +67,10 @@ pub struct Made {
     pub took: Duration,
     /// Older files that were removed.
     pub removed: Vec<String>,
+    /// Those that could not be removed, and why.
+    pub not_removed: Vec<String>,
+    /// Why the folder could not be synced: after a power cut the file may not be there.
+    pub not_synced: Option<String>,
 }
 
 /// Makes a snapshot. Blocks until it is there.
@@ -112,11 +116,12 @@ pub fn make(order: &Order<'_>) -> Result<Made, SnapshotError> {
     written?;
     let ((bytes, sha256), (dump_bytes, dump_sha256)) = (file.told(), dump.told());
     drop(dump);
-    let name = folder.finish(part, order.now, &extension(config, protected)).map_err(failed)?;
-    let removed = folder.keep(config.keep).map_err(failed)?;
+    let named = folder.finish(part, order.now, &extension(config, protected)).map_err(failed)?;
+    // It is made: whatever fails from here on is told with it.
+    let Older { removed, not_removed } = folder.keep(&named.name, config.keep);
     let position_after = (config.what == What::Watched).then(|| (order.position)()).flatten();
     Ok(Made {
-        file: name,
+        file: named.name,
         bytes,
         sha256,
         dump_bytes,
@@ -127,6 +132,8 @@ pub fn make(order: &Order<'_>) -> Result<Made, SnapshotError> {
         recipients,
         took: begun.elapsed(),
         removed,
+        not_removed,
+        not_synced: named.synced.err().map(|error| error.to_string()),
     })
 }
 

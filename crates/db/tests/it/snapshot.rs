@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use attestry_db::WatchConfig;
-use attestry_db::snapshot::{Due, Made, Order, SnapshotConfig, SnapshotError, make};
+use attestry_db::copy::Copy;
+use attestry_db::snapshot::{Due, Made, Order, SnapshotConfig, SnapshotError, made as told, make};
 use attestry_event::Nanos;
 use attestry_openpgp::{Gpg, OpenpgpConfig};
 use attestry_testkit::{Authority, GnuPg, MariaDb, Postgres};
@@ -281,5 +282,64 @@ fn what_fails_leaves_nothing_and_says_why() {
     assert_eq!(made[2].removed, [made[0].file.clone()]);
     assert_eq!(world.files(), [made[1].file.clone(), made[2].file.clone()]);
     assert_eq!(world.opened(&made[1], 0).len() as u64, made[2].dump_bytes);
+
+    // What cannot be removed is told, and the snapshot is made all the same.
+    let stuck = "bank@nightly-20000101T000000Z.sql.zst.gpg";
+    std::fs::create_dir(world.snapshots().join(stuck)).unwrap();
+    let last = world.make(&watch, none).unwrap();
+    assert_eq!(last.removed, [made[1].file.clone()]);
+    assert!(last.not_removed.len() == 1 && last.not_removed[0].starts_with(stuck), "{last:?}");
+    assert_eq!(world.files(), [stuck.to_owned(), last.file.clone(), made[2].file.clone()]);
+    let event = told("bank", "nightly", &watch.snapshots["nightly"], "-", Nanos(0), &last);
+    assert_eq!((event.severity, event.event_data.unwrap()["not_removed"][0].is_string()), (Some(4), true));
     let _: Due = Due::open(&world.path("bank.sqlite"), &watch.snapshots, Nanos(0)).unwrap();
+}
+
+#[test]
+fn what_is_encrypted_is_never_in_the_folder_in_clear() {
+    let world = World::new();
+    let copy = world.path("bank.sqlite");
+    drop(Copy::open(&copy).unwrap());
+    let (program, wrapper, seen) = (world.path("program"), world.path("gpg"), world.path("seen"));
+    script_at(&program, "#!/bin/sh\nyes 'INSERT INTO t VALUES (4711);' | head -n 100000\n");
+    // What is in the folder, and what we hold open that was there, before and after it ran.
+    let look = format!(
+        "{{ ls -l /proc/$PPID/fd | grep -F {0}/; grep -ral -e 'SQLite format 3' -e 'INSERT INTO' {0}; }} < /dev/null >> {1} 2> /dev/null",
+        world.snapshots().display(),
+        seen.display()
+    );
+    script_at(&wrapper, &format!("#!/bin/sh\n{look}\ngpg \"$@\"\ncode=$?\n{look}\nexit $code\n"));
+    for what in ["watched", "copy"] {
+        let kind = match what {
+            "copy" => "    what: copy\n".to_owned(),
+            _ => format!("    program: {}\n", program.display()),
+        };
+        let more = format!("{kind}    compression: none\n");
+        let watch = world.watch("mysql://a@127.0.0.1:1/bank", "", &more);
+        let gpg = OpenpgpConfig {
+            home: Some(world.us.home()),
+            program: wrapper.clone(),
+            ..OpenpgpConfig::default()
+        };
+        // What a crash left beside the copy.
+        std::fs::write(world.path(".bank@nightly-unfinished-copy"), "SQLite format 3").unwrap();
+        let made = make(&Order {
+            watch: "bank",
+            name: "nightly",
+            watched: &watch,
+            config: &watch.snapshots["nightly"],
+            copy: &copy,
+            gpg: &Gpg::new(&gpg),
+            now: Nanos(0),
+            position: &|| None,
+            stop: &Arc::new(AtomicBool::new(false)),
+        })
+        .unwrap();
+        assert!(made.dump_bytes > 0, "{made:?}");
+        let seen = std::fs::read_to_string(&seen).unwrap();
+        let unfinished = |line: &&str| !line.ends_with("/.bank@nightly-unfinished");
+        assert!(seen.contains("/.bank@nightly-unfinished\n"), "{what}: {seen}");
+        assert_eq!(seen.lines().filter(unfinished).collect::<Vec<_>>(), [""; 0], "{what}");
+    }
+    assert!(!world.path(".bank@nightly-unfinished-copy").exists());
 }
