@@ -33,8 +33,17 @@ const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// What is kept of the end of its messages, in bytes.
 const SAID_BYTES: usize = 2 << 10;
 
+/// How long the program may take to say its version.
+const VERSION_TIME: Duration = Duration::from_secs(10);
+
+/// What is shown of it, in characters.
+const VERSION_CHARS: usize = 200;
+
 /// How soon a stop is seen.
 const TICK: Duration = Duration::from_millis(100);
+
+/// What stands in the version of MariaDB's programs, and not in that of Oracle's, which are called alike.
+const MARIADB: &str = "MariaDB";
 
 /// The program of an engine, and the command that installs it.
 pub(super) fn program(engine: Engine, config: &SnapshotConfig) -> (PathBuf, &'static str) {
@@ -56,11 +65,34 @@ fn in_path(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-/// What the program says of itself, such as `pg_dump (PostgreSQL) 15.8`.
+/// What the program says of itself, such as `pg_dump (PostgreSQL) 15.8`. One that says nothing for too long is ended.
 pub(super) fn version(program: &Path) -> io::Result<String> {
-    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect())
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.process_group(0).spawn()?;
+    let stdout = child.stdout.take();
+    let mut child = Some(child);
+    let said = stdout.map(first_line).transpose();
+    end(&mut child);
+    let line = said?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&line);
+    Ok(text.chars().filter(|c| !c.is_control()).take(VERSION_CHARS).collect())
+}
+
+fn first_line(mut from: ChildStdout) -> io::Result<Vec<u8>> {
+    let begun = Instant::now();
+    let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
+    let (mut line, mut byte) = (Vec::new(), [0]);
+    while begun.elapsed() < VERSION_TIME && line.len() < SAID_BYTES {
+        if !matches!(poll(&mut [PollFd::new(&from, PollFlags::IN)], Some(&tick)), Ok(ready) if ready > 0) {
+            continue;
+        }
+        if from.read(&mut byte)? == 0 || byte == *b"\n" {
+            break;
+        }
+        line.extend_from_slice(&byte);
+    }
+    Ok(line)
 }
 
 /// A dump as it is made. What it gives is a whole dump only when it ends without an error.
@@ -94,7 +126,12 @@ impl Dumping {
             Engine::Mysql => {
                 let login = watch.login().mysql().map_err(|error| refused(&error))?;
                 let login = login.for_program().map_err(|error| refused(&error))?;
-                let held = held(&option_file(&login)?).map_err(secrets)?;
+                let said = version(&program).map_err(|source| SnapshotError::Program {
+                    program: program.clone(),
+                    remedy,
+                    source,
+                })?;
+                let held = held(&option_file(&login, said.contains(MARIADB))?).map_err(secrets)?;
                 // This one only, and before all others: not what a file in a home folder says.
                 command.arg(format!("--defaults-file=/proc/self/fd/{}", held.as_raw_fd()));
                 let dump =
@@ -243,8 +280,8 @@ fn held(text: &str) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// An option file of MySQL's and MariaDB's programs.
-fn option_file(login: &ProgramLogin) -> Result<String, SnapshotError> {
+/// An option file of MySQL's or MariaDB's programs. Each has options for TLS that the other takes for a mistake.
+fn option_file(login: &ProgramLogin, mariadb: bool) -> Result<String, SnapshotError> {
     let mut text = "[client]\nprotocol=tcp\ndefault-character-set=utf8mb4\n".to_owned();
     let mut say = |name: &str, value: &str| {
         let mut quoted = String::new();
@@ -274,8 +311,15 @@ fn option_file(login: &ProgramLogin) -> Result<String, SnapshotError> {
             say("ssl-cert", &cert.display().to_string());
             say("ssl-key", &key.display().to_string());
         }
-        text.push_str("ssl-verify-server-cert\n");
     }
+    text.push_str(match (mariadb, login.tls.is_some()) {
+        (true, true) => "ssl-verify-server-cert\n",
+        // From 11.4 on it would verify a certificate that nobody has spoken of.
+        (true, false) => "skip-ssl\n",
+        (false, true) => "ssl-mode=VERIFY_IDENTITY\n",
+        // Without TLS a password goes encrypted to the server's key, which older clients do not ask for and need not know.
+        (false, false) => "ssl-mode=DISABLED\nloose-get-server-public-key\n",
+    });
     Ok(text)
 }
 
@@ -325,22 +369,66 @@ fn environment(login: &ProgramLogin) -> Result<Vec<(&'static str, OsString)>, Sn
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_programs_are_told_is_quoted_as_they_read_it() {
-        let login = ProgramLogin {
+    fn login(tls: Option<ClientTls>) -> ProgramLogin {
+        ProgramLogin {
             hosts: "127.0.0.1".to_owned(),
             ports: "3306".to_owned(),
             user: "a".to_owned(),
             database: "bank".to_owned(),
             password: Some("s#\"\\:\nx".to_owned()),
-            tls: Some(ClientTls { server_name: Some("db".to_owned()), ..ClientTls::default() }),
-        };
-        assert_eq!(password_file(&login), "*:*:*:*:s#\"\\\\\\:\nx\n");
-        assert!(environment(&login).unwrap().contains(&("PGHOSTADDR", "127.0.0.1".into())));
-        assert!(option_file(&login).is_err());
-        let login = ProgramLogin { tls: Some(ClientTls::default()), ..login };
-        let text = option_file(&login).unwrap();
+            tls,
+        }
+    }
+
+    #[test]
+    fn what_programs_are_told_is_quoted_as_they_read_it() {
+        let named = login(Some(ClientTls { server_name: Some("db".to_owned()), ..ClientTls::default() }));
+        assert_eq!(password_file(&named), "*:*:*:*:s#\"\\\\\\:\nx\n");
+        assert!(environment(&named).unwrap().contains(&("PGHOSTADDR", "127.0.0.1".into())));
+        assert!(option_file(&named, true).is_err());
+        let text = option_file(&login(Some(ClientTls::default())), true).unwrap();
         assert!(text.contains("password=\"s#\\\"\\\\:\\nx\"\n"), "{text}");
-        assert!(text.contains(SYSTEM_AUTHORITIES) && text.ends_with("ssl-verify-server-cert\n"), "{text}");
+        assert!(text.contains(SYSTEM_AUTHORITIES), "{text}");
+    }
+
+    #[test]
+    fn oracles_and_mariadbs_programs_are_told_of_tls_in_their_own_words() {
+        for (version, tls, expected) in [
+            (
+                "mariadb-dump  Ver 10.19 Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)",
+                true,
+                "ssl-verify-server-cert\n",
+            ),
+            ("mariadb-dump from 11.4.2-MariaDB, client 10.19 for Linux (x86_64)", false, "skip-ssl\n"),
+            (
+                "mysqldump  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)",
+                true,
+                "ssl-mode=VERIFY_IDENTITY\n",
+            ),
+            (
+                "mysqldump  Ver 8.4.0 for Linux on x86_64 (MySQL Community Server - GPL)",
+                false,
+                "ssl-mode=DISABLED\nloose-get-server-public-key\n",
+            ),
+        ] {
+            let login = login(tls.then(ClientTls::default));
+            let text = option_file(&login, version.contains(MARIADB)).unwrap();
+            let (_, last) = text.split_once(if tls { SYSTEM_AUTHORITIES } else { "password=" }).unwrap();
+            assert_eq!(last.split_once('\n').unwrap().1, expected, "{version}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_does_not_say_its_version_holds_up_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("program");
+        std::fs::write(&program, "#!/bin/sh\nprintf 'mysqldump \\007 Ver 8\\nmore\\n'; sleep 1000\n")
+            .unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&program, executable).unwrap();
+        let begun = Instant::now();
+        assert_eq!(version(&program).unwrap(), "mysqldump  Ver 8");
+        assert!(begun.elapsed() < VERSION_TIME);
+        assert!(version(&dir.path().join("none")).is_err());
     }
 }
