@@ -5,7 +5,7 @@
 
 use rusqlite::{OptionalExtension as _, params, types::Value};
 
-use super::{Copy, CopyError, Op, Place, Version, Violation, unsigned};
+use super::{Copy, CopyError, NO_TABLE, Op, Place, Version, Violation, unsigned};
 use crate::copy::violations::COLUMNS;
 
 /// The name under which is kept of which copy a projection is.
@@ -14,7 +14,7 @@ const ID: &str = "projection";
 /// A row that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Behind {
-    /// The table, by number.
+    /// The table, by number, or [`NO_TABLE`].
     pub watched: i64,
     /// Where the row is kept; empty: of the table.
     pub place: Place,
@@ -109,16 +109,30 @@ impl Copy {
         Ok(())
     }
 
-    /// Rows that changed, the ones longest ago first; of tables of which the baseline is taken only.
+    /// Rows that changed, the ones longest ago first; of tables of which the baseline is taken, or that are gone. What is about no table is among them.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn behind(&mut self, limit: u32) -> Result<Vec<Behind>, CopyError> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT c.watched, c.place, c.number, c.since FROM changed c JOIN watched w ON w.id = c.watched WHERE w.done = 1
-             ORDER BY c.number LIMIT ?1",
-        )?;
-        let found = select.query_map([limit], |row| {
+        self.behind_by(&format!(
+            "changed c LEFT JOIN watched w ON w.id = c.watched WHERE c.watched = {NO_TABLE} OR w.done = 1 OR w.gone = 1
+             ORDER BY c.number LIMIT {limit}"
+        ))
+    }
+
+    /// The same of these tables only, in any order: however much the others lack, nothing of it is read.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn behind_of(&mut self, tables: &[i64], limit: u32) -> Result<Vec<Behind>, CopyError> {
+        let tables = tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        self.behind_by(&format!("changed c WHERE c.watched IN ({tables}) LIMIT {limit}"))
+    }
+
+    fn behind_by(&mut self, from: &str) -> Result<Vec<Behind>, CopyError> {
+        let sql = format!("SELECT c.watched, c.place, c.number, c.since FROM {from}");
+        let mut select = self.connection.prepare_cached(&sql)?;
+        let found = select.query_map([], |row| {
             Ok(Behind {
                 watched: row.get(0)?,
                 place: row.get(1)?,

@@ -37,7 +37,7 @@ pub use history::{Past, Version};
 pub use marks::{Counts, Day, Part, Pass, RefusedSchema, Streamed};
 pub use origin::{Origin, SeenBy};
 pub use rows::{Op, Place, Put, Span, Stored, place_of};
-pub use tables::{Layout, Watched};
+pub use tables::{Layout, NO_TABLE, Watched};
 pub use violations::{Filter, Opened, Opening, SchemaChange, Signed, Violation};
 
 /// How long a change waits for another process that is changing the file.

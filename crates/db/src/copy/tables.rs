@@ -9,6 +9,9 @@ use crate::cell::{decode_row, encode_row};
 use crate::change::Position;
 use crate::table::{Key, Name, Table};
 
+/// The number under which the copy keeps what is about no table.
+pub const NO_TABLE: i64 = 0;
+
 /// The columns that images have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {

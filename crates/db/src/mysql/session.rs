@@ -81,12 +81,27 @@ impl Session {
         Ok(rows)
     }
 
-    /// The same row by row.
+    /// Runs a statement that changes something, of which no error passes by itself unless it is known to.
+    pub(crate) async fn run(&mut self, sql: &str) -> Result<(), DbError> {
+        self.ask(sql, self.timeout, drop, told_of_change).await
+    }
+
+    /// The rows of a statement, one after the other.
     pub(super) async fn each_row(
         &mut self,
         sql: &str,
         limit: Duration,
+        take: impl FnMut(Row) + Send,
+    ) -> Result<(), DbError> {
+        self.ask(sql, limit, take, told).await
+    }
+
+    async fn ask(
+        &mut self,
+        sql: &str,
+        limit: Duration,
         mut take: impl FnMut(Row) + Send,
+        told: fn(&mysql_async::Error) -> DbError,
     ) -> Result<(), DbError> {
         self.connected().await?;
         // Put back only when it can be used again.
@@ -225,6 +240,12 @@ fn texts(row: mysql_async::Row) -> Result<Row, DbError> {
         .collect()
 }
 
+/// Of accounts, privileges, unknown names and syntax; settings; what a table may be.
+const REFUSED: [u16; 26] = [
+    1044, 1045, 1049, 1054, 1059, 1060, 1064, 1071, 1117, 1118, 1130, 1142, 1143, 1146, 1193, 1227, 1290,
+    1370, 1381, 1386, 1698, 1792, 3118, 3159, 3172, 4031,
+];
+
 /// The server's words, where they cannot hold anything of what is in the tables; else only its number of the error.
 pub(super) fn told(error: &mysql_async::Error) -> DbError {
     match error {
@@ -238,16 +259,26 @@ pub(super) fn told(error: &mysql_async::Error) -> DbError {
     }
 }
 
+/// The same of a statement that changes something: what the server says against it, it says again. A table has rows that are too long, or names.
+fn told_of_change(error: &mysql_async::Error) -> DbError {
+    match (error, told(error)) {
+        (mysql_async::Error::Server(error), DbError::Again(text)) if !PASSING.contains(&error.code) => {
+            DbError::Refused(text)
+        }
+        // The driver does not send it; whether the server or the driver says so, it is said in these words.
+        (mysql_async::Error::Io(error), _) if error.to_string().contains("max_allowed_packet") => {
+            DbError::Refused("a row is longer than the server's max_allowed_packet".to_owned())
+        }
+        (_, told) => told,
+    }
+}
+
+/// Too many connections, shutting down, locks, killed, out of time, no memory.
+const PASSING: [u16; 14] =
+    [1040, 1041, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1969, 3024];
+
 /// What an error of the server means.
 pub(super) fn said(code: u16, state: &str, message: &str) -> DbError {
-    /// Of accounts, privileges, unknown names and syntax; settings.
-    const REFUSED: [u16; 21] = [
-        1044, 1045, 1049, 1054, 1064, 1130, 1142, 1143, 1146, 1193, 1227, 1290, 1370, 1381, 1386, 1698, 1792,
-        3118, 3159, 3172, 4031,
-    ];
-    /// Too many connections, shutting down, locks, killed, out of time, no memory.
-    const PASSING: [u16; 14] =
-        [1040, 1041, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1969, 3024];
     if REFUSED.contains(&code) {
         // A syntax error quotes the statement, in which the key of the masks may stand.
         let text = if code == 1064 { "this is no statement that the server understands" } else { message };
@@ -294,5 +325,19 @@ mod tests {
             DbError::Refused("SELECT command denied to user (1142)".to_owned())
         );
         assert!(matches!(said(1053, "08S01", "Server shutdown in progress"), DbError::Again(_)));
+        let server = |code, message: &str| {
+            let (state, message) = ("42000".to_owned(), message.to_owned());
+            mysql_async::Error::Server(mysql_async::ServerError { code, state, message })
+        };
+        for (error, refused) in [
+            (server(1118, "Row size too large"), true),
+            (server(1292, secret), true),
+            (server(1142, "denied"), true),
+            (server(1213, "Deadlock found"), false),
+        ] {
+            let told = told_of_change(&error);
+            assert_eq!(matches!(told, DbError::Refused(_)), refused, "{told}");
+            assert!(!told.to_string().contains("swordfish"), "{told}");
+        }
     }
 }

@@ -36,6 +36,15 @@ pub(super) const VIOLATION: [&str; 11] = [
     "signed_off_at",
 ];
 
+/// The longest name of a table on MySQL and MariaDB, in characters.
+const MYSQL_NAME_CHARS: usize = 64;
+
+/// And on PostgreSQL, in bytes: what is longer it cuts off.
+const POSTGRES_NAME_BYTES: usize = 63;
+
+/// How much of a hash stands in a name that is shortened.
+const NAME_HASH_DIGITS: usize = 10;
+
 /// How a server writes things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Dialect(pub(super) Engine);
@@ -52,6 +61,27 @@ impl Dialect {
     /// A table of a schema.
     pub(super) fn name(self, schema: &str, table: &str) -> String {
         format!("{}.{}", self.quoted(schema), self.quoted(table))
+    }
+
+    /// The table of a table's versions. Where the server takes no name that long, the end of it is a part of its hash.
+    pub(super) fn versions_of(self, table: &str) -> String {
+        let fits = |name: &str| match self.0 {
+            Engine::Mysql => name.chars().count() <= MYSQL_NAME_CHARS,
+            Engine::Postgres => name.len() <= POSTGRES_NAME_BYTES,
+        };
+        let mut name = format!("_v_{table}");
+        if fits(&name) {
+            return name;
+        }
+        let mut hash = crate::hex(&Sha256::digest(table));
+        hash.truncate(NAME_HASH_DIGITS);
+        loop {
+            name.pop();
+            let shorter = format!("{name}_{hash}");
+            if fits(&shorter) {
+                return shorter;
+            }
+        }
     }
 
     /// A text.
@@ -175,7 +205,7 @@ impl Dialect {
     pub(super) fn tables(self, schema: &str, table: &Table, layouts: &[Layout], indexed: bool) -> Definition {
         let own = self.own();
         let columns = ever(table, layouts, self);
-        let versions = format!("_v_{}", table.name.table);
+        let versions = self.versions_of(&table.name.table);
         let written = |columns: &mut dyn Iterator<Item = (&str, String)>| {
             let nullable = |(name, kind): (&str, String)| {
                 // MySQL makes a TIMESTAMP that says nothing of NULL one that changes by itself.
@@ -332,6 +362,20 @@ mod tests {
             made.create[1]
         );
         assert_eq!(made.create.len(), 4);
+    }
+
+    #[test]
+    fn tables_of_versions_have_names_that_the_server_takes() {
+        for (engine, table, expected) in [
+            (Engine::Mysql, "a".repeat(61), format!("_v_{}", "a".repeat(61))),
+            (Engine::Mysql, "a".repeat(62), format!("_v_{}_f506898cc7", "a".repeat(50))),
+            (Engine::Mysql, "ä".repeat(64), format!("_v_{}_2dd2100f48", "ä".repeat(50))),
+            (Engine::Postgres, "a".repeat(60), format!("_v_{}", "a".repeat(60))),
+            (Engine::Postgres, "a".repeat(61), format!("_v_{}_35d5fc17cf", "a".repeat(49))),
+            (Engine::Postgres, "ä".repeat(31), format!("_v_{}_af5af88292", "ä".repeat(24))),
+        ] {
+            assert_eq!(Dialect(engine).versions_of(&table), expected);
+        }
     }
 
     #[test]

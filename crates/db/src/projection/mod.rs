@@ -3,7 +3,7 @@
 //! | table | what is in it |
 //! |---|---|
 //! | `T` for a watched table `T` | its columns; `_copied_at`, `_has_delta`, `_last_version`, `_has_violation`, `_deleted_at` |
-//! | `_v_T` | every version of every row: its columns, `_row_version` |
+//! | `_v_T` | every version of every row: its columns, `_row_version`; a name that would be too long is shortened |
 //! | `_rule_violations` | `fingerprint`, `audited_table`, `field`, `name`, `stamp`, `description`, `item`, `pkey`, `row_version`, `state`, `signed_off_at` |
 //!
 //! Times called `stamp` and `_at` of the type BIGINT are seconds since 1970, states `PENDING` and `SIGNED-OFF`, as there. What is other than there: the
@@ -13,14 +13,15 @@
 //!
 //! The copy in the file stays the one that is compared: whoever owns the server owns this one. It is a *projection*: for each row that changed
 //! (`changed`, filled by triggers of the copy) its state as a whole is written, then the note is taken away. So it is never ahead
-//! of the copy, may be written twice, and catches up from wherever it was. `_attestry` says of which copy it is; when that is another one, or a table
-//! is gone, the tables are made anew.
+//! of the copy, may be written twice, and catches up from wherever it was. `_attestry` says of which copy it is, and how each table was defined when
+//! its rows were noted; when that is another one, or a table is gone, the tables are made anew.
 
 mod definition;
 mod server;
 mod state;
 mod writer;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,13 +46,34 @@ pub(crate) struct Settings {
     pub(crate) copy: PathBuf,
     /// The schema.
     pub(crate) schema: String,
+    /// The tables that are not written.
+    pub(crate) left_out: Vec<RefusedTable>,
 }
 
 /// Why a projection does not go on.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     Database(DbError),
+    /// The server refuses what is written of one table.
+    Table(RefusedTable),
     Copy(CopyError),
+}
+
+/// A table that the server does not take.
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedTable {
+    /// Its number in the copy.
+    pub(crate) watched: i64,
+    /// Its name.
+    pub(crate) name: String,
+    /// Why.
+    pub(crate) why: String,
+}
+
+impl fmt::Display for RefusedTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.why)
+    }
 }
 
 impl From<DbError> for Trouble {

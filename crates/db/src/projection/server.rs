@@ -41,7 +41,7 @@ impl Server {
     /// Runs one statement.
     pub(super) async fn run(&mut self, sql: &str) -> Result<(), DbError> {
         match self {
-            Server::Mysql(session) => session.rows(sql).await.map(drop),
+            Server::Mysql(session) => session.run(sql).await,
             Server::Postgres(session) => session.run(sql).await,
         }
     }
@@ -188,8 +188,8 @@ pub(crate) async fn check(config: &WatchConfig, schema: &str) -> Result<Vec<Find
     if let Err(DbError::Again(why)) = made {
         return Err(DbError::Again(why));
     }
-    if made.is_err() {
-        let what = "the account may not make tables in it".to_owned();
+    if let Err(why) = made {
+        let what = format!("tables cannot be made in it: {why}");
         return Ok(vec![finding(Level::Error, what, Some(remedy))]);
     }
     let mut missing = Vec::new();

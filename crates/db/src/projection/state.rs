@@ -3,16 +3,16 @@
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
-use crate::copy::{Behind, Copy, CopyError, Version, Violation, Watched};
+use crate::copy::{Behind, Copy, CopyError, NO_TABLE, Version, Violation, Watched};
 
 /// How many versions of a row are read at once.
 const VERSIONS_AT_ONCE: u32 = 500;
 
-/// A row, or a table, with all that is written of it.
+/// A row, a table, or what is about none, with all that is written of it.
 #[derive(Debug)]
 pub(super) struct State {
-    /// The table.
-    pub(super) watched: Watched,
+    /// The table, if it is about one.
+    pub(super) watched: Option<Watched>,
     /// What it is called there: its place has no bound, and this has.
     pub(super) id: [u8; 32],
     /// The row; none when nothing is kept of one that is gone, or it is a table.
@@ -49,11 +49,14 @@ pub(super) fn read(
     behind: &Behind,
     now: i64,
 ) -> Result<Option<State>, CopyError> {
-    let Some(watched) = tables.get(&behind.watched) else { return Ok(None) };
+    let watched = tables.get(&behind.watched);
+    if watched.is_none() && behind.watched != NO_TABLE {
+        return Ok(None);
+    }
     let (table, place) = (behind.watched, behind.place.as_slice());
     let violations = copy.violations_of(table, place)?;
     let mut state = State {
-        watched: watched.clone(),
+        watched: watched.cloned(),
         id: Sha256::digest(place).into(),
         row: None,
         vanished: false,
@@ -61,10 +64,8 @@ pub(super) fn read(
         rest: None,
         violations,
     };
-    // Of the table itself there are only violations.
-    if place.is_empty() {
-        return Ok(Some(state));
-    }
+    // Of the table itself, and of what is about none, there are only violations.
+    let Some(watched) = watched.filter(|_| !place.is_empty()) else { return Ok(Some(state)) };
     if watched.versions {
         state.versions = copy.versions_from(table, place, behind.since, VERSIONS_AT_ONCE)?;
         if state.versions.len() == VERSIONS_AT_ONCE as usize {

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use super::definition::{AUDIT, Definition, Dialect, MARKS, VERSION, VIOLATION, VIOLATIONS, holds_texts};
 use super::server::{COPY, Server, WATCH};
 use super::state::{self, Shown, State};
-use super::{Settings, Trouble};
+use super::{RefusedTable, Settings, Trouble};
 use crate::cell::Cell;
-use crate::copy::{Behind, Copy, CopyError, Version, Violation};
+use crate::copy::{Behind, Copy, CopyError, NO_TABLE, Version, Violation};
 use crate::database::DbError;
 use crate::table::{Column, Table};
 
@@ -129,6 +129,8 @@ impl Writer {
         if all && mark.is_some_and(|mark| mark == definition.signature()) {
             return Ok(false);
         }
+        // It says that it is made again when this ends before all rows are noted; and it stays, since what is made here may be dropped.
+        self.server.set_mark(&schema, &mark_of(first), HALF_MADE).await?;
         for table in definition.tables.iter().filter(|table| there.contains(table)) {
             self.server.run(&format!("DROP TABLE {}", dialect.name(&schema, table))).await?;
         }
@@ -152,7 +154,13 @@ impl Writer {
         self.copy = Some(copy);
         let Read { states, written, defined } = read?;
         for (watched, ready) in defined {
-            let made = self.make(&ready.definition).await?;
+            let name = ready.definition.tables.first().cloned().unwrap_or_default();
+            let made = self.make(&ready.definition).await.map_err(|trouble| match trouble {
+                Trouble::Database(DbError::Refused(why)) => {
+                    Trouble::Table(RefusedTable { watched, name, why })
+                }
+                trouble => trouble,
+            })?;
             self.known.insert(watched, ready);
             if made {
                 return Ok(Turn::Made(Some(watched)));
@@ -162,8 +170,34 @@ impl Writer {
             return Ok(Turn::Nothing);
         }
         let statements = self.statements(&states, now);
-        self.server.together(&statements).await?;
-        Ok(Turn::Wrote(written))
+        match self.server.together(&statements).await {
+            Ok(()) => Ok(Turn::Wrote(written)),
+            Err(error @ DbError::Refused(_)) => Err(self.at_fault(error, states, now).await),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Which table it is that the server refuses, by writing each by itself.
+    async fn at_fault(&mut self, error: DbError, states: Vec<State>, now: i64) -> Trouble {
+        let mut tables: BTreeMap<i64, Vec<State>> = BTreeMap::new();
+        for state in states {
+            tables
+                .entry(state.watched.as_ref().map_or(NO_TABLE, |watched| watched.id))
+                .or_default()
+                .push(state);
+        }
+        for (watched, states) in tables {
+            let name = states.first().and_then(|state| Some(state.watched.as_ref()?.name().table.clone()));
+            let statements = self.statements(&states, now);
+            match (self.server.together(&statements).await, name) {
+                (Ok(()), _) => {}
+                (Err(DbError::Refused(why)), Some(name)) => {
+                    return Trouble::Table(RefusedTable { watched, name, why });
+                }
+                (Err(error), _) => return error.into(),
+            }
+        }
+        error.into()
     }
 
     /// The statements that write the states.
@@ -172,11 +206,19 @@ impl Writer {
         let mut inserts: BTreeMap<(i64, u8), Insert> = BTreeMap::new();
         let mut statements = Vec::new();
         for state in states {
-            let Some(ready) = self.known.get(&state.watched.id) else { continue };
-            let table = &state.watched.layout.table;
+            for violation in &state.violations {
+                let insert = inserts.entry((NO_TABLE, 2)).or_insert_with(|| {
+                    let name = dialect.name(schema, VIOLATIONS);
+                    Insert::new(dialect, &name, "fingerprint", VIOLATION.into_iter())
+                });
+                insert.add(violated(dialect, violation), &mut statements);
+            }
+            let Some(watched) = &state.watched else { continue };
+            let Some(ready) = self.known.get(&watched.id) else { continue };
+            let table = &watched.layout.table;
             let id = dialect.bytes(&state.id);
             if let Some(row) = &state.row {
-                let insert = inserts.entry((state.watched.id, 0)).or_insert_with(|| {
+                let insert = inserts.entry((watched.id, 0)).or_insert_with(|| {
                     let columns = table.columns.iter().map(|column| column.name.as_str()).chain(AUDIT);
                     Insert::new(dialect, &dialect.name(schema, &table.name.table), "_row_id", columns)
                 });
@@ -189,21 +231,13 @@ impl Writer {
                 ));
             }
             for version in state.versions.iter().filter(|version| version.cells.is_some()) {
-                let insert = inserts.entry((state.watched.id, 1)).or_insert_with(|| {
+                let insert = inserts.entry((watched.id, 1)).or_insert_with(|| {
                     let columns = ready.definition.columns.iter().map(|column| column.name.as_str());
-                    let name = format!("_v_{}", table.name.table);
-                    let name = dialect.name(schema, &name);
+                    let name = dialect.name(schema, &dialect.versions_of(&table.name.table));
                     Insert::new(dialect, &name, "_row_id, _row_version", columns.chain(VERSION))
                 });
                 let columns = &ready.definition.columns;
                 insert.add(versioned(dialect, columns, version, &id), &mut statements);
-            }
-            for violation in &state.violations {
-                let insert = inserts.entry((0, 2)).or_insert_with(|| {
-                    let name = dialect.name(schema, VIOLATIONS);
-                    Insert::new(dialect, &name, "fingerprint", VIOLATION.into_iter())
-                });
-                insert.add(violated(dialect, violation), &mut statements);
             }
         }
         for insert in inserts.values_mut() {
@@ -231,13 +265,23 @@ fn read(
 ) -> Result<Read, CopyError> {
     let tables = state::tables(copy)?;
     let mut read = Read { states: Vec::new(), written: Vec::new(), defined: Vec::new() };
-    for behind in copy.behind(ROWS_AT_ONCE)? {
+    let is_left_out = |id: &i64| settings.left_out.iter().any(|table| table.watched == *id);
+    let shown: Vec<_> =
+        tables.iter().filter(|(id, watched)| (watched.done || watched.gone) && !is_left_out(id)).collect();
+    let behind = match settings.left_out.is_empty() {
+        true => copy.behind(ROWS_AT_ONCE)?,
+        false => {
+            let of: Vec<i64> = shown.iter().map(|(id, _)| **id).chain([NO_TABLE]).collect();
+            copy.behind_of(&of, ROWS_AT_ONCE)?
+        }
+    };
+    for behind in behind {
         let state = state::read(copy, &tables, &behind, now)?;
         read.written.push((behind, state.as_ref().and_then(|state| state.rest)));
         read.states.extend(state);
     }
-    // Also those without rows: whoever reads there is to find them.
-    for (id, watched) in tables.iter().filter(|(_, watched)| watched.done) {
+    // Also those without rows: whoever reads there is to find them. And those that are gone, of which there is a history.
+    for (id, watched) in shown {
         if known.get(id) == Some(&watched.layout.id) {
             continue;
         }
@@ -249,6 +293,9 @@ fn read(
     Ok(read)
 }
 
+/// The value of a table's mark until all of its rows are to be written: of no signature.
+const HALF_MADE: &str = "";
+
 /// The beginning of the names of tables' marks.
 const TABLE: &str = "table ";
 
@@ -259,10 +306,11 @@ fn mark_of(table: &str) -> String {
 
 /// The tables that were made here: nothing else is dropped.
 async fn made_here(server: &mut Server, schema: &str) -> Result<Vec<String>, DbError> {
-    let sql = format!("SELECT name FROM {}", server.dialect().name(schema, MARKS));
+    let dialect = server.dialect();
+    let sql = format!("SELECT name FROM {}", dialect.name(schema, MARKS));
     let names = server.texts(&sql).await?.into_iter().filter_map(|row| row.into_iter().next());
     let tables = names.filter_map(|name| name.strip_prefix(TABLE).map(str::to_owned));
-    Ok(tables.flat_map(|table| [format!("_v_{table}"), table]).collect())
+    Ok(tables.flat_map(|table| [dialect.versions_of(&table), table]).collect())
 }
 
 /// Seconds since 1970, of microseconds.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::act::found_by_comparing;
 use super::events::micros;
 use super::{Database, Outlet, Trouble, Watch};
-use crate::copy::Opening;
+use crate::copy::{NO_TABLE, Opening};
 use crate::database::{DbError, Reader};
 use crate::rules::{Breach, CHECK_ROWS, Check};
 use crate::table::{Name, Table};
@@ -19,9 +19,6 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// What every database answers.
 const ANYTHING: &str = "SELECT 1";
-
-/// The number under which the copy keeps what is about no table.
-const NO_TABLE: i64 = 0;
 
 impl<D: Database, O: Outlet> Watch<D, O> {
     /// Runs the checks that the configuration names, on a connection of their own, until it ends.

@@ -1,5 +1,7 @@
 //! The copy shown in a schema of the watched server, as long as the watch runs, whatever becomes of the stream.
 
+use std::collections::BTreeSet;
+
 use attestry_event::{Event, Outcome};
 
 use super::events::{id, micros, time_of};
@@ -17,37 +19,53 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     pub(super) async fn project(&self) -> Result<(), WatchError> {
         let config = &self.options.config;
         let Some(schema) = config.copy_schema() else {
-            self.note_refusal(None, None).await.map_err(ended)?;
+            self.note_refusal(None, None).await.map_err(of_the_copy)?;
             return std::future::pending().await;
         };
-        let settings = Settings {
+        let mut settings = Settings {
             watch: self.options.name.clone(),
             config: config.clone(),
             copy: self.options.copy.clone(),
             schema: schema.to_owned(),
+            left_out: Vec::new(),
         };
         let (mut wait, mut refusals) = (WAIT_FIRST, 0);
+        // Tables that the server refused since all was well.
+        let mut accused = BTreeSet::new();
         self.handle.projected(schema, Phase::Starting, None);
         loop {
             let begun = tokio::time::Instant::now();
-            let error = match self.project_on(&settings).await {
-                Ok(never) => match never {},
-                Err(projection::Trouble::Copy(error)) => return Err(WatchError::Copy(error)),
-                Err(projection::Trouble::Database(error)) => error,
-            };
+            let ended = self.project_on(&settings).await;
             if begun.elapsed() > WAIT_MAX {
                 wait = WAIT_FIRST;
             }
             if self.handle.is_projected() {
                 refusals = 0;
+                accused.clear();
             }
+            let error = match ended {
+                Ok(()) => {
+                    settings.left_out.clear();
+                    continue;
+                }
+                Err(projection::Trouble::Table(table)) if accused.contains(&table.watched) => {
+                    settings.left_out.push(table);
+                    continue;
+                }
+                Err(projection::Trouble::Table(table)) => {
+                    accused.insert(table.watched);
+                    DbError::Again(table.to_string())
+                }
+                Err(projection::Trouble::Database(error)) => error,
+                Err(projection::Trouble::Copy(error)) => return Err(WatchError::Copy(error)),
+            };
             let why = error.to_string();
             let mut phase = Phase::Waiting;
             if matches!(error, DbError::Refused(_)) {
                 refusals += 1;
                 if refusals >= REFUSALS {
                     (wait, phase) = (WAIT_MAX, Phase::Refused);
-                    self.note_refusal(Some(schema), Some(&why)).await.map_err(ended)?;
+                    self.note_refusal(Some(schema), Some(&why)).await.map_err(of_the_copy)?;
                 }
             }
             self.handle.projected(schema, phase, Some(why));
@@ -58,13 +76,31 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         }
     }
 
-    async fn project_on(&self, settings: &Settings) -> Result<std::convert::Infallible, projection::Trouble> {
+    /// Ends well only when tables that are left out are to be tried again.
+    async fn project_on(&self, settings: &Settings) -> Result<(), projection::Trouble> {
         let begun = tokio::time::Instant::now();
         let (mut well, mut caught_up) = (false, false);
         let (mut writer, mut turn) = Writer::open(settings.clone()).await?;
+        let whole = settings.left_out.is_empty();
+        if !whole {
+            let tables: Vec<String> = settings.left_out.iter().map(ToString::to_string).collect();
+            let why = format!("not shown: {}; all other tables are", tables.join("; "));
+            self.note_refusal(Some(&settings.schema), Some(&why)).await?;
+            let watch = &self.options.name;
+            tracing::warn!(
+                watch,
+                schema = settings.schema,
+                why,
+                "tables are left out of the schema that shows the copy, and tried again after a while"
+            );
+            self.handle.projected(&settings.schema, Phase::Refused, Some(why));
+        }
         loop {
+            if !whole && begun.elapsed() > WAIT_MAX {
+                return Ok(());
+            }
             // What opens may still be refused when it is written to, and a busy one never catches up.
-            if !well && (caught_up || begun.elapsed() > WAIT_MAX) {
+            if whole && !well && (caught_up || begun.elapsed() > WAIT_MAX) {
                 well = true;
                 self.note_refusal(Some(&settings.schema), None).await?;
                 self.handle.projected(&settings.schema, Phase::Following, None);
@@ -183,9 +219,10 @@ fn resumed(watch: &str, refused: &RefusedSchema, again: bool, time: i64) -> Even
 }
 
 /// A projection's trouble where no database is asked.
-fn ended(trouble: projection::Trouble) -> WatchError {
+fn of_the_copy(trouble: projection::Trouble) -> WatchError {
     match trouble {
         projection::Trouble::Copy(error) => WatchError::Copy(error),
+        projection::Trouble::Table(table) => WatchError::Copy(CopyError::damaged(table.to_string())),
         projection::Trouble::Database(error) => WatchError::Copy(CopyError::damaged(error.to_string())),
     }
 }

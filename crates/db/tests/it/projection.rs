@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use attestry_db::copy::{Copy, Filter, Signed};
 use attestry_db::mysql::MysqlReader;
 use attestry_db::postgres::PostgresReader;
-use attestry_db::watch::{Database, Mysql, Options, Outlet, Patience, Postgres, Stopped, Watch, WatchError};
+use attestry_db::watch::{
+    Database, Handle, Mysql, Options, Outlet, Patience, Postgres, Stopped, Watch, WatchError,
+};
 use attestry_db::{Level, Reader as _, WatchConfig};
 use attestry_event::{Event, SystemClock};
 use attestry_testkit::{MariaDb, Postgres as PostgresServer};
@@ -58,6 +60,10 @@ impl<'a, D: Database + Clone> Scene<'a, D> {
     }
 
     fn start(&self) -> Running {
+        self.start_with(Taken::default()).0
+    }
+
+    fn start_with(&self, taken: Taken) -> (Running, Handle) {
         let short = Duration::from_millis(100);
         let options = Options {
             name: "bank".to_owned(),
@@ -66,8 +72,8 @@ impl<'a, D: Database + Clone> Scene<'a, D> {
             clock: Arc::new(SystemClock),
             patience: Patience { again: short, over: short, ..Patience::default() },
         };
-        let (watch, _) = Watch::open(self.database.clone(), Taken::default(), options).unwrap();
-        tokio::spawn(watch.run(std::future::pending()))
+        let (watch, handle) = Watch::open(self.database.clone(), taken, options).unwrap();
+        (tokio::spawn(watch.run(std::future::pending())), handle)
     }
 
     /// Waits until a statement gives this; until then it may fail, since its tables may not be there yet.
@@ -339,6 +345,155 @@ async fn evidence_is_kept_and_a_copy_may_begin_empty() {
     let (scene, again) =
         (Scene::new(database, &url, more, &query), Scene::new(database, &url, &empty, &query));
     keeps_evidence(&scene, &again, true).await;
+}
+
+impl<D: Database + Clone> Scene<'_, D> {
+    /// Signs off all that is pending.
+    fn sign_off(&self) {
+        let mut copy = Copy::open(&self.path).unwrap();
+        let all = copy.violations(&Filter { pending: Some(true), ..Filter::default() }, 100).unwrap();
+        let all: Vec<String> = all.into_iter().map(|violation| violation.fingerprint).collect();
+        let signed = Signed { by: "ada".to_owned(), from: "-".to_owned(), why: "fine".to_owned(), at: 0 };
+        copy.sign_off(&all, &signed).unwrap();
+    }
+}
+
+/// Tables that are gone, what is about no table, and names that the server takes no `_v_` before.
+async fn shows_all_of_it<D: Database + Clone>(scene: &Scene<'_, D>) {
+    let query = scene.query;
+    let long = "l".repeat(63);
+    for table in ["accounts", "old", "plain", &long] {
+        query(&format!(
+            "CREATE TABLE {table} (id int PRIMARY KEY, name varchar(50)); INSERT INTO {table} VALUES (1, 'a'), (2, 'b')"
+        ));
+    }
+    let running = scene.start();
+    for table in ["accounts", "old", "plain", &long] {
+        scene.until(&running, "2", &format!("SELECT count(*) FROM audit.{table}")).await;
+    }
+    let long_versions = query(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'audit' AND table_name LIKE '%v_l%'",
+    );
+    scene.until(&running, "2", &format!("SELECT count(*) FROM audit.{long_versions}")).await;
+    let of = |table: &str, state: &str| {
+        format!(
+            "SELECT count(*) FROM audit._rule_violations WHERE audited_table = '{table}' AND state = '{state}'"
+        )
+    };
+    scene.until(&running, "1", &of("sum", "PENDING")).await;
+
+    killed(running).await;
+    query("DROP TABLE old; DROP TABLE plain");
+    query(&format!("UPDATE {long} SET name = 'c' WHERE id = 1"));
+    let running = scene.start();
+    scene.until(&running, "3", &format!("SELECT count(*) FROM audit.{long_versions}")).await;
+    for table in ["old", "plain"] {
+        scene.until(&running, "1", &of(table, "PENDING")).await;
+    }
+    killed(running).await;
+    scene.sign_off();
+    let running = scene.start();
+    for table in ["old", "plain"] {
+        let gone = format!("SELECT count(*) FROM audit.{table} WHERE _deleted_at > 1700000000");
+        scene.until(&running, "2", &gone).await;
+        scene.until(&running, "1", &of(table, "SIGNED-OFF")).await;
+    }
+    scene.until(&running, "1", &of("sum", "SIGNED-OFF")).await;
+
+    // A schema that is made anew has the history of what is gone, as far as it is kept.
+    query("DELETE FROM audit._attestry WHERE name = 'copy'");
+    killed(running).await;
+    let running = scene.start();
+    scene.until(&running, "2", "SELECT count(*) FROM audit.old WHERE _deleted_at > 1700000000").await;
+    scene.until(&running, "0", "SELECT count(*) FROM audit.plain").await;
+    scene.until(&running, "1", &of("sum", "SIGNED-OFF")).await;
+    killed(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_and_what_is_about_no_table_is_shown() {
+    let more = "tables: {accounts: {}, old: {}, plain: {versions: false}, 'l*': {allow: all_updates}}\nchecks: {sum: {sql: SELECT 1, every: 1h}}";
+    let server = MariaDb::started_with_log(&[]);
+    let query = |sql: &str| server.query(sql);
+    let database = |config| Mysql { watch: "bank".to_owned(), config };
+    shows_all_of_it(&Scene::new(database, &server.url_for("root"), more, &query)).await;
+
+    let server = PostgresServer::started_logical(&[]);
+    let query = |sql: &str| server.query(sql);
+    let database = |config| Postgres { watch: "bank".to_owned(), config };
+    shows_all_of_it(&Scene::new(database, &server.url(), more, &query)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_were_made_by_half_are_made_again() {
+    let server = MariaDb::started_with_log(&[]);
+    let query = |sql: &str| server.query(sql);
+    let auditor = "auditor@'127.0.0.1'";
+    query(&format!(
+        "CREATE TABLE accounts (id int PRIMARY KEY, name varchar(50)); INSERT INTO accounts VALUES (1, 'a'), (2, 'b'); CREATE DATABASE audit; \
+         CREATE USER {auditor}; GRANT SELECT ON test.* TO {auditor}; GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO {auditor}; \
+         GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, INDEX ON audit.* TO {auditor}"
+    ));
+    let database = |config| Mysql { watch: "bank".to_owned(), config };
+    let scene = Scene::new(database, &server.url_for("auditor"), "tables: {accounts: {}}", &query);
+    let running = scene.start();
+    let versions = "SELECT count(*) FROM audit._v_accounts";
+    scene.until(&running, "2", versions).await;
+    killed(running).await;
+
+    // It makes both tables again and ends before their rows are noted: their indexes cannot be made.
+    query(&format!("REVOKE INDEX ON audit.* FROM {auditor}; DROP TABLE audit._v_accounts"));
+    let running = scene.start();
+    scene.until(&running, "0", versions).await;
+    query(&format!("GRANT INDEX ON audit.* TO {auditor}"));
+    scene.until(&running, "2", versions).await;
+    scene.until(&running, "2", "SELECT count(*) FROM audit.accounts").await;
+    killed(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_the_server_refuses_is_told_and_keeps_no_other() {
+    let server = MariaDb::started_with_log(&["--max-allowed-packet=2M"]);
+    let query = |sql: &str| server.query(sql);
+    // With what stands beside it there a row of `big` is too long, and one of `huge` as a statement.
+    query(
+        "CREATE TABLE accounts (id int PRIMARY KEY, name varchar(50)); INSERT INTO accounts VALUES (1, 'a'), (2, 'b'); \
+         CREATE TABLE big (id int PRIMARY KEY, v varchar(65500) CHARACTER SET latin1); INSERT INTO big VALUES (1, 'a'); \
+         CREATE TABLE huge (id int PRIMARY KEY, v longblob); INSERT INTO huge VALUES (1, REPEAT('x', 1500000))",
+    );
+    let database = |config| Mysql { watch: "bank".to_owned(), config };
+    let scene =
+        Scene::new(database, &server.url_for("root"), "tables: {accounts: {}, big: {}, huge: {}}", &query);
+    let taken = Taken::default();
+    let (running, handle) = scene.start_with(taken.clone());
+    let begun = Instant::now();
+    let why = loop {
+        let why = handle.status().projection.and_then(|projection| projection.why).unwrap_or_default();
+        if why.contains("all other tables") && why.contains("huge") {
+            break why;
+        }
+        assert!(begun.elapsed() < SOON && !running.is_finished(), "{why}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(why.contains("big: Row size too large") && why.contains("max_allowed_packet"), "{why}");
+    query("UPDATE accounts SET name = 'c' WHERE id = 1");
+    while query("SELECT count(*) FROM audit._v_accounts") != "3" {
+        assert!(begun.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let refused = loop {
+        let taken: Vec<Event> = taken.0.lock().unwrap().values().cloned().collect();
+        let refused: Vec<Event> =
+            taken.into_iter().filter(|event| event.event_name == "projection.refuse").collect();
+        if !refused.is_empty() {
+            break refused;
+        }
+        assert!(begun.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].message.as_ref().unwrap().contains("big: Row size too large"), "{refused:?}");
+    killed(running).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
