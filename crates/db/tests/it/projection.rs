@@ -493,6 +493,18 @@ async fn a_table_that_the_server_refuses_is_told_and_keeps_no_other() {
     };
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(refused[0].message.as_ref().unwrap().contains("big: Row size too large"), "{refused:?}");
+
+    // After a while they are tried again.
+    query("SET GLOBAL max_allowed_packet = 67108864");
+    let begun = Instant::now();
+    let shown =
+        "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'audit' AND table_name = 'huge'";
+    while query(shown) != "1" || query("SELECT length(v) FROM audit.huge") != "1500000" {
+        assert!(begun.elapsed() < SOON && !running.is_finished());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let why = handle.status().projection.and_then(|projection| projection.why).unwrap_or_default();
+    assert!(why.contains("big: ") && !why.contains("huge: "), "{why}");
     killed(running).await;
 }
 
