@@ -8,6 +8,7 @@ mod copy;
 mod rows;
 mod tables;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::input::Input;
@@ -44,6 +45,8 @@ pub(super) fn read(
     let mut reading = Reading {
         input,
         dialect,
+        ansi: false,
+        modes: BTreeMap::new(),
         config,
         mask,
         sink,
@@ -60,7 +63,9 @@ pub(super) fn read(
 /// Whose dump it is: both families say so at the beginning, or write something that only they write.
 fn dialect(input: &mut Input<'_>) -> Result<Dialect, DumpError> {
     let head = input.ahead()?;
-    let has = |text: &str| memchr::memmem::find(head, text.as_bytes()).is_some();
+    // Rows may hold anything: what stands first decides.
+    let first =
+        |marks: &[&str]| marks.iter().filter_map(|mark| memchr::memmem::find(head, mark.as_bytes())).min();
     let postgres = ["PostgreSQL database dump", "SET standard_conforming_strings", "pg_catalog."];
     let mysql = ["MySQL dump", "MariaDB dump", "/*!", "/*M!", "`"];
     if head.is_empty() {
@@ -69,18 +74,22 @@ fn dialect(input: &mut Input<'_>) -> Result<Dialect, DumpError> {
     if head.starts_with(b"PGDMP") {
         return Err(input.wrong("pg_dump's custom format", "a plain dump: pg_restore -f makes one of it"));
     }
-    if postgres.iter().any(|text| has(text)) {
-        return Ok(Dialect { mysql: false, backslash: false });
+    match (first(&postgres), first(&mysql)) {
+        (Some(postgres), mysql) if mysql.is_none_or(|mysql| postgres < mysql) => {
+            Ok(Dialect { mysql: false, backslash: false })
+        }
+        (_, Some(_)) => Ok(Dialect { mysql: true, backslash: true }),
+        _ => Err(input.wrong("something else", "a dump by mysqldump, mariadb-dump or pg_dump (plain)")),
     }
-    if mysql.iter().any(|text| has(text)) {
-        return Ok(Dialect { mysql: true, backslash: true });
-    }
-    Err(input.wrong("something else", "a dump by mysqldump, mariadb-dump or pg_dump (plain)"))
 }
 
 struct Reading<'r, 's> {
     input: Input<'r>,
     dialect: Dialect,
+    /// Whether MySQL's mode makes names of `"…"`, which are not read here.
+    ansi: bool,
+    /// What a MySQL dump keeps of its mode in variables while it creates a trigger or a routine: [`Dialect::backslash`] and `ansi` by the variable.
+    modes: BTreeMap<String, (bool, bool)>,
     config: &'s WatchConfig,
     mask: &'s MaskKey,
     sink: &'s mut dyn Sink,
@@ -212,8 +221,8 @@ impl Reading<'_, '_> {
                     .skip(at + 1)
                     .find(|token| !matches!(token, Token::Symbol(b'=')) && !token.is("TO"))
             };
-            // `@OLD_SQL_MODE=@@SQL_MODE` keeps what was.
             let kept = at > 0 && rest.get(at - 1) == Some(&Token::Symbol(b'@'));
+            self.keep_mode(rest.get(at..).unwrap_or_default(), kept);
             let Some(value) = value().filter(|value| !kept && **value != Token::Symbol(b'@')).map(text)
             else {
                 continue;
@@ -226,9 +235,8 @@ impl Reading<'_, '_> {
                 }
             } else if word.is("SQL_MODE") {
                 self.dialect.backslash = !value.to_ascii_uppercase().contains("NO_BACKSLASH_ESCAPES");
-                if value.to_ascii_uppercase().contains("ANSI") {
-                    return Err(self.input.wrong("a dump in the mode ANSI", "one without --compatible"));
-                }
+                // Triggers and routines may be in this mode, tables and rows may not.
+                self.ansi = value.to_ascii_uppercase().contains("ANSI");
             } else if word.is("TIME_ZONE") || word.is("TimeZone") {
                 self.zone |= value == "+00:00" || value.eq_ignore_ascii_case("UTC");
             } else if word.is("standard_conforming_strings") {
@@ -240,6 +248,32 @@ impl Reading<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// `@saved_sql_mode = @@sql_mode` keeps the mode, `sql_mode = @saved_sql_mode` brings it back.
+    fn keep_mode(&mut self, words: &[Token], variable: bool) {
+        use Token::{Symbol, Word};
+        match words {
+            [Word(name), Symbol(b'='), Symbol(b'@'), Symbol(b'@'), mode, ..]
+                if variable && mode.is("SQL_MODE") =>
+            {
+                self.modes.insert(name.to_ascii_lowercase(), (self.dialect.backslash, self.ansi));
+            }
+            [mode, Symbol(b'='), Symbol(b'@'), Word(name), ..] if !variable && mode.is("SQL_MODE") => {
+                if let Some(kept) = self.modes.get(&name.to_ascii_lowercase()) {
+                    (self.dialect.backslash, self.ansi) = *kept;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// That what follows is not in the mode ANSI.
+    fn not_ansi(&self) -> Result<(), DumpError> {
+        match self.ansi {
+            true => Err(self.input.wrong("a dump in the mode ANSI", "one without --compatible")),
+            false => Ok(()),
+        }
     }
 
     fn end(&mut self) -> Result<(), DumpError> {

@@ -1,5 +1,7 @@
 //! Dumps as the real programs write them.
 
+mod settings;
+
 use std::io::{Read, Write as _};
 use std::process::Command;
 

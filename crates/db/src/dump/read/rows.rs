@@ -9,6 +9,7 @@ use crate::table::Name;
 
 impl Reading<'_, '_> {
     pub(super) fn insert(&mut self) -> Result<(), DumpError> {
+        self.not_ansi()?;
         let mut word = self.token()?;
         while ["INTO", "IGNORE", "DELAYED", "LOW_PRIORITY", "HIGH_PRIORITY"]
             .iter()

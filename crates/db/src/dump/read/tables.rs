@@ -15,6 +15,7 @@ impl Reading<'_, '_> {
             self.rest()?;
             return Ok(());
         }
+        self.not_ansi()?;
         word = self.token()?;
         while ["IF", "NOT", "EXISTS"].iter().any(|known| word.is(known)) {
             word = self.token()?;
