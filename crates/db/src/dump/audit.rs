@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::read::{Sink, read};
 use super::rows::{Record, Shape, Sorted, Spill, Spilled, Stored};
+use super::unclear::Unclear;
 use super::{DumpError, Note};
 use crate::cell::{Cell, MaskKey, decode_row};
 use crate::config::WatchConfig;
@@ -116,7 +117,8 @@ impl DumpAudit<'_> {
         tell: &mut Tell<'_>,
     ) -> Result<Summary, DumpError> {
         let copied = matches!(before, Side::Rows { .. }) != matches!(after, Side::Rows { .. });
-        let mut telling = Telling { tell, summary: Summary::default(), exact: !copied };
+        let unclear = copied.then(Unclear::default);
+        let mut telling = Telling { tell, summary: Summary::default(), unclear };
         let before = self.load(before, &mut telling)?;
         let after = self.load(after, &mut telling)?;
         let mut pairs: BTreeMap<&Name, (Option<usize>, Option<usize>)> = BTreeMap::new();
@@ -231,7 +233,7 @@ impl DumpAudit<'_> {
         loop {
             // A row that cannot be read is taken, too, and then told.
             let order = match (left.rows.peek(), right.rows.peek()) {
-                (None, None) => return Ok(()),
+                (None, None) => return telling.left_out(&table),
                 (Some(Ok((one, _))), Some(Ok((two, _)))) => one.cmp(two),
                 (Some(_), None | Some(Ok(_))) => Ordering::Less,
                 (None | Some(Ok(_)), Some(_)) => Ordering::Greater,
@@ -266,10 +268,14 @@ impl DumpAudit<'_> {
                 .map_err(|error| self.temporary()(io::Error::other(error)))
         };
         let (mut before, after) = (cells(old)?, cells(new)?);
-        if let (Some(before), Some(after), false) = (&mut before, &after, telling.exact) {
-            for ((column, one), two) in table.columns.iter().zip(before).zip(after) {
-                if same_float(column, one, two) {
-                    one.clone_from(two);
+        if let Some(unclear) = &mut telling.unclear {
+            match (&mut before, &after) {
+                (Some(before), Some(after)) => unclear.same(&table.columns, before, after),
+                (one, two) => {
+                    let alone = one.as_ref().or(two.as_ref());
+                    if alone.is_some_and(|row| unclear.alone(&table.columns, key, row)) {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -296,27 +302,6 @@ impl DumpAudit<'_> {
         let key = key.iter().map(|place| row.get(*place).cloned().unwrap_or(Cell::Null)).collect();
         telling.pass(Found::Change(DumpChange { table: Arc::clone(table), key, before, after, breaches }))
     }
-}
-
-/// Whether two values are the same as far as a dump tells: MySQL writes a FLOAT into it with six digits, a `DOUBLE(10,2)` with two places, and a copy
-/// knows all of them.
-fn same_float(column: &Column, one: &Cell, two: &Cell) -> bool {
-    if !matches!(column.kind, Kind::Float | Kind::Double) {
-        return false;
-    }
-    let arguments = column.sql_type.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
-    let places = arguments
-        .and_then(|(inner, _)| inner.split_once(','))
-        .and_then(|(_, places)| places.trim().parse().ok());
-    let written = |cell: &Cell| {
-        let number = cell.text()?.parse::<f64>().ok()?;
-        Some(match places {
-            Some::<usize>(places) if places <= 30 => format!("{number:.places$}"),
-            _ if column.kind == Kind::Float => format!("{number:.5e}"),
-            _ => return None,
-        })
-    };
-    written(one).is_some() && written(one) == written(two)
 }
 
 /// How the columns of a table differ.
@@ -362,8 +347,8 @@ impl Loaded {
 struct Telling<'t, 'f> {
     tell: &'t mut Tell<'f>,
     summary: Summary,
-    /// Whether values are compared byte for byte whatever their type.
-    exact: bool,
+    /// What was not compared of the table; none between two dumps, whose values are written alike.
+    unclear: Option<Unclear>,
 }
 
 impl Telling<'_, '_> {
@@ -381,6 +366,15 @@ impl Telling<'_, '_> {
 struct Loading<'l, 't, 'f, F> {
     spill: Spill,
     telling: &'l mut Telling<'t, 'f>,
+    /// Says what was not compared of a table.
+    fn left_out(&mut self, table: &Table) -> Result<(), DumpError> {
+        let told = self.unclear.as_mut().map(|unclear| std::mem::take(unclear).told(&table.columns));
+        for what in told.unwrap_or_default() {
+            self.tell(Found::Schema(table.name.clone(), what))?;
+        }
+        Ok(())
+    }
+
     failed: F,
 }
 

@@ -10,6 +10,7 @@ mod read;
 mod rows;
 mod table;
 mod token;
+mod unclear;
 mod value;
 
 pub use audit::{DumpAudit, DumpChange, Found, KnownRows, Side, Summary};

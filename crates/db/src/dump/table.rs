@@ -275,8 +275,8 @@ fn mysql_column(name: &str, item: &[Token], default: Option<&str>) -> DumpColumn
         .unwrap_or_else(|| "utf8mb4".to_owned());
     let json = item.iter().any(|token| token.is("json_valid"));
     let text = || match set.as_str() {
-        _ if json => Kind::Json,
-        "utf8mb4" | "utf8" | "utf8mb3" => Kind::Text,
+        "utf8mb4" | "utf8" | "utf8mb3" | "ascii" if json => Kind::Json,
+        "utf8mb4" | "utf8" | "utf8mb3" | "ascii" => Kind::Text,
         "binary" => Kind::Bytes,
         other => Kind::TextIn(other.to_owned()),
     };
@@ -315,6 +315,8 @@ fn mysql_column(name: &str, item: &[Token], default: Option<&str>) -> DumpColumn
         _ => Form::Plain,
     };
     let generated = has(item, &["GENERATED", "ALWAYS"]) || outside(item).any(|token| token.is("AS"));
+        (Kind::TextIn(_), "utf16le") => Form::Utf16Le,
+        (Kind::TextIn(_), "utf32") => Form::Utf32,
     DumpColumn { mysql: true, ..column(name, kind, sql_type, !has(item, &["NOT", "NULL"]), generated, form) }
 }
 
@@ -339,7 +341,10 @@ fn postgres_column(name: &str, item: &[Token]) -> DumpColumn {
     let (kind, form) = match base {
         _ if lower.ends_with(']') => (Kind::Other, Form::Plain),
         "smallint" | "integer" | "bigint" => (Kind::Int, Form::Plain),
+    let zoned =
+        lower.starts_with("timestamp") && lower.contains("with time zone") || lower.starts_with("tstz");
         "oid" => (Kind::Unsigned, Form::Plain),
+        _ if zoned && !lower.ends_with("zone") => (Kind::Other, Form::ZonedWithin),
         "numeric" => (Kind::Decimal, Form::Plain),
         "real" => (Kind::Float, Form::Plain),
         "double precision" => (Kind::Double, Form::Plain),
@@ -350,9 +355,7 @@ fn postgres_column(name: &str, item: &[Token]) -> DumpColumn {
         "json" | "jsonb" => (Kind::Json, Form::Plain),
         "uuid" => (Kind::Uuid, Form::Plain),
         "bit" | "bit varying" => (Kind::Other, Form::Digits),
-        _ if lower.starts_with("timestamp") && lower.ends_with("with time zone") => {
-            (Kind::Timestamp, Form::Zoned)
-        }
+        _ if zoned => (Kind::Timestamp, Form::Zoned),
         _ if lower.starts_with("timestamp") => (Kind::DateTime, Form::Plain),
         _ if lower.starts_with("time") && lower.ends_with("without time zone") => (Kind::Time, Form::Plain),
         _ => (Kind::Other, Form::Plain),

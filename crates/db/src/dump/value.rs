@@ -34,12 +34,18 @@ pub(super) enum Form {
     Latin1,
     /// In UTF-16 with the high byte first (`ucs2`, `utf16`).
     Utf16,
+    /// With the low byte first (`utf16le`).
+    Utf16Le,
+    /// In UTF-32 with the high byte first (`utf32`).
+    Utf32,
     /// PostgreSQL's boolean: `t` or `f`.
     Bool,
     /// PostgreSQL's bytes: `\x…`, or with `\ooo`.
     Bytea,
     /// PostgreSQL's time with a zone: in UTC.
     Zoned,
+    /// Arrays and ranges of these: each in UTC.
+    ZonedWithin,
     /// PostgreSQL's bits: their digits.
     Digits,
 }
@@ -97,10 +103,9 @@ fn written(form: Form, bytes: Vec<u8>) -> Result<Vec<u8>, &'static str> {
             Ok(bytes.get(kept..).unwrap_or_default().to_vec())
         }
         Form::Latin1 => latin1(&bytes).ok_or("text that Latin-1 has"),
-        Form::Utf16 => {
-            let text = std::str::from_utf8(&bytes).map_err(|_| "UTF-8")?;
-            Ok(text.encode_utf16().flat_map(u16::to_be_bytes).collect())
-        }
+        Form::Utf16 => Ok(utf8(&bytes)?.encode_utf16().flat_map(u16::to_be_bytes).collect()),
+        Form::Utf16Le => Ok(utf8(&bytes)?.encode_utf16().flat_map(u16::to_le_bytes).collect()),
+        Form::Utf32 => Ok(utf8(&bytes)?.chars().map(u32::from).flat_map(u32::to_be_bytes).collect()),
         Form::Bool => match bytes.as_slice() {
             b"t" | b"true" => Ok(vec![b't']),
             b"f" | b"false" => Ok(vec![b'f']),
@@ -110,7 +115,12 @@ fn written(form: Form, bytes: Vec<u8>) -> Result<Vec<u8>, &'static str> {
             bytea(&bytes).ok_or("bytes as \\x and hexadecimal digits, or with \\ and octal digits")
         }
         Form::Zoned => Ok(in_utc(&bytes).unwrap_or(bytes)),
+        Form::ZonedWithin => Ok(each_in_utc(&bytes)),
     }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, &'static str> {
+    std::str::from_utf8(bytes).map_err(|_| "UTF-8")
 }
 
 /// UTF-8 as MySQL's `latin1`, which is Windows-1252.
@@ -173,6 +183,16 @@ fn in_utc(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(format!("{year:04}-{}{fraction}+00{era}", utc.strftime("%m-%d %H:%M:%S")).into_bytes())
 }
 
+/// Times within `{…}`, `[…)`: all stand between quotes, which are escaped where they stand within other quotes.
+fn each_in_utc(bytes: &[u8]) -> Vec<u8> {
+    let each = bytes.split(|byte| *byte == b'"').map(|piece| {
+        let length = piece.iter().rposition(|byte| *byte != b'\\').map_or(0, |last| last + 1);
+        let (time, escapes) = piece.split_at(length);
+        [in_utc(time).as_deref().unwrap_or(time), escapes].concat()
+    });
+    each.collect::<Vec<_>>().join(&b'"')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +219,8 @@ mod tests {
         check(Form::Latin1, Kind::TextIn("latin1".to_owned()), text("é€"), Ok(b"\xe9\x80"));
         check(Form::Latin1, Kind::TextIn("latin1".to_owned()), text("я"), Err("text that Latin-1 has"));
         check(Form::Utf16, Kind::TextIn("utf16".to_owned()), text("é😀"), Ok(b"\0\xe9\xd8\x3d\xde\0"));
+        check(Form::Utf16Le, Kind::TextIn("utf16le".to_owned()), text("é😀"), Ok(b"\xe9\0\x3d\xd8\0\xde"));
+        check(Form::Utf32, Kind::TextIn("utf32".to_owned()), text("é😀"), Ok(b"\0\0\0\xe9\0\x01\xf6\0"));
         check(Form::Bool, Kind::Bool, bare("true"), Ok(b"t"));
         check(Form::Bytea, Kind::Bytes, text("\\x00fF"), Ok(b"\0\xff"));
         check(Form::Bytea, Kind::Bytes, text("a\\\\\\001"), Ok(b"a\\\x01"));
@@ -223,5 +245,17 @@ mod tests {
         );
         check(Form::Zoned, Kind::Timestamp, text("0001-01-01 00:30:00+01"), Ok(b"0001-12-31 23:30:00+00 BC"));
         check(Form::Zoned, Kind::Timestamp, text("infinity"), Ok(b"infinity"));
+        for (written, expected) in [
+            ("{}", "{}"),
+            ("empty", "empty"),
+            (r#"{"2026-11-21 00:30:00+01",NULL,infinity}"#, r#"{"2026-11-20 23:30:00+00",NULL,infinity}"#),
+            (r#"["2026-11-21 00:30:00.5+01",)"#, r#"["2026-11-20 23:30:00.5+00",)"#),
+            (
+                r#"{"[\"2026-07-01 02:00:00+02\",\"2026-11-21 00:00:00+00\")","(,)"}"#,
+                r#"{"[\"2026-07-01 00:00:00+00\",\"2026-11-21 00:00:00+00\")","(,)"}"#,
+            ),
+        ] {
+            check(Form::ZonedWithin, Kind::Other, text(written), Ok(expected.as_bytes()));
+        }
     }
 }

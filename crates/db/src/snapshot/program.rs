@@ -338,6 +338,8 @@ fn environment(login: &ProgramLogin) -> Result<Vec<(&'static str, OsString)>, Sn
     let mut all: Vec<(&'static str, OsString)> = vec![
         ("PGPORT", login.ports.clone().into()),
         ("PGAPPNAME", "attestry".into()),
+        // Not the database's: a snapshot of the same rows is the same.
+        ("PGTZ", "UTC".into()),
         ("PGSSLMODE", if login.tls.is_some() { "verify-full" } else { "disable" }.into()),
     ];
     let name = login.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
