@@ -225,7 +225,8 @@ impl DumpAudit<'_> {
             return Ok(());
         }
         let sorted = |loaded: &Loaded, stored: &Stored, columns: &[Option<usize>]| {
-            let shape = Shape { columns, key: &key, memory: self.memory };
+            // Both sides are sorted at once.
+            let shape = Shape { columns, key: &key, memory: self.memory / 2 };
             loaded.spilled.sorted(stored, &shape, self.folder).map(Iterator::peekable)
         };
         let mut left = Rows { rows: sorted(before, &old_rows, &old_places).map_err(&failed)?, last: None };

@@ -4,23 +4,22 @@
 //! of key and row (4 bytes each) and both. The files have no names: they are gone when they are closed, whatever happens.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::{FallocateFlags, fallocate};
+
 use crate::cell::{Cell, decode_row, encode_row};
 
-/// The parts that are merged at once; each needs a buffer of `READ` bytes.
-const MAX_PARTS: usize = 256;
-
-/// How much of a part is read at once, in bytes: 16 MiB for all of them.
+/// How much of a part is read at once, in bytes.
 const READ: usize = 64 * 1024;
 
 /// What a row takes in memory besides its bytes.
-const OVERHEAD: usize = 64;
+const OVERHEAD: usize = 96;
 
 /// Rows that are being put away, in the order in which they come.
 pub(super) struct Spill {
@@ -140,12 +139,13 @@ impl Spilled {
                 let key: Vec<Cell> =
                     shape.key.iter().map(|place| cells.get(*place).cloned().unwrap_or(Cell::Null)).collect();
                 let key = encode_row(&key);
-                used += key.len() + row.len() + OVERHEAD;
-                records.push((key, row));
-                if used > shape.memory {
+                let size = key.len() + row.len() + OVERHEAD;
+                if used + size > shape.memory && !records.is_empty() {
                     runs.put(&mut records)?;
                     used = 0;
                 }
+                used += size;
+                records.push((key, row));
             }
         }
         if runs.parts.is_empty() {
@@ -154,7 +154,7 @@ impl Spilled {
         }
         runs.put(&mut records)?;
         drop(records);
-        runs.merged()
+        runs.merged(shape.memory)
     }
 }
 
@@ -162,7 +162,15 @@ impl Spilled {
 struct Runs {
     writer: BufWriter<File>,
     at: u64,
-    parts: Vec<(u64, u64)>,
+    parts: VecDeque<Run>,
+}
+
+/// A sorted part.
+struct Run {
+    begin: u64,
+    end: u64,
+    /// What reading it takes in memory, in bytes: its largest row, which is held until its turn comes, and what is read at once.
+    memory: usize,
 }
 
 impl Runs {
@@ -170,17 +178,24 @@ impl Runs {
         Ok(Runs {
             writer: BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(folder)?),
             at: 0,
-            parts: Vec::new(),
+            parts: VecDeque::new(),
         })
     }
 
     fn put(&mut self, records: &mut Vec<Record>) -> io::Result<()> {
         records.sort_unstable();
-        let begin = self.at;
-        for (key, row) in records.drain(..) {
+        self.run(records.drain(..).map(Ok))
+    }
+
+    /// Writes a part.
+    fn run(&mut self, records: impl Iterator<Item = io::Result<Record>>) -> io::Result<()> {
+        let (begin, mut largest) = (self.at, 0);
+        for record in records {
+            let (key, row) = record?;
+            largest = largest.max(key.len() + row.len());
             self.write(&key, &row)?;
         }
-        self.parts.push((begin, self.at));
+        self.parts.push_back(Run { begin, end: self.at, memory: largest + OVERHEAD + READ });
         Ok(())
     }
 
@@ -196,21 +211,34 @@ impl Runs {
         Ok(())
     }
 
+    /// How many of the first parts can be read at once: two at least.
+    fn fitting(&self, memory: usize) -> usize {
+        let mut used = 0;
+        let fits = |run: &&Run| {
+            used += run.memory;
+            used <= memory
+        };
+        self.parts.iter().take_while(fits).count().max(2).min(self.parts.len())
+    }
+
     /// All parts as one. So many that they cannot be read at once are merged to fewer first, which are written behind the others.
-    fn merged(mut self) -> io::Result<Sorted> {
-        while self.parts.len() > MAX_PARTS {
+    fn merged(mut self, memory: usize) -> io::Result<Sorted> {
+        loop {
             self.writer.flush()?;
             let file = Arc::new(self.writer.get_ref().try_clone()?);
-            let first: Vec<(u64, u64)> = self.parts.drain(..MAX_PARTS).collect();
-            let begin = self.at;
-            for record in Merge::new(&file, &first)? {
-                let (key, row) = record?;
-                self.write(&key, &row)?;
+            let fitting = self.fitting(memory);
+            let first: Vec<Run> = self.parts.drain(..fitting).collect();
+            let merge = Merge::new(&file, &first)?;
+            if self.parts.is_empty() {
+                return Ok(Sorted::Merge(merge));
             }
-            self.parts.push((begin, self.at));
+            self.run(merge)?;
+            if let (Some(Run { begin, .. }), Some(Run { end, .. })) = (first.first(), first.last()) {
+                let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                // They are the file's first; a file system that cannot forget them needs more room.
+                let _ = fallocate(&file, flags, *begin, end - begin);
+            }
         }
-        let file = Arc::new(self.writer.into_inner().map_err(io::IntoInnerError::into_error)?);
-        Ok(Sorted::Merge(Merge::new(&file, &self.parts)?))
     }
 }
 
@@ -238,8 +266,8 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    fn new(file: &Arc<File>, parts: &[(u64, u64)]) -> io::Result<Merge> {
-        let parts = parts.iter().map(|(begin, end)| Part::new(file, *begin, *end)).collect();
+    fn new(file: &Arc<File>, parts: &[Run]) -> io::Result<Merge> {
+        let parts = parts.iter().map(|run| Part::new(file, run.begin, run.end)).collect();
         let mut merge = Merge { parts, heap: BinaryHeap::new() };
         for place in 0..merge.parts.len() {
             merge.refill(place)?;
@@ -352,6 +380,17 @@ mod tests {
         assert_eq!(sorted(1), all);
         // Files without names: nothing is left, nothing can be left.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        // What is held while parts are merged.
+        let mut runs = Runs::new(folder.path()).unwrap();
+        for number in 0..40_u8 {
+            runs.put(&mut vec![(vec![number], vec![number; 200_000]), (vec![number + 100], vec![0])])
+                .unwrap();
+        }
+        let Sorted::Merge(merge) = runs.merged(1 << 20).unwrap() else { panic!("it is in memory") };
+        let held: usize = merge.heap.iter().map(|Reverse(((_, row), _))| row.len()).sum();
+        assert!(held + merge.parts.len() * READ <= 1 << 20, "{held} bytes in {} parts", merge.parts.len());
+        let merged: Vec<Record> = merge.collect::<io::Result<_>>().unwrap();
+        assert!(merged.len() == 80 && merged.is_sorted());
         // Another shape.
         let shape = Shape { columns: &[Some(2), None], key: &[0], memory: 5_000 };
         let first = spilled.sorted(&stored, &shape, folder.path()).unwrap().next().unwrap().unwrap();
