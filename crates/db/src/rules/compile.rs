@@ -6,7 +6,7 @@ use std::fmt;
 use attestry_event::Period;
 use attestry_script::{Options, Rule, RuleColumn, nearest};
 
-use super::{Changes, DELETED, DIFFERENT, Field, Named, TableRules, given};
+use super::{Changes, Field, Named, TAKEN, TableRules, given};
 use crate::choice::fits;
 use crate::config::{FieldRules, Rules, TableConfig, WatchConfig};
 use crate::table::Table;
@@ -127,7 +127,7 @@ impl Compiling<'_> {
         if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) {
             let message = format!("a rule's name has 1 to {MAX_NAME} letters, digits, _ and -");
             self.mistake(field, name, (1, 1), message, String::new());
-        } else if name == DIFFERENT || name == DELETED {
+        } else if TAKEN.contains(&name) {
             let message = format!("{name} is the name of a rule that is there by itself");
             self.mistake(field, name, (1, 1), message, String::new());
         }

@@ -35,6 +35,24 @@ pub const DIFFERENT: &str = "different";
 /// The name of the rule that no row is deleted from a table without rules for that.
 pub const DELETED: &str = "deleted";
 
+/// The watch's own rules: that every change is in the stream.
+pub const UNEXPLAINED: &str = "unexplained";
+
+/// That a table's definition does not change.
+pub const SCHEMA: &str = "schema";
+
+/// That a table is not emptied as a whole.
+pub const TRUNCATED: &str = "truncated";
+
+/// That what is said to identify rows does.
+pub(crate) const DUPLICATE_KEY: &str = "duplicate_key";
+
+/// That no change is left out of the copy.
+pub(crate) const UNAPPLIED: &str = "unapplied";
+
+/// Names that no rule may have that somebody writes.
+const TAKEN: &[&str] = &[DIFFERENT, DELETED, UNEXPLAINED, SCHEMA, TRUNCATED, DUPLICATE_KEY, UNAPPLIED];
+
 /// A rule was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breach {

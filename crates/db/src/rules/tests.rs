@@ -206,6 +206,10 @@ fn mistakes_name_table_rule_line_and_column() {
             "different is the name of a rule that is there by itself",
         ),
         (
+            "  '*': {fields: {name: {on_update: {unexplained: 'null'}}}}",
+            "field name, rule unexplained, line 1, column 1: unexplained is the name of a rule that is there by itself",
+        ),
+        (
             "  accounts: {fields: {nam: {allow: all_updates}}}",
             "table bank.accounts, field nam: the table has no column nam: did you mean name?",
         ),

@@ -9,10 +9,8 @@ use super::window::Changed;
 use crate::cell::{Cell, encode_row, row_hash};
 use crate::copy::{CopyError, Op, Opening, Origin, Place, Put, SeenBy, Stored, place_of};
 use crate::rules::Breach;
+pub use crate::rules::UNEXPLAINED;
 use crate::table::{Key, Table};
-
-/// The rule that every change is in the stream.
-pub const UNEXPLAINED: &str = "unexplained";
 
 /// Columns that a message names.
 const NAMED_COLUMNS: usize = 5;

@@ -13,10 +13,8 @@ use super::store::{Batch, Open, Store, Tracked, differ};
 use crate::cell::Cell;
 use crate::change::{Change, Op, Position, Sent, Transaction};
 use crate::copy::{CopyError, Op as Made, Opening, Origin, Part, SeenBy, Stored, place_of};
+pub use crate::rules::TRUNCATED;
 use crate::table::{Key, Name, Table};
-
-/// The rule that a table is not emptied as a whole.
-pub const TRUNCATED: &str = "truncated";
 
 /// A change, and what it belongs to.
 struct At<'a> {

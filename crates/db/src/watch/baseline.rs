@@ -12,6 +12,7 @@ use crate::cell::{Cell, encode_row, row_hash};
 use crate::change::Position;
 use crate::copy::{CopyError, Op, Opening, Origin, Put, SeenBy, place_of};
 use crate::database::Reader;
+use crate::rules::DUPLICATE_KEY;
 
 /// Rows that are taken at once, at most.
 const ROWS_AT_ONCE: u32 = 2_000;
@@ -24,9 +25,6 @@ pub(super) const BYTES_AT_ONCE: u64 = 16 << 20;
 
 /// How long a transaction that is in the stream may take to be seen: a server waits 10 s for its replicas, unless it is set up otherwise.
 const UNSEEN_MAX: Duration = Duration::from_secs(30);
-
-/// The rule that what is said to identify rows does.
-const DUPLICATE: &str = "duplicate_key";
 
 impl<D: Database, O: Outlet> Watch<D, O> {
     /// Takes the rows of all tables that are not done, of one snapshot.
@@ -205,7 +203,7 @@ impl Store {
                     place: &place,
                     key: &key_bytes,
                     field: None,
-                    rule: DUPLICATE,
+                    rule: DUPLICATE_KEY,
                     description: "several rows have this key, and only one of them is watched",
                     old: Some((&there.image, there.version)),
                     new: Some((&image, there.version + 1)),

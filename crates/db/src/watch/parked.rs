@@ -14,11 +14,8 @@ use super::{Database, Outlet, Trouble, Watch};
 use crate::cell::{Cell, decode_row, encode_row};
 use crate::change::{Change, Op, Position, Sent, Transaction};
 use crate::copy::{CopyError, Layout, Opening, Origin, SeenBy, Watched};
-use crate::rules::TableRules;
+use crate::rules::{TableRules, UNAPPLIED};
 use crate::table::Table;
-
-/// The rule that no change is left out of the copy.
-const UNAPPLIED: &str = "unapplied";
 
 /// Changes that are applied at once.
 const CHANGES_AT_ONCE: u32 = 500;

@@ -13,10 +13,8 @@ use super::store::Store;
 use super::{Database, Outlet, Trouble, Watch};
 use crate::copy::{CopyError, Op};
 use crate::database::{FoundTable, Reader};
+pub use crate::rules::SCHEMA;
 use crate::table::Table;
-
-/// The rule that a table's definition does not change.
-pub const SCHEMA: &str = "schema";
 
 /// Why a table cannot be watched whose rows nothing tells apart.
 const NO_KEY: &str = "nothing tells its rows apart: it has neither a primary key nor a unique key without NULLs; name columns that do under `identify`";
