@@ -36,7 +36,9 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             let mut wait = LOOK;
             for check in &checks {
                 let now = self.options.clock.now();
-                let mut due = self.last_run(check).await?.and_then(|last| check.next(last)).unwrap_or(now);
+                // A time to come, of a clock that was wrong, would put it off until then.
+                let last = self.last_run(check).await?.filter(|last| *last <= now);
+                let mut due = last.and_then(|last| check.next(last)).unwrap_or(now);
                 if due <= now {
                     self.run_check(&mut reader, check, now).await?;
                     // One whose schedule has no next time is asked again after a while.

@@ -1,6 +1,7 @@
 mod behind;
 mod bench;
 mod changes;
+mod checks;
 mod crashes;
 mod schema;
 mod world;
