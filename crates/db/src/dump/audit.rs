@@ -14,7 +14,7 @@ use super::{DumpError, Note};
 use crate::cell::{Cell, MaskKey, decode_row};
 use crate::config::WatchConfig;
 use crate::rules::{Breach, TableRules};
-use crate::table::{Column, Key, Kind, Name, Table};
+use crate::table::{Column, Key, Name, Table};
 
 /// How two dumps, or a copy and a dump, are compared.
 pub struct DumpAudit<'a> {
@@ -131,9 +131,12 @@ impl DumpAudit<'_> {
         let mut compiled = Vec::new();
         let mut mistakes = Vec::new();
         for (old, new) in pairs.values() {
-            let table = new.and_then(|place| after.tables.get(place)).or_else(|| before.tables.get((*old)?));
-            match table.map(|table| TableRules::compile(self.config, table)) {
-                Some(Ok(rules)) => compiled.push((*old, *new, rules)),
+            let of = |loaded: &Loaded, place: usize| {
+                let missing = loaded.missing.get(place).map(Vec::as_slice).unwrap_or_default();
+                Some(TableRules::compile_without(self.config, loaded.tables.get(place)?, missing))
+            };
+            match new.and_then(|place| of(&after, place)).or_else(|| of(&before, (*old)?)) {
+                Some(Ok((rules, left_out))) => compiled.push((*old, *new, rules, left_out)),
                 Some(Err(errors)) => mistakes.extend(errors),
                 None => {}
             }
@@ -141,8 +144,14 @@ impl DumpAudit<'_> {
         if !mistakes.is_empty() {
             return Err(DumpError::Rules(mistakes));
         }
-        for (old, new, rules) in compiled {
+        for (old, new, rules, left_out) in compiled {
             telling.summary.tables += 1;
+            for rule in left_out {
+                let what = format!(
+                    "{rule} was left out: it needs a column that the database computes, which is not in the dump"
+                );
+                telling.tell(Found::Schema(rules.table().name.clone(), what))?;
+            }
             self.table(&before, old, &after, new, &rules, &mut telling)?;
         }
         Ok(telling.summary)
@@ -166,11 +175,8 @@ impl DumpAudit<'_> {
                 let mut loading = Loading { spill, telling, failed: self.temporary() };
                 let tables = read(&name, reader, self.schema, self.config, self.mask, &mut loading)?;
                 let spilled = loading.spill.finish().map_err(self.temporary())?;
-                Ok(Loaded {
-                    tables: tables.iter().map(|table| table.finished(self.config)).collect(),
-                    spilled,
-                    dump: true,
-                })
+                let (tables, missing) = tables.iter().map(|table| table.finished(self.config)).unzip();
+                Ok(Loaded { tables, missing, spilled, dump: true })
             }
             Side::Rows { tables, rows } => {
                 let mut spill = spill;
@@ -179,7 +185,7 @@ impl DumpAudit<'_> {
                     spill.push(table, &cells).map_err(self.temporary())?;
                 }
                 let spilled = spill.finish().map_err(self.temporary())?;
-                Ok(Loaded { tables, spilled, dump: false })
+                Ok(Loaded { tables, missing: Vec::new(), spilled, dump: false })
             }
         }
     }
@@ -332,6 +338,8 @@ fn differences(old: &Table, new: &Table, types: bool) -> Vec<String> {
 
 struct Loaded {
     tables: Vec<Table>,
+    /// Columns of each that a dump has no values of.
+    missing: Vec<Vec<Column>>,
     spilled: Spilled,
     dump: bool,
 }
@@ -358,15 +366,6 @@ impl Telling<'_, '_> {
         self.pass(found)
     }
 
-    fn pass(&mut self, found: Found) -> Result<(), DumpError> {
-        (self.tell)(found).map_err(DumpError::Told)
-    }
-}
-
-/// Rows while a dump is read.
-struct Loading<'l, 't, 'f, F> {
-    spill: Spill,
-    telling: &'l mut Telling<'t, 'f>,
     /// Says what was not compared of a table.
     fn left_out(&mut self, table: &Table) -> Result<(), DumpError> {
         let told = self.unclear.as_mut().map(|unclear| std::mem::take(unclear).told(&table.columns));
@@ -376,6 +375,15 @@ struct Loading<'l, 't, 'f, F> {
         Ok(())
     }
 
+    fn pass(&mut self, found: Found) -> Result<(), DumpError> {
+        (self.tell)(found).map_err(DumpError::Told)
+    }
+}
+
+/// Rows while a dump is read.
+struct Loading<'l, 't, 'f, F> {
+    spill: Spill,
+    telling: &'l mut Telling<'t, 'f>,
     failed: F,
 }
 

@@ -140,14 +140,17 @@ impl DumpTable {
         self.columns.iter().position(|column| column.column.name == name)
     }
 
-    /// The table with the columns that the dump has values of, and its key.
-    pub(super) fn finished(&self, config: &WatchConfig) -> Table {
+    /// The table with the columns that the dump has values of, and its key; and the columns that it has no values of, because the database computes them.
+    pub(super) fn finished(&self, config: &WatchConfig) -> (Table, Vec<Column>) {
         let given = |place: usize, column: &DumpColumn| match &self.layout {
             Some(layout) => layout.contains(&place) && !column.left_out(),
             None => !column.column.generated,
         };
-        let columns = self.columns.iter().enumerate().filter(|(place, column)| given(*place, column));
-        let mut columns: Vec<Column> = columns.map(|(_, column)| column.column.clone()).collect();
+        let (mut columns, mut missing) = (Vec::new(), Vec::new());
+        for (place, column) in self.columns.iter().enumerate() {
+            let to = if given(place, column) { &mut columns } else { &mut missing };
+            to.push(column.column.clone());
+        }
         for name in self.primary.iter().flatten() {
             for column in columns.iter_mut().filter(|column| column.name == *name) {
                 column.nullable = false;
@@ -164,7 +167,7 @@ impl DumpTable {
         let key = declared.or_else(|| match config.identifies(&self.name.table)? {
             Identify::Columns(names) => places(names, true),
         });
-        Table { name: self.name.clone(), key: key.unwrap_or_default(), columns }
+        (Table { name: self.name.clone(), key: key.unwrap_or_default(), columns }, missing)
     }
 }
 
@@ -312,11 +315,11 @@ fn mysql_column(name: &str, item: &[Token], default: Option<&str>) -> DumpColumn
         }
         (Kind::TextIn(_), "latin1") => Form::Latin1,
         (Kind::TextIn(_), "ucs2" | "utf16") => Form::Utf16,
+        (Kind::TextIn(_), "utf16le") => Form::Utf16Le,
+        (Kind::TextIn(_), "utf32") => Form::Utf32,
         _ => Form::Plain,
     };
     let generated = has(item, &["GENERATED", "ALWAYS"]) || outside(item).any(|token| token.is("AS"));
-        (Kind::TextIn(_), "utf16le") => Form::Utf16Le,
-        (Kind::TextIn(_), "utf32") => Form::Utf32,
     DumpColumn { mysql: true, ..column(name, kind, sql_type, !has(item, &["NOT", "NULL"]), generated, form) }
 }
 
@@ -338,13 +341,13 @@ fn postgres_column(name: &str, item: &[Token]) -> DumpColumn {
     let sql_type = sql_type(item, &ends);
     let lower = sql_type.to_ascii_lowercase();
     let base = lower.split('(').next().unwrap_or_default().trim();
-    let (kind, form) = match base {
-        _ if lower.ends_with(']') => (Kind::Other, Form::Plain),
-        "smallint" | "integer" | "bigint" => (Kind::Int, Form::Plain),
     let zoned =
         lower.starts_with("timestamp") && lower.contains("with time zone") || lower.starts_with("tstz");
-        "oid" => (Kind::Unsigned, Form::Plain),
+    let (kind, form) = match base {
         _ if zoned && !lower.ends_with("zone") => (Kind::Other, Form::ZonedWithin),
+        _ if lower.ends_with(']') => (Kind::Other, Form::Plain),
+        "smallint" | "integer" | "bigint" => (Kind::Int, Form::Plain),
+        "oid" => (Kind::Unsigned, Form::Plain),
         "numeric" => (Kind::Decimal, Form::Plain),
         "real" => (Kind::Float, Form::Plain),
         "double precision" => (Kind::Double, Form::Plain),

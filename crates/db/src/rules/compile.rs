@@ -1,6 +1,6 @@
 //! Rules made of what the configuration says of a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use attestry_event::Period;
@@ -9,7 +9,7 @@ use attestry_script::{Options, Rule, RuleColumn, nearest};
 use super::{Changes, Field, Named, TAKEN, TableRules, given};
 use crate::choice::fits;
 use crate::config::{FieldRules, Rules, TableConfig, WatchConfig};
-use crate::table::Table;
+use crate::table::{Column, Table};
 
 /// A rule that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,16 +51,28 @@ impl TableRules {
     /// # Errors
     /// Every mistake in them: programs that are none, names of no column, names that are taken.
     pub fn compile(config: &WatchConfig, table: &Table) -> Result<TableRules, Vec<RuleError>> {
+        TableRules::compile_without(config, table, &[]).map(|(rules, _)| rules)
+    }
+
+    /// The same for a table that is known without some of its columns; and which rules are left out, because they need them.
+    pub(crate) fn compile_without(
+        config: &WatchConfig,
+        table: &Table,
+        missing: &[Column],
+    ) -> Result<(TableRules, Vec<String>), Vec<RuleError>> {
         let said: Vec<&TableConfig> = config.that_name(&table.name.table).collect();
         let own = config.tables.get(&table.name.table);
         let time = config.defaults.rule_time.map_or(Options::TIME, |Period(time)| time);
         let columns = table.columns.iter().map(given::seen).collect();
-        let mut compiling = Compiling { table, columns, time, errors: Vec::new() };
+        let all = table.columns.iter().chain(missing).map(given::seen).collect();
+        let (errors, left_out) = (Vec::new(), Vec::new());
+        let mut compiling = Compiling { table, columns, all, time, errors, left_out };
         compiling.check_names(own);
         let mut on_insert = compiling.all(None, &["row"], &merged(&said, |table| &table.on_insert));
         let on_update = compiling.all(None, BOTH, &merged(&said, |table| &table.on_update));
-        let mut on_delete = compiling.all(None, &["row"], &merged(&said, |table| &table.on_delete));
-        let keeps_rows = on_delete.is_empty();
+        let for_deletions = merged(&said, |table| &table.on_delete);
+        let keeps_rows = for_deletions.is_empty();
+        let mut on_delete = compiling.all(None, &["row"], &for_deletions);
         let allow = said.iter().find_map(|table| table.allow);
         let mut fields = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
@@ -68,20 +80,33 @@ impl TableRules {
             let said: Vec<&FieldRules> = said.iter().flat_map(|table| of_field(table, name)).collect();
             on_insert.extend(compiling.all(Some(name), &["row"], &merged(&said, |field| &field.on_insert)));
             on_delete.extend(compiling.all(Some(name), &["row"], &merged(&said, |field| &field.on_delete)));
-            let on_update = compiling.all(Some(name), BOTH, &merged(&said, |field| &field.on_update));
+            let for_updates = merged(&said, |field| &field.on_update);
+            let on_update = compiling.all(Some(name), BOTH, &for_updates);
             let own_allow = said.iter().find_map(|field| field.allow);
             let default = match (own_allow, allow) {
                 (Some(allow), _) => allow.into(),
-                (None, _) if !on_update.is_empty() => Changes::Any,
+                (None, _) if !for_updates.is_empty() => Changes::Any,
                 (None, Some(allow)) => allow.into(),
                 (None, None) => Changes::None,
             };
             fields.push(Field { on_update, default });
         }
+        for column in missing {
+            let said: Vec<&FieldRules> =
+                said.iter().flat_map(|table| of_field(table, &column.name)).collect();
+            let each = said.iter().flat_map(|field| [&field.on_insert, &field.on_update, &field.on_delete]);
+            for name in each.flat_map(|rules| rules.keys()).collect::<BTreeSet<_>>() {
+                compiling.leave_out(Some(&column.name), name);
+            }
+        }
         if !compiling.errors.is_empty() {
             return Err(compiling.errors);
         }
-        Ok(TableRules { table: table.clone(), on_insert, on_update, on_delete, fields, keeps_rows })
+        let left_out = compiling.left_out;
+        Ok((
+            TableRules { table: table.clone(), on_insert, on_update, on_delete, fields, keeps_rows },
+            left_out,
+        ))
     }
 }
 
@@ -105,8 +130,11 @@ fn merged<'c, T>(said: &[&'c T], rules: impl Fn(&'c T) -> &'c Rules) -> BTreeMap
 struct Compiling<'t> {
     table: &'t Table,
     columns: Vec<RuleColumn>,
+    /// The same with those that are missing.
+    all: Vec<RuleColumn>,
     time: std::time::Duration,
     errors: Vec<RuleError>,
+    left_out: Vec<String>,
 }
 
 /// The longest name of a rule, in characters: it stands in every violation.
@@ -133,10 +161,15 @@ impl Compiling<'_> {
         }
         match Rule::compile(source, rows, &self.columns, self.time) {
             Ok(rule) => Some(Named { field: field.map(str::to_owned), name: name.to_owned(), rule }),
-            Err(error) => {
-                for found in error.findings() {
-                    let place = (found.line, found.column);
-                    self.mistake(field, name, place, found.message.clone(), found.rendered.clone());
+            Err(_) => {
+                match Rule::compile(source, rows, &self.all, self.time) {
+                    Ok(_) => self.leave_out(field, name),
+                    Err(error) => {
+                        for found in error.findings() {
+                            let place = (found.line, found.column);
+                            self.mistake(field, name, place, found.message.clone(), found.rendered.clone());
+                        }
+                    }
                 }
                 None
             }
@@ -148,10 +181,10 @@ impl Compiling<'_> {
         let Some(own) = own else { return };
         let names = own.fields.keys().filter(|name| !name.contains(['*', '?']));
         for name in names.chain(&own.mask) {
-            if self.table.place_of(name).is_some() {
+            let known = || self.all.iter().map(|column| column.name.as_str());
+            if known().any(|known| known == name) {
                 continue;
             }
-            let known = || self.table.columns.iter().map(|column| column.name.as_str());
             let message = match nearest(name, known()) {
                 Some(near) => format!("the table has no column {name}: did you mean {near}?"),
                 None => format!(
@@ -161,6 +194,11 @@ impl Compiling<'_> {
             };
             self.mistake(Some(name), "", (1, 1), message, String::new());
         }
+    }
+
+    fn leave_out(&mut self, field: Option<&str>, name: &str) {
+        let of = field.map(|field| format!(" of the column {field}")).unwrap_or_default();
+        self.left_out.push(format!("the rule {name}{of}"));
     }
 
     fn mistake(

@@ -226,6 +226,31 @@ fn mistakes_name_table_rule_line_and_column() {
 }
 
 #[test]
+fn rules_that_need_what_is_missing_are_left_out() {
+    let config: WatchConfig = serde_saphyr::from_str(
+        "url: x\ntables:\n  accounts:\n    mask: [password_hash]\n    on_update: {less: 'if .updated.balance == \"\" { \"x\" }', other: 'if .updated.name == \"\" { \"x\" }'}\n    on_delete: {empty: 'if .row.balance != \"0\" { \"x\" }'}\n    fields:\n      balance: {allow: all_updates, on_insert: {format: 'null'}}\n      sign_in_count: {on_update: {never: '.updated.balance'}}\n",
+    )
+    .unwrap();
+    let mut table = table();
+    let missing = [table.columns.remove(2), table.columns.remove(5)];
+    let (rules, left_out) = TableRules::compile_without(&config, &table, &missing).unwrap();
+    let expected = [
+        "the rule less",
+        "the rule empty",
+        "the rule never of the column sign_in_count",
+        "the rule format of the column balance",
+    ];
+    assert_eq!(left_out, expected);
+    // What is not decided by a rule that is left out is not decided otherwise.
+    let row = ["7", "Alice", "3", "", "2026-11-21 12:00:00.000000"].map(Cell::of);
+    let mut counted = row.clone();
+    counted[2] = Cell::of("4");
+    assert!(rules.deleted(&row).is_empty() && rules.updated(&row, &counted).is_empty());
+    let errors = TableRules::compile_without(&config, &table, &missing[..1]).unwrap_err();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+}
+
+#[test]
 fn a_slow_rule_is_a_breach_and_stops_nothing() {
     let config = "url: x\ndefaults: {rule_time: 1ms}\ntables:\n  accounts:\n    on_insert:\n      slow: |\n        n = 0\n        for_each(split(\"a\" * 2000, \"\")) -> |_i, _v| { for_each(split(\"a\" * 2000, \"\")) -> |_i, _v| { n = n + 1 } }\n        null\n      then: '\"next\"'\n";
     let config: WatchConfig = serde_saphyr::from_str(config).unwrap();

@@ -218,3 +218,30 @@ fn rows_do_not_say_whose_dump_it_is() {
         }
     }
 }
+
+/// MySQL's and PostgreSQL's dumps have no values of columns that are computed.
+#[test]
+fn rules_of_columns_that_are_not_in_a_dump_are_left_out() {
+    let config = config(
+        "tables:
+  t:
+    mask: [hidden]
+    on_update: {more: 'if .updated.total > 10 { \"more\" }', other: 'if .updated.b > 10 { \"b is more\" }'}
+    fields: {total: {allow: all_updates}, b: {allow: all_updates}}",
+    );
+    let made = |b: u32| {
+        format!(
+            "-- MySQL dump\nCREATE TABLE `t` (`id` int NOT NULL, `b` int NOT NULL, `total` int GENERATED ALWAYS AS (`b` * 2) STORED NOT NULL, `hidden` int GENERATED ALWAYS AS (`b` + 1) VIRTUAL, PRIMARY KEY (`id`));\n\
+             INSERT INTO `t` (`id`, `b`) VALUES (1,{b});\n-- Dump completed\n"
+        )
+    };
+    let (_, found) =
+        compare(&config, "test", 1, dump("a", made(1).as_bytes()), dump("b", made(20).as_bytes())).unwrap();
+    assert_eq!(
+        told(&found),
+        [
+            "test.t: the rule more was left out: it needs a column that the database computes, which is not in the dump",
+            "test.t 1: updated: b is more",
+        ]
+    );
+}
