@@ -1,17 +1,20 @@
 //! What a change stream says.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use attestry_event::Nanos;
+use serde::{Deserialize, Serialize};
 
 use crate::cell::Cell;
-use crate::table::{Key, Table};
+use crate::table::{Key, Name, Table};
 
 /// A place in a change stream. Its text is what is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Position {
     /// A binary log and the byte after an event: `mariadb-bin.000003:4711`.
     Binlog {
@@ -68,6 +71,20 @@ impl FromStr for Position {
         let (high, low) = text.split_once('/').ok_or_else(wrong)?;
         let part = |text: &str| u32::from_str_radix(text, 16).map_err(|_| wrong());
         Ok(Position::Wal(u64::from(part(high)?) << 32 | u64::from(part(low)?)))
+    }
+}
+
+impl TryFrom<String> for Position {
+    type Error = PositionError;
+
+    fn try_from(text: String) -> Result<Position, PositionError> {
+        text.parse()
+    }
+}
+
+impl From<Position> for String {
+    fn from(position: Position) -> String {
+        position.to_string()
     }
 }
 
@@ -162,6 +179,17 @@ fn user(words: &str) -> Option<&str> {
     Some(name.trim_matches(['\'', '"'])).filter(|name| !name.is_empty())
 }
 
+/// A transaction that XA has prepared and that is neither committed nor rolled back: the log has what it changed only there.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Prepared {
+    /// What the server calls it: `X'71',X'',1`.
+    pub number: String,
+    /// A place in the stream before it.
+    pub since: Position,
+    /// The tables that it changed, watched or not.
+    pub tables: BTreeSet<Name>,
+}
+
 /// What a stream gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -174,11 +202,27 @@ pub enum Step {
         /// When.
         time: Nanos,
         /// Which tables, as far as the server tells; none: perhaps any.
-        tables: Vec<crate::Name>,
+        tables: Vec<Name>,
         /// The statement, where the server tells.
         statement: Option<String>,
         /// Whose it was, where the server tells.
         account: Option<String>,
+    },
+    /// What is prepared, which whoever takes the stream up again has to know.
+    Prepared {
+        /// At this place.
+        position: Position,
+        /// All of it.
+        prepared: Vec<Prepared>,
+    },
+    /// Something was committed of which it is not known what it changed. The stream goes on after it.
+    Gap {
+        /// After it.
+        position: Position,
+        /// When.
+        time: Nanos,
+        /// What it is, and why it is not known.
+        reason: String,
     },
     /// Everything up to here was given, and nothing more is there now.
     Reached(Position),

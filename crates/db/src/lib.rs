@@ -29,7 +29,7 @@ pub mod watch;
 
 pub(crate) use cell::hex;
 pub use cell::{Cell, CellError, MaskKey, RowHash, chunk_digest, decode_row, encode_row, row_hash};
-pub use change::{Change, Op, Position, PositionError, Sent, Step, Transaction};
+pub use change::{Change, Op, Position, PositionError, Prepared, Sent, Step, Transaction};
 pub use choice::fits;
 pub use config::{
     Allow, Budget, CopyPlace, CopySchema, Defaults, Engine, FieldRules, Identify, Mistake, Rules,

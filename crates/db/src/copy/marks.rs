@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Copy, CopyError, Place, Stored, signed, unsigned};
-use crate::change::Position;
+use crate::change::{Position, Prepared};
 use crate::table::Name;
 
 const POSITION: &str = "position";
+const PREPARED: &str = "prepared";
 const PART: &str = "part";
 const PASS: &str = "pass";
 const SERVER: &str = "server";
@@ -159,6 +160,25 @@ impl Copy {
     /// When the file cannot be written.
     pub fn set_position(&mut self, position: &Position) -> Result<(), CopyError> {
         self.set_mark(POSITION, position.to_string().as_bytes())
+    }
+
+    /// What XA had prepared there and before.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn prepared(&self) -> Result<Vec<Prepared>, CopyError> {
+        Ok(self.json(PREPARED)?.unwrap_or_default())
+    }
+
+    /// This is prepared at the position.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn set_prepared(&mut self, prepared: &[Prepared]) -> Result<(), CopyError> {
+        match prepared {
+            [] => self.remove_mark(PREPARED),
+            some => self.set_json(PREPARED, &some),
+        }
     }
 
     /// The server that the position is of, if it says so.

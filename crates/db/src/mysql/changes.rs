@@ -13,7 +13,7 @@ use super::reader::{identity, log_end};
 use super::session::{Session, login};
 use super::tables::text;
 use crate::cell::MaskKey;
-use crate::change::{Position, Step};
+use crate::change::{Position, Prepared, Step};
 use crate::config::WatchConfig;
 use crate::database::{Changes, DbError};
 use crate::table::Table;
@@ -37,7 +37,8 @@ impl std::fmt::Debug for MysqlChanges {
 
 impl MysqlChanges {
     /// Connects, and takes the log up from a position, else from where it ends now. `watch` is the watch's name, of which the number among the server's replicas is
-    /// made unless the configuration says one. `server` is what [`Reader::server`](crate::Reader::server) gave when the position was noted.
+    /// made unless the configuration says one. `prepared` and `server` are what [`Step::Prepared`] and [`Reader::server`](crate::Reader::server) gave when the position
+    /// was noted; where the log is not so far back that it has what was prepared, that is a [`Step::Gap`] when it is committed.
     ///
     /// # Errors
     /// [`DbError::Lost`] when the log cannot be taken up there: it is no longer that far back, or it is another server.
@@ -47,6 +48,7 @@ impl MysqlChanges {
         tables: Vec<Arc<Table>>,
         mask: &MaskKey,
         from: Option<&Position>,
+        prepared: &[Prepared],
         server: Option<&str>,
     ) -> Result<MysqlChanges, DbError> {
         let mut session = Session::new(config)?;
@@ -60,6 +62,7 @@ impl MysqlChanges {
         let schema = config.schema.clone().unwrap_or_else(|| session.database().to_owned());
         let mut decoder = Decoder::new(config.clone(), schema, mask.clone(), file, at);
         decoder.set_tables(tables);
+        decoder.look_back(prepared);
         let mut changes = MysqlChanges {
             login: login(config)?,
             server_id: config.server_id.unwrap_or_else(|| number_of(watch)),
@@ -68,8 +71,25 @@ impl MysqlChanges {
             decoder,
             dump: None,
         };
-        changes.dump = Some(changes.connect().await?);
-        Ok(changes)
+        loop {
+            match changes.connect().await {
+                Ok(dump) => changes.dump = Some(dump),
+                Err(error) if changes.goes_on_after(&error) => continue,
+                Err(error) => return Err(error),
+            }
+            return Ok(changes);
+        }
+    }
+
+    /// What is prepared cannot be read again from where it begins, which is no reason not to follow what comes now.
+    fn goes_on_after(&mut self, error: &DbError) -> bool {
+        let unreadable = matches!(error, DbError::Lost(_) | DbError::Refused(_));
+        let goes_on = unreadable && self.decoder.looks_back().is_some();
+        if goes_on {
+            tracing::warn!(%error, "what XA has prepared cannot be read again");
+            self.decoder.look_less_far_back();
+        }
+        goes_on
     }
 
     async fn connect(&mut self) -> Result<Dump, DbError> {
@@ -83,6 +103,9 @@ impl MysqlChanges {
             )));
         }
         self.server = Some(found);
+        if let Some((file, at)) = self.decoder.looks_back() {
+            is_there(&mut session, &file, at).await?;
+        }
         let (file, at) = self.decoder.resume();
         is_there(&mut session, &file, at).await?;
         let small = u32::try_from(at).map_err(|_| {
@@ -117,7 +140,9 @@ impl Changes for MysqlChanges {
             };
             if let Err(error) = taken {
                 self.dump = None;
-                return Err(error);
+                if !self.goes_on_after(&error) {
+                    return Err(error);
+                }
             }
         }
     }

@@ -5,13 +5,15 @@
 //! writes (the group has no end, and the next begins), and a transaction with tables that cannot roll back (it ends with ROLLBACK); then what was given of it is not so, and the
 //! stream is lost.
 //!
-//! XA transactions are in the log when they are prepared, and count when `XA COMMIT` comes, with that one's id and time.
+//! XA transactions are in the log when they are prepared, and count when `XA COMMIT` comes, with that one's id and time. Which ones wait is told, so that a log that is
+//! taken up again is read from before the first of them: up to where it was given before, only what is prepared is taken from it.
 
 mod groups;
 mod rows;
 #[cfg(test)]
 mod sample;
 
+use std::cmp::Ordering;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -20,11 +22,11 @@ use std::time::{Duration, Instant};
 use super::bytes::Bytes;
 use super::event::{self, Header, Query, kind};
 use crate::cell::MaskKey;
-use crate::change::{Position, Step, Transaction};
+use crate::change::{Position, Prepared, Step, Transaction};
 use crate::config::WatchConfig;
 use crate::database::DbError;
 use crate::table::{Name, Table};
-use groups::{Group, PREPARED_BYTES, Prepared};
+use groups::{Group, PREPARED_BYTES, Waiting};
 use rows::Map;
 
 /// How often it is said how far the log was read while nothing in it is of the watched tables.
@@ -46,9 +48,13 @@ pub(super) struct Decoder {
     at: u64,
     /// Where it can be taken up: after the last group that was given whole.
     resume: (String, u64),
+    /// Up to here all was given before, and nothing is given again.
+    given: Position,
+    /// Places before that from which what is prepared can be read, the last one first.
+    back: Vec<Position>,
     maps: HashMap<u64, Map>,
     group: Option<Group>,
-    prepared: HashMap<String, Prepared>,
+    prepared: HashMap<String, Waiting>,
     /// [`PREPARED_BYTES`], or less in a test.
     prepared_most: usize,
     steps: VecDeque<Step>,
@@ -68,6 +74,8 @@ impl Decoder {
             strange: HashSet::new(),
             checksums: None,
             resume: (file.clone(), at),
+            given: Position::Binlog { file: file.clone(), at },
+            back: Vec::new(),
             file,
             at,
             maps: HashMap::new(),
@@ -101,6 +109,42 @@ impl Decoder {
         self.resume.clone()
     }
 
+    /// What was prepared when the log was given up to where it begins: of the tables that are set, it is read again.
+    pub(super) fn look_back(&mut self, prepared: &[Prepared]) {
+        for one in prepared {
+            if !one.tables.iter().any(|name| self.tables.contains_key(name)) {
+                let tables = one.tables.clone();
+                self.prepared.insert(one.number.clone(), Waiting::of_others(one.since.clone(), tables));
+            } else if one.since < self.given {
+                self.back.push(one.since.clone());
+            }
+        }
+        self.back.sort_by(|one, other| other.partial_cmp(one).unwrap_or(Ordering::Equal));
+        self.begin_back();
+    }
+
+    /// It cannot be read as far back as it was begun; perhaps from a later place.
+    pub(super) fn look_less_far_back(&mut self) {
+        let here = self.position();
+        self.back.retain(|since| *since > here);
+        self.prepared.retain(|_, waiting| waiting.is_of_others());
+        self.begin_back();
+    }
+
+    fn begin_back(&mut self) {
+        if let Position::Binlog { file, at } = self.back.last().unwrap_or(&self.given) {
+            self.resume = (file.clone(), *at);
+        }
+    }
+
+    /// What was given last, while it reads what comes before that.
+    pub(super) fn looks_back(&self) -> Option<(String, u64)> {
+        match &self.given {
+            Position::Binlog { file, at } if self.position() < self.given => Some((file.clone(), *at)),
+            _ => None,
+        }
+    }
+
     pub(super) fn step(&mut self) -> Option<Step> {
         self.steps.pop_front()
     }
@@ -131,7 +175,11 @@ impl Decoder {
         if header.end != 0 && !header.artificial && !is_heartbeat(header.kind) {
             self.at = reached(self.at, header.end);
         }
-        self.take(&header, body)?.ok_or_else(damaged)?;
+        match self.take(&header, body) {
+            // It was told when it was read first.
+            Err(_) if self.was_given() => self.group = None,
+            taken => taken?.ok_or_else(damaged)?,
+        }
         if self.group.is_none() && !is_heartbeat(header.kind) {
             let here = (self.file.clone(), self.at);
             self.unsaid |= self.steps.is_empty() && self.resume != here;
@@ -168,7 +216,7 @@ impl Decoder {
                 self.query(header, &query)?;
             }
             kind::XID => self.commit(),
-            kind::XA_PREPARE => return self.prepare(body),
+            kind::XA_PREPARE => return Ok(self.prepare(header, body)),
             kind::TABLE_MAP => return Ok(self.map(header, body)),
             kind::WRITE_1 | kind::UPDATE_1 | kind::DELETE_1 => return self.rows(header, body, false),
             kind::WRITE_2 | kind::UPDATE_2 | kind::DELETE_2 => return self.rows(header, body, true),
@@ -210,8 +258,8 @@ impl Decoder {
         // A heartbeat in the middle of a transaction says only that the server is there.
         let (_, at) = &self.resume;
         let low = u32::try_from(at & 0xffff_ffff).unwrap_or(0);
-        if self.group.is_none() && header.end == low {
-            self.give(Step::Reached(self.position()));
+        if self.group.is_none() && header.end == low && self.looks_back().is_none() {
+            self.say(Step::Reached(self.position()));
         }
     }
 
@@ -232,7 +280,18 @@ impl Decoder {
         self.give(Step::Transaction(transaction));
     }
 
+    /// Whether what is read now was given before.
+    fn was_given(&self) -> bool {
+        self.here() <= self.given
+    }
+
     fn give(&mut self, step: Step) {
+        if !self.was_given() {
+            self.say(step);
+        }
+    }
+
+    fn say(&mut self, step: Step) {
         self.steps.push_back(step);
         self.said = Instant::now();
         self.unsaid = false;

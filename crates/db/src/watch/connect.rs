@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Database;
 use crate::cell::MaskKey;
-use crate::change::Position;
+use crate::change::{Position, Prepared};
 use crate::config::WatchConfig;
 use crate::database::DbError;
 use crate::mysql::{MysqlChanges, MysqlReader};
@@ -33,9 +33,10 @@ impl Database for Mysql {
         tables: Vec<Arc<Table>>,
         mask: &MaskKey,
         from: Option<&Position>,
+        prepared: &[Prepared],
         server: Option<&str>,
     ) -> Result<MysqlChanges, DbError> {
-        MysqlChanges::open(&self.config, &self.watch, tables, mask, from, server).await
+        MysqlChanges::open(&self.config, &self.watch, tables, mask, from, prepared, server).await
     }
 }
 
@@ -61,6 +62,8 @@ impl Database for Postgres {
         tables: Vec<Arc<Table>>,
         mask: &MaskKey,
         from: Option<&Position>,
+        // A slot keeps what is prepared until it is committed.
+        _prepared: &[Prepared],
         _server: Option<&str>,
     ) -> Result<PostgresChanges, DbError> {
         PostgresChanges::open(&self.watch, &self.config, tables, mask.clone(), from).await

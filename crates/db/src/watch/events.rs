@@ -55,6 +55,23 @@ pub(super) fn time_of(micros: i64) -> Nanos {
     Nanos(micros.saturating_mul(1_000))
 }
 
+/// The stream of a watch leaves something out.
+pub(super) fn gap(watch: &str, time: i64, position: Option<&str>, message: String, reason: String) -> Event {
+    let at = position.unwrap_or_default().as_bytes();
+    let event = Event::new("gap.stream", "-")
+        .id(id(watch, &[b"gap.stream", &time.to_be_bytes(), at]))
+        .time(time_of(time))
+        .resource(watch)
+        .severity(3)
+        .message(message)
+        .data("watch", watch)
+        .data("reason", reason);
+    match position {
+        Some(position) => event.data("position", position),
+        None => event,
+    }
+}
+
 /// Shows values until there is too much of them.
 #[derive(Default)]
 pub(super) struct Shown {

@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, watch};
 
-use crate::change::{Position, Step};
+use crate::change::{Position, Prepared, Step};
 use crate::database::{Changes, DbError};
 
 /// Reads until the connection ends or nobody takes the steps any more.
@@ -27,17 +27,21 @@ pub(super) async fn feed<C: Changes>(
     }
 }
 
-/// Where a stream that has just begun is, once it has nothing to give.
-pub(super) async fn first_reached<C: Changes>(changes: &mut C) -> Result<Position, DbError> {
+/// Where a stream that has just begun is, once it has nothing to give, and what is prepared there if that is something else than before.
+pub(super) async fn first_reached<C: Changes>(
+    changes: &mut C,
+) -> Result<(Position, Option<Vec<Prepared>>), DbError> {
     loop {
         match changes.next().await? {
-            Step::Reached(position) => return Ok(position),
             Step::Transaction(transaction) => {
                 if let Some(end) = transaction.ends {
-                    return Ok(end);
+                    return Ok((end, None));
                 }
             }
-            Step::Schema { position, .. } => return Ok(position),
+            Step::Reached(position) | Step::Schema { position, .. } | Step::Gap { position, .. } => {
+                return Ok((position, None));
+            }
+            Step::Prepared { position, prepared } => return Ok((position, Some(prepared))),
         }
     }
 }

@@ -6,7 +6,7 @@ use attestry_event::Event;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use super::events::{id, micros};
+use super::events::{gap, id, micros};
 use super::store::{Batch, Store, run};
 use super::{Database, Outlet, Trouble, Watch};
 use crate::change::{Position, Step};
@@ -124,7 +124,7 @@ pub(super) fn same_columns(one: &Table, other: &Table) -> bool {
 fn changes_of(step: &Step) -> usize {
     match step {
         Step::Transaction(transaction) => transaction.changes.len(),
-        Step::Schema { .. } | Step::Reached(_) => 0,
+        Step::Schema { .. } | Step::Prepared { .. } | Step::Gap { .. } | Step::Reached(_) => 0,
     }
 }
 
@@ -133,6 +133,7 @@ impl Store {
     fn take(&mut self, watch: &str, steps: &[Step]) -> Result<Done, CopyError> {
         self.copy.begin()?;
         let mut done = Done { batch: Batch::default(), position: None, last_change: None, schema: false };
+        let mut prepared = None;
         for step in steps {
             match step {
                 Step::Transaction(transaction) => {
@@ -143,6 +144,17 @@ impl Store {
                     }
                 }
                 Step::Reached(position) => done.position = Some(position.clone()),
+                Step::Prepared { position, prepared: now } => {
+                    done.position = Some(position.clone());
+                    prepared = Some(now);
+                }
+                Step::Gap { position, time, reason } => {
+                    let message = format!("the change stream of {watch} leaves something out: {reason}");
+                    let at = position.to_string();
+                    let event = gap(watch, micros(*time), Some(&at), message, reason.clone());
+                    done.batch.events.push(event);
+                    done.position = Some(position.clone());
+                }
                 Step::Schema { position, time, tables, statement, account } => {
                     let at = position.to_string();
                     let mut event = Event::new("schema.change", account.as_deref().unwrap_or("-"))
@@ -172,6 +184,9 @@ impl Store {
         }
         if let Some(position) = &done.position {
             self.copy.set_position(position)?;
+        }
+        if let Some(prepared) = prepared {
+            self.copy.set_prepared(prepared)?;
         }
         Ok(done)
     }

@@ -46,7 +46,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
 use crate::cell::MaskKey;
-use crate::change::Position;
+use crate::change::{Position, Prepared};
 use crate::config::WatchConfig;
 use crate::copy::{Copy, CopyError};
 use crate::database::{Changes, DbError, Reader};
@@ -80,12 +80,14 @@ pub trait Database: Send + Sync + 'static {
     fn reader(&self) -> impl Future<Output = Result<Self::Reader, DbError>> + Send;
 
     /// The stream of these tables, each with what it is now and after that with what it was before, which is how what comes first may have it; from a position on; without one from now on, with whatever has to be made on the server for that. Gives
-    /// [`DbError::Lost`] when the stream cannot be taken up from there. `server` is what [`Reader::server`] said when the first position was noted.
+    /// [`DbError::Lost`] when the stream cannot be taken up from there. `prepared` is what [`Step::Prepared`](crate::Step::Prepared) said last before
+    /// it, and `server` what [`Reader::server`] said when the first position was noted.
     fn changes(
         &self,
         tables: Vec<Arc<Table>>,
         mask: &MaskKey,
         from: Option<&Position>,
+        prepared: &[Prepared],
         server: Option<&str>,
     ) -> impl Future<Output = Result<Self::Changes, DbError>> + Send;
 
@@ -153,6 +155,14 @@ impl From<Stopped> for Trouble {
     fn from(error: Stopped) -> Trouble {
         Trouble::Stop(WatchError::Outlet(error))
     }
+}
+
+/// Where the stream is taken up.
+#[derive(Clone)]
+struct Begin {
+    position: Position,
+    prepared: Vec<Prepared>,
+    server: Option<String>,
 }
 
 /// What a watch is started with.
@@ -323,11 +333,12 @@ impl<D: Database, O: Outlet> Watch<D, O> {
             };
         }
         let tables = self.shared.with(move |store| store.with_earlier(tables)).await?;
-        let (position, server) = self.begin_of_stream(&mut reader, &tables).await?;
+        let Begin { position, prepared, server } = self.begin_of_stream(&mut reader, &tables).await?;
         self.take_baseline(&mut reader).await?;
         // After the baseline: what it took over again is in its rows.
         self.apply_parked().await?;
-        let changes = self.database.changes(tables, &self.mask, Some(&position), server.as_deref()).await?;
+        let server = server.as_deref();
+        let changes = self.database.changes(tables, &self.mask, Some(&position), &prepared, server).await?;
         let left_out = reader.left_out(&self.options.config).await?;
         self.note_streamed(left_out).await?;
         self.handle.phase(Phase::Following, None);
@@ -345,37 +356,42 @@ impl<D: Database, O: Outlet> Watch<D, O> {
     }
 
     /// Where the stream is taken up. The first time its end now is noted before the first snapshot, which is then after it.
-    async fn begin_of_stream(
-        &self,
-        reader: &mut D::Reader,
-        tables: &[Arc<Table>],
-    ) -> Result<(Position, Option<String>), Trouble> {
-        let (known, expected) =
-            self.shared.with(|store| Ok((store.copy.position()?, store.copy.server()?))).await?;
+    async fn begin_of_stream(&self, reader: &mut D::Reader, tables: &[Arc<Table>]) -> Result<Begin, Trouble> {
+        let known =
+            |store: &mut Store| Ok((store.copy.position()?, store.copy.prepared()?, store.copy.server()?));
+        let (known, mut prepared, expected) = self.shared.with(known).await?;
         let server = reader.server().await?;
+        let other = expected.is_some() && server.is_some() && expected != server;
         if let Some(position) = known {
-            if let (Some(expected), Some(found)) = (&expected, &server)
-                && expected != found
-            {
+            if let (true, Some(expected), Some(found)) = (other, &expected, &server) {
                 return Err(Trouble::Database(DbError::Lost(format!(
                     "this is another server than the one that was read before, or it was restored: found {found}, expected {expected}"
                 ))));
             }
-            return Ok((position, expected.or(server)));
+            return Ok(Begin { position, prepared, server: expected.or(server) });
         }
-        let mut changes = self.database.changes(tables.to_vec(), &self.mask, None, server.as_deref()).await?;
-        let position = feed::first_reached(&mut changes).await?;
-        let kept = (position.clone(), server.clone());
+        if other {
+            prepared.clear();
+        }
+        let changes = self.database.changes(tables.to_vec(), &self.mask, None, &prepared, server.as_deref());
+        let mut changes = changes.await?;
+        let (position, now) = feed::first_reached(&mut changes).await?;
+        let mut prepared = now.unwrap_or(prepared);
+        // The log may begin anew, with numbers that it had before.
+        prepared.retain(|one| one.since < position);
+        let begin = Begin { position, prepared, server };
+        let kept = begin.clone();
         self.shared
             .with(move |store| {
                 store.copy.begin()?;
-                store.copy.set_position(&kept.0)?;
-                store.copy.set_server(kept.1.as_deref())?;
+                store.copy.set_position(&kept.position)?;
+                store.copy.set_prepared(&kept.prepared)?;
+                store.copy.set_server(kept.server.as_deref())?;
                 store.copy.commit()
             })
             .await?;
-        changes.confirm(&position).await?;
-        Ok((position, server))
+        changes.confirm(&begin.position).await?;
+        Ok(begin)
     }
 
     /// The stream cannot be taken up again: a gap, and all tables have to be compared.
@@ -384,17 +400,8 @@ impl<D: Database, O: Outlet> Watch<D, O> {
         let done = self.shared.with(move |store| {
             let time = events::micros(store.clock.now());
             let position = store.copy.position()?.map(|position| position.to_string());
-            let mut event = Event::new("gap.stream", "-")
-                .id(events::id(&name, &[b"gap.stream", &time.to_be_bytes()]))
-                .time(events::time_of(time))
-                .resource(name.as_str())
-                .severity(3)
-                .message(format!("the change stream of {name} cannot be taken up where it was: {why}"))
-                .data("watch", name)
-                .data("reason", why);
-            if let Some(position) = position {
-                event = event.data("position", position);
-            }
+            let message = format!("the change stream of {name} cannot be taken up where it was: {why}");
+            let event = events::gap(&name, time, position.as_deref(), message, why);
             store.copy.begin()?;
             for watched in store.copy.watched()?.iter().filter(|watched| !watched.done) {
                 // Its rows are taken again.

@@ -112,6 +112,86 @@ async fn postgresql_is_followed_and_a_dropped_slot_is_a_gap() {
     running.task.abort();
 }
 
+/// What XA prepares is in the log only there, and counts when it is committed: days later, after the watch was stopped, or never.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_xa_has_prepared_is_known_after_a_restart() {
+    let server = MariaDb::started_with_log(&[]);
+    let database = |config| Mysql { watch: "bank".to_owned(), config };
+    let bench = Bench::new(database, &server.url_for("root"), "tables: {elsewhere: {watch: false}, '*': {}}");
+    let query = |sql: &str| drop(server.query(sql));
+    let prepare = |number: &str, sql: &str| {
+        query(&format!("XA START '{number}'; {sql}; XA END '{number}'; XA PREPARE '{number}'"));
+    };
+    query(
+        "CREATE TABLE t (id INT PRIMARY KEY, v INT); CREATE TABLE elsewhere (id INT PRIMARY KEY); INSERT INTO t VALUES (0, 0)",
+    );
+    prepare("before", "INSERT INTO t VALUES (1, 1)");
+    let running = bench.start();
+    bench.same(&running).await;
+    prepare("first", "INSERT INTO t VALUES (2, 2)");
+    prepare("second", "INSERT INTO t VALUES (3, 3)");
+    prepare("other", "INSERT INTO elsewhere VALUES (4)");
+    prepare("back", "INSERT INTO t VALUES (5, 5)");
+    query("INSERT INTO t VALUES (6, 6)");
+    bench.same(&running).await;
+    running.task.abort();
+    let _ = running.task.await;
+    query("XA COMMIT 'first'; XA ROLLBACK 'back'; FLUSH BINARY LOGS");
+    let running = bench.start();
+    bench.same(&running).await;
+    assert_eq!(bench.taken.named("row.insert").len(), 2);
+    // Restarted, it does not tell the first one again.
+    running.task.abort();
+    let _ = running.task.await;
+    query("XA COMMIT 'other'");
+    let running = bench.start();
+    query("XA COMMIT 'second'");
+    bench.same(&running).await;
+    bench.passes(&running, 2).await;
+    assert_eq!(bench.taken.named("row.insert").len(), 3);
+    assert!(bench.taken.unexplained().is_empty(), "{:#?}", bench.taken.unexplained());
+    assert_eq!(bench.taken.named("gap.stream"), []);
+    // Nobody knows of this one; what follows it is read nevertheless.
+    query("XA COMMIT 'before'; INSERT INTO t VALUES (7, 7)");
+    bench.until(&running, "it is found", || bench.taken.unexplained().len() == 1).await;
+    bench.same(&running).await;
+    let gaps = bench.taken.named("gap.stream");
+    let reason = gaps[0].event_data.as_ref().unwrap()["reason"].as_str().unwrap();
+    assert!(gaps.len() == 1 && reason.contains("was prepared before the log was taken up"), "{gaps:?}");
+    assert_eq!(bench.taken.named("row.insert").len(), 5);
+    assert!(Copy::open_to_read(&bench.path).unwrap().prepared().unwrap().is_empty());
+    // The log is not kept for ever.
+    prepare("long", "INSERT INTO t VALUES (8, 8)");
+    query("INSERT INTO t VALUES (9, 9)");
+    bench.same(&running).await;
+    running.task.abort();
+    let _ = running.task.await;
+    query("FLUSH BINARY LOGS");
+    let logs = server.query("SHOW BINARY LOGS");
+    let last = logs.lines().last().unwrap().split_whitespace().next().unwrap().to_owned();
+    // Where it is read on is in a file that stays.
+    let running = bench.start();
+    query("INSERT INTO t VALUES (10, 10)");
+    bench.same(&running).await;
+    running.task.abort();
+    let _ = running.task.await;
+    let begun = Instant::now();
+    // Not while somebody still reads it.
+    while !server.query("SHOW BINARY LOGS").starts_with(&last) {
+        assert!(begun.elapsed() < SOON, "{}", server.query("SHOW BINARY LOGS"));
+        query(&format!("PURGE BINARY LOGS TO '{last}'"));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let running = bench.start();
+    query("INSERT INTO t VALUES (11, 11)");
+    bench.same(&running).await;
+    assert_eq!(bench.taken.named("gap.stream").len(), 1);
+    query("XA COMMIT 'long'");
+    bench.until(&running, "it is told", || bench.taken.named("gap.stream").len() == 2).await;
+    bench.until(&running, "it is found", || bench.taken.unexplained().len() == 2).await;
+    running.task.abort();
+}
+
 /// The stream of another server, or of one that was set back, is not taken up as if it were the same; everything is compared.
 async fn another_server_is_a_gap<D: Database + Clone>(
     bench: &Bench<D>,

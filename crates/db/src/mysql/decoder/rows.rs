@@ -26,6 +26,7 @@ impl Decoder {
             // Of a type that is not known: only bad if the table is watched, of which the beginning tells.
             let name = mapped_name(body)?;
             let id = Bytes::new(body).little(6)?;
+            self.touch(&name);
             self.not_as_known(header, &name);
             self.maps.insert(id, Map::Other);
             return Some(());
@@ -34,6 +35,7 @@ impl Decoder {
             schema: String::from_utf8_lossy(map.schema).into_owned(),
             table: String::from_utf8_lossy(map.table).into_owned(),
         };
+        self.touch(&name);
         let definitions =
             self.tables.get(&name).into_iter().chain(self.earlier.get(&name).into_iter().flatten());
         let fitting = definitions
@@ -49,7 +51,7 @@ impl Decoder {
 
     /// Rows of a table are not as it is known: they are left out, and that is said before the transaction that they are in.
     fn not_as_known(&mut self, header: &Header, name: &Name) {
-        if self.tables.contains_key(name) && self.strange.insert(name.clone()) {
+        if self.tables.contains_key(name) && !self.was_given() && self.strange.insert(name.clone()) {
             let step = Step::Schema {
                 position: self.position(),
                 time: header.nanos(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::event::kind;
 use super::Decoder;
 use crate::cell::MaskKey;
+use crate::change::Prepared;
 use crate::table::{Column, Kind, Name, Table};
 
 pub(super) fn event(kind: u8, end: u32, body: &[u8]) -> Vec<u8> {
@@ -34,9 +35,13 @@ pub(super) fn column(name: &str, sql_type: &str, kind: Kind) -> Column {
 }
 
 pub(super) fn decoder() -> Decoder {
+    decoder_at(4, &[])
+}
+
+pub(super) fn decoder_at(at: u64, prepared: &[Prepared]) -> Decoder {
     let config = serde_saphyr::from_str("url: mysql://a@b/bank").unwrap();
     let mut decoder =
-        Decoder::new(config, "bank".to_owned(), MaskKey([0; 32]), "binlog.000001".to_owned(), 4);
+        Decoder::new(config, "bank".to_owned(), MaskKey([0; 32]), "binlog.000001".to_owned(), at);
     decoder.set_tables(vec![Arc::new(Table {
         name: Name { schema: "bank".to_owned(), table: "a".to_owned() },
         columns: vec![
@@ -46,6 +51,7 @@ pub(super) fn decoder() -> Decoder {
         ],
         key: vec![0],
     })]);
+    decoder.look_back(prepared);
     decoder
 }
 

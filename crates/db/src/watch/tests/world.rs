@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use crate::cell::{Cell, MaskKey, chunk_digest, encode_row, row_hash};
-use crate::change::{Change, Op, Position, Sent, Step, Transaction};
+use crate::change::{Change, Op, Position, Prepared, Sent, Step, Transaction};
 use crate::config::WatchConfig;
 use crate::copy::place_of;
 use crate::database::{Changes, DbError, Digest, Finding, FoundTable, Reader, Scan};
@@ -319,6 +319,7 @@ impl Database for Fake {
         tables: Vec<Arc<Table>>,
         _mask: &MaskKey,
         from: Option<&Position>,
+        _prepared: &[Prepared],
         _server: Option<&str>,
     ) -> Result<FakeChanges, DbError> {
         let world = self.0.lock();

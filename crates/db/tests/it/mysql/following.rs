@@ -76,7 +76,7 @@ impl Watched {
     }
 
     async fn open(&self, from: Option<&Position>) -> Result<MysqlChanges, DbError> {
-        MysqlChanges::open(&self.config, "bank", self.tables.clone(), &MASK, from, None).await
+        MysqlChanges::open(&self.config, "bank", self.tables.clone(), &MASK, from, &[], None).await
     }
 
     /// Everything up to where the log ends now.
@@ -104,7 +104,7 @@ impl Watched {
                 {
                     Some(transaction)
                 }
-                Step::Transaction(_) => None,
+                Step::Transaction(_) | Step::Prepared { .. } => None,
                 other => panic!("{other:?}"),
             })
             .collect()
@@ -118,7 +118,10 @@ impl Watched {
 fn position_of(step: &Step) -> Option<Position> {
     match step {
         Step::Transaction(transaction) => transaction.ends.clone(),
-        Step::Schema { position, .. } | Step::Reached(position) => Some(position.clone()),
+        Step::Schema { position, .. }
+        | Step::Gap { position, .. }
+        | Step::Prepared { position, .. }
+        | Step::Reached(position) => Some(position.clone()),
     }
 }
 
@@ -283,7 +286,7 @@ async fn a_change_of_tables_is_a_step_of_its_own() {
                         transaction.changes.iter().map(|change| change.table.name.table.as_str()).collect();
                     names.join(",")
                 }
-                Step::Reached(_) => "reached".to_owned(),
+                other => format!("{other:?}"),
             })
             .filter(|text| !text.is_empty())
             .collect()
@@ -445,15 +448,30 @@ async fn a_log_that_is_gone_or_not_as_it_must_be_is_told() {
         (&"mariadb-bin.000999:4".parse().unwrap(), None, "no log mariadb-bin.000999"),
         (&old, Some("mariadb xyz 0-1"), "another server"),
     ] {
-        let opened =
-            MysqlChanges::open(&watched.config, "bank", watched.tables.clone(), &MASK, Some(from), server)
-                .await;
+        let opened = MysqlChanges::open(
+            &watched.config,
+            "bank",
+            watched.tables.clone(),
+            &MASK,
+            Some(from),
+            &[],
+            server,
+        )
+        .await;
         assert!(matches!(&opened, Err(DbError::Lost(reason)) if reason.contains(word)), "{opened:?}");
     }
     let known = watched.reader.server().await.unwrap();
-    MysqlChanges::open(&watched.config, "bank", watched.tables.clone(), &MASK, Some(&old), known.as_deref())
-        .await
-        .unwrap();
+    MysqlChanges::open(
+        &watched.config,
+        "bank",
+        watched.tables.clone(),
+        &MASK,
+        Some(&old),
+        &[],
+        known.as_deref(),
+    )
+    .await
+    .unwrap();
     // In the middle of an event.
     let inside = Position::Binlog { file: file.clone(), at: at - 3 };
     let mut changes = watched.open(Some(&inside)).await.unwrap();
@@ -463,7 +481,7 @@ async fn a_log_that_is_gone_or_not_as_it_must_be_is_told() {
     // No privilege.
     let reader = config(&server.url_for("reader"), "");
     let mut changes =
-        MysqlChanges::open(&reader, "bank", watched.tables.clone(), &MASK, Some(&old), None).await;
+        MysqlChanges::open(&reader, "bank", watched.tables.clone(), &MASK, Some(&old), &[], None).await;
     let refused = match &mut changes {
         Ok(changes) => changes.next().await.map(drop),
         Err(error) => Err(error.clone()),
@@ -553,7 +571,7 @@ async fn the_log_comes_by_tls_with_a_password() {
     assert_eq!(watched.transactions(&mut changes).await.len(), 1);
     for wrong in ["password: swordfish".to_owned(), format!("password: trout\n{tls}")] {
         let opened =
-            MysqlChanges::open(&config(&url, &wrong), "bank", watched.tables.clone(), &MASK, None, None)
+            MysqlChanges::open(&config(&url, &wrong), "bank", watched.tables.clone(), &MASK, None, &[], None)
                 .await;
         let error = opened.unwrap_err().to_string();
         assert!(!error.contains("trout") && !error.contains("swordfish"), "{error}");

@@ -66,6 +66,7 @@ impl Follower {
                 }
                 Step::Reached(position) if position >= *upto => return,
                 Step::Reached(_) => {}
+                other => panic!("{other:?}"),
             }
         }
     }
