@@ -89,13 +89,12 @@ impl Config {
         mistakes.extend(environment::apply(&mut written, environment));
         override_with(&mut written);
         match written.check(&name, &text) {
-            Ok(config) if mistakes.is_empty() => Ok(config),
-            Ok(_) => Err(mistakes),
-            Err(more) => {
-                mistakes.extend(more);
-                Err(mistakes)
-            }
+            Ok(config) if mistakes.is_empty() => return Ok(config),
+            Ok(_) => {}
+            Err(more) => mistakes.extend(more),
         }
+        mistakes.sort_by_key(|mistake| mistake.line(&name).unwrap_or(usize::MAX));
+        Err(mistakes)
     }
 
     /// The file that a watch of a database keeps its copy in.
@@ -170,8 +169,8 @@ log:
             [
                 "a.yaml:3",
                 "a.yaml:4",
-                "a.yaml:8",
                 "a.yaml:7",
+                "a.yaml:8",
                 "a.yaml:11",
                 "a.yaml:14",
                 "a.yaml:15",
@@ -180,6 +179,7 @@ log:
             "{mistakes:#?}"
         );
         assert!(mistakes[0].contains("listn") && mistakes[0].contains("listen"), "{}", mistakes[0]);
+        assert!(mistakes[0].ends_with(" (column 3)"), "{}", mistakes[0]);
     }
 
     #[test]

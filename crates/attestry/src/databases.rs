@@ -15,7 +15,8 @@ use anyhow::{Context, Result, anyhow};
 use attestry_db::watch::Handle;
 use attestry_event::Clock;
 use attestry_server::databases::{
-    Databases, Found, RowVersion, SignOff, Unreadable, Violation, Wanted, WatchError, WatchStatus,
+    Among, Databases, Found, History, RowVersion, SignOff, Unreadable, Violation, Wanted, WatchError,
+    WatchStatus,
 };
 use parking_lot::Mutex;
 
@@ -50,18 +51,15 @@ impl Watches {
             changing: Mutex::default(),
             running: Mutex::default(),
         };
-        watches.change(config)?;
+        watches.change(config).whole()?;
         Ok(Arc::new(watches))
     }
 
     /// Brings what is watched to what is configured: only what differs is stopped and started, each from where it was. Blocks, for at most
-    /// [`END_MAX`] and what opening takes.
-    ///
-    /// # Errors
-    /// When a watch does not end or cannot be started; the others are as configured all the same, and the error says which.
-    pub(crate) fn change(&self, config: &Config) -> Result<Changes> {
+    /// [`END_MAX`] and what opening takes. Where a watch does not end or cannot be started, the others are as configured all the same.
+    pub(crate) fn change(&self, config: &Config) -> Changes {
         let _alone = self.changing.lock();
-        let (mut changes, mut failed) = (Changes::default(), Ok(()));
+        let mut changes = Changes::default();
         let mut wanted = BTreeMap::new();
         for (name, watch) in &config.written.audit {
             let settings = Settings::of(config, name, watch);
@@ -70,9 +68,9 @@ impl Watches {
                 // Nothing would take its events.
                 false => {
                     let ledger = settings.ledger();
-                    failed = failed.and(Err(anyhow!(
+                    changes.failed.push(anyhow!(
                         "the watch {name} stays as it is: its ledger {ledger} is opened at the next start"
-                    )));
+                    ));
                     let running = self.running.lock();
                     let Some(running) = running.get(name) else { continue };
                     running.settings().clone()
@@ -87,7 +85,7 @@ impl Watches {
         }
         if !self.wait_for(copies.keys()) {
             let late = anyhow!("not every watch has ended within {END_MAX:?}; the next reload looks again");
-            failed = failed.and(Err(late));
+            changes.failed.push(late);
         }
         for name in copies.keys() {
             let mut running = self.running.lock();
@@ -112,11 +110,11 @@ impl Watches {
                     self.running.lock().insert(name, started);
                 }
                 Err(error) => {
-                    failed = failed.and(Err(error.context(format!("the watch {name} cannot be started"))));
+                    changes.failed.push(error.context(format!("the watch {name} cannot be started")));
                 }
             }
         }
-        failed.map(|()| changes)
+        changes
     }
 
     /// Waits for watches that were told to end, for at most [`END_MAX`]; whether they did.
@@ -162,9 +160,10 @@ impl Watches {
             .ask(name, by)
     }
 
-    /// Where the copies are.
-    fn places(&self) -> Vec<Place> {
-        self.running.lock().values().map(Running::place).collect()
+    /// Where the copies of these watches are.
+    fn places(&self, among: Option<&Among>) -> Vec<Place> {
+        let places: Vec<Place> = self.running.lock().values().map(Running::place).collect();
+        places.into_iter().filter(|place| among.is_none_or(|among| among.contains(&place.watch))).collect()
     }
 
     /// A watch that runs, or why it does not.
@@ -190,11 +189,11 @@ impl Databases for Watches {
     }
 
     fn violations(&self, wanted: &Wanted) -> Result<Found<Violation>, WatchError> {
-        copies::violations(&self.places(), wanted)
+        copies::violations(&self.places(wanted.among.as_ref()), wanted)
     }
 
     fn matching(&self, wanted: &Wanted) -> Result<Found<String>, WatchError> {
-        let all = self.places();
+        let all = self.places(wanted.among.as_ref());
         let (mut places, mut unreadable) = (Vec::new(), Vec::new());
         for place in copies::wanted(&all, wanted)? {
             // A copy that can be read may be one that cannot be written.
@@ -208,12 +207,12 @@ impl Databases for Watches {
         Ok(found)
     }
 
-    fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
-        copies::history(&self.places(), fingerprint)
+    fn history(&self, of: &History) -> Result<(Vec<RowVersion>, bool), WatchError> {
+        copies::history(&self.places(of.among.as_ref()), &of.fingerprint, of.before)
     }
 
     fn sign_off(&self, sign_off: &SignOff) -> Result<(), WatchError> {
-        let places = self.places();
+        let places = self.places(None);
         let mut ready = Vec::new();
         // All of them before the first is signed off.
         for (place, fingerprints) in copies::by_watch(&places, &sign_off.fingerprints)? {
@@ -222,7 +221,9 @@ impl Databases for Watches {
                 .map_err(|why| WatchError::Unavailable(format!("the copy of {}: {why}", place.watch)))?;
             ready.push((place, watch, fingerprints));
         }
+        let mut signed_off = 0;
         for (place, watch, fingerprints) in ready {
+            let count = fingerprints.len();
             let done = watch.sign_off(
                 fingerprints,
                 sign_off.by.clone(),
@@ -231,7 +232,14 @@ impl Databases for Watches {
             );
             let handle = tokio::runtime::Handle::try_current()
                 .map_err(|error| WatchError::Unavailable(error.to_string()))?;
-            handle.block_on(done).map_err(|error| place.failed(error))?;
+            if let Err(error) = handle.block_on(done) {
+                let why = place.failed(error);
+                return Err(match signed_off {
+                    0 => why,
+                    _ => WatchError::Partly { signed_off, why: Box::new(why) },
+                });
+            }
+            signed_off += count;
         }
         Ok(())
     }

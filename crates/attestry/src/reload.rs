@@ -70,28 +70,41 @@ impl Reloader {
             }
         };
         let waiting = self.waiting(&new);
-        let changes = self.change(&new).await?;
+        let changes = self.change(&new).await;
+        let failed: Vec<String> = changes.failed.iter().map(|error| format!("{error:#}")).collect();
+        let mut told = format!(
+            "the configuration was read again: {} started, {} stopped",
+            changes.started.len(),
+            changes.stopped.len()
+        );
+        if !waiting.is_empty() {
+            told = format!(
+                "the configuration was read again; {} take effect at the next start",
+                waiting.join(", ")
+            );
+        }
+        let (outcome, severity) = match failed.as_slice() {
+            [] => (Outcome::Success, 5),
+            [first, ..] => {
+                told = format!("{told}; {} failed: {first}", failed.len());
+                (Outcome::Failure, 4)
+            }
+        };
         let event = Event::new("config.reload", "-")
-            .outcome(Outcome::Success)
-            .severity(5)
-            .message(match waiting.is_empty() {
-                true => format!(
-                    "the configuration was read again: {} started, {} stopped",
-                    changes.started.len(),
-                    changes.stopped.len()
-                ),
-                false => format!(
-                    "the configuration was read again; {} take effect at the next start",
-                    waiting.join(", ")
-                ),
-            })
+            .outcome(outcome)
+            .severity(severity)
+            .message(told)
             .data("sha256", new.hash.as_str())
             .data("started", changes.started.clone())
             .data("stopped", changes.stopped.clone())
+            .data("failed", failed.clone())
             .data("at_next_start", waiting.clone());
         self.parts.flow.ground().declare(event);
-        tracing::info!(started = ?changes.started, stopped = ?changes.stopped, at_next_start = ?waiting, "the configuration was read again");
+        tracing::info!(started = ?changes.started, stopped = ?changes.stopped, ?failed, at_next_start = ?waiting, "the configuration was read again");
         *self.current.lock() = new;
+        if !failed.is_empty() {
+            bail!("the configuration is in force but for what failed:\n  {}", failed.join("\n  "));
+        }
         Ok(changes)
     }
 
@@ -111,33 +124,40 @@ impl Reloader {
     }
 
     /// Swaps. Where one part fails, the others are as configured all the same.
-    async fn change(&self, new: &Config) -> Result<Changes> {
+    async fn change(&self, new: &Config) -> Changes {
         let Parts { flow, sources, rules, watches, reports, log } = &self.parts;
-        log.set(&new.written.log)?;
+        let mut changes = Changes::default();
+        if let Err(error) = log.set(&new.written.log) {
+            changes.failed.push(error);
+        }
+        let part = |result: Result<Changes, tokio::task::JoinError>| {
+            result.unwrap_or_else(|error| Changes { failed: vec![error.into()], ..Changes::default() })
+        };
         let (collecting, wanted) = (Arc::clone(sources), new.clone());
-        let collected = tokio::task::spawn_blocking(move || collecting.change(&wanted)).await?;
+        let collected = part(tokio::task::spawn_blocking(move || collecting.change(&wanted)).await);
+        let mut parts = vec![collected];
         if let Some(rules) = rules.clone() {
             // Also when the section is as it was: the files may be others.
             let wanted = new.written.rules.clone();
-            tokio::task::spawn_blocking(move || rules.change(&wanted)).await?;
+            let changed = tokio::task::spawn_blocking(move || rules.change(&wanted)).await;
+            parts.push(part(changed.map(|()| Changes::default())));
         }
-        let watched = match watches.clone() {
-            Some(watches) => {
-                let wanted = new.clone();
-                tokio::task::spawn_blocking(move || watches.change(&wanted)).await?
-            }
-            None => Ok(Changes::default()),
-        };
+        if let Some(watches) = watches.clone() {
+            let wanted = new.clone();
+            parts.push(part(tokio::task::spawn_blocking(move || watches.change(&wanted)).await));
+        }
         if let Some(reports) = reports.clone() {
             let wanted = new.clone();
-            tokio::task::spawn_blocking(move || reports.change(&wanted)).await?;
+            let changed = tokio::task::spawn_blocking(move || reports.change(&wanted)).await;
+            parts.push(part(changed.map(|()| Changes::default())));
         }
-        let mut changes = flow.change(new).await?;
-        for more in [collected?, watched?] {
-            changes.started.extend(more.started);
-            changes.stopped.extend(more.stopped);
+        parts.insert(0, flow.change(new).await);
+        for part in parts {
+            changes.started.extend(part.started);
+            changes.stopped.extend(part.stopped);
+            changes.failed.extend(part.failed);
         }
-        Ok(changes)
+        changes
     }
 
     /// What of the changes a running program does not follow.

@@ -180,19 +180,15 @@ impl Sources {
     ) -> Result<Arc<Sources>> {
         let host = Host::new(ground, data, clock)?;
         let sources = Sources { host, changing: Mutex::default(), by_name: Mutex::default() };
-        sources.change(config)?;
+        sources.change(config).whole()?;
         Ok(Arc::new(sources))
     }
 
     /// Brings what runs to what is configured: only what differs is stopped and started, each from where it was. Blocks, for at most
-    /// [`END_MAX`] and what a look at the host takes.
-    ///
-    /// # Errors
-    /// When a source does not end or cannot be started; the others are as configured all the same, and the error says which.
-    pub(crate) fn change(&self, config: &Config) -> Result<Changes> {
+    /// [`END_MAX`] and what a look at the host takes. Where a source does not end or cannot be started, the others are as configured all the same.
+    pub(crate) fn change(&self, config: &Config) -> Changes {
         let _alone = self.changing.lock();
         let mut changes = Changes::default();
-        let mut failed: Result<()> = Ok(());
         let wanted = |name: &str| config.sources.get(name).map(|(source, _)| source);
         let outdated: Vec<String> = {
             let by_name = self.by_name.lock();
@@ -203,7 +199,7 @@ impl Sources {
             match ended {
                 // One that has not ended still writes where it is: none may begin beside it.
                 None => {
-                    failed = failed.and(Err(anyhow!("the source {name} has not ended within {END_MAX:?}")))
+                    changes.failed.push(anyhow!("the source {name} has not ended within {END_MAX:?}"));
                 }
                 Some(true) => changes.stopped.push(name),
                 Some(false) => {}
@@ -220,10 +216,10 @@ impl Sources {
                     }
                     self.by_name.lock().insert(name.clone(), known);
                 }
-                Err(error) => failed = failed.and(Err(error)),
+                Err(error) => changes.failed.push(error),
             }
         }
-        failed.map(|()| changes)
+        changes
     }
 
     /// Ends sources and forgets them: whether each ran, none for one that goes on.

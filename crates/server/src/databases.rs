@@ -3,6 +3,7 @@
 mod answers;
 pub(crate) mod sign_off;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use attestry_event::Nanos;
@@ -11,7 +12,7 @@ use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 
 pub use answers::{
-    Field, Found, Projection, RowVersion, SignedOff, TableStatus, Unreadable, Violation, WatchStatus,
+    Field, Found, Projection, RowVersion, SignedOff, TableStatus, Unreadable, Violation, WatchStatus, Whole,
 };
 pub use sign_off::{SIGN_OFF_MAX, SignOff};
 
@@ -44,17 +45,18 @@ pub trait Databases: Send + Sync {
     /// When there is no such watch.
     fn matching(&self, wanted: &Wanted) -> Result<Found<String>, WatchError>;
 
-    /// Every known version of the row that a violation is about, the newest first. Fingerprints may be shortened, here and elsewhere, as long as they
-    /// fit one violation.
+    /// The known versions of the row that a violation is about, the newest first, and whether there are more. Fingerprints may be shortened, here
+    /// and elsewhere, as long as they fit one violation.
     ///
     /// # Errors
     /// When there is no such violation, several begin so, or the copy that may have it cannot be read.
-    fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError>;
+    fn history(&self, of: &History) -> Result<(Vec<RowVersion>, bool), WatchError>;
 
     /// Signs off violations and schema changes; returns when the events that say so are durable.
     ///
     /// # Errors
-    /// Names the first fingerprint that is unknown or signed off already, or the copy that cannot be written; then none is signed off.
+    /// Names the first fingerprint that is unknown or signed off already, or the copy that cannot be written; then none is signed off, or as many
+    /// as [`WatchError::Partly`] says.
     fn sign_off(&self, sign_off: &SignOff) -> Result<(), WatchError>;
 }
 
@@ -78,8 +80,8 @@ impl Databases for NoDatabases {
         self.violations(wanted).map(|_| Found::default())
     }
 
-    fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
-        Err(WatchError::Unknown(format!("there is no violation {fingerprint:?}")))
+    fn history(&self, of: &History) -> Result<(Vec<RowVersion>, bool), WatchError> {
+        Err(WatchError::Unknown(format!("there is no violation {:?}", of.fingerprint)))
     }
 
     fn sign_off(&self, sign_off: &SignOff) -> Result<(), WatchError> {
@@ -103,22 +105,49 @@ pub enum WatchError {
     /// The copy or the ledger does not work at present.
     #[error("{0}")]
     Unavailable(String),
+    /// What was to be signed off is of several watches, and the first ones are.
+    #[error("{signed_off} were signed off, but not the others: {why}")]
+    Partly {
+        /// How many are.
+        signed_off: usize,
+        /// Why the others are not.
+        why: Box<WatchError>,
+    },
 }
 
 impl From<WatchError> for Problem {
     fn from(error: WatchError) -> Problem {
-        let kind = match error {
-            WatchError::Unknown(_) => Kind::NotFound,
-            WatchError::Done(_) | WatchError::Ambiguous(_) => Kind::Conflict,
-            WatchError::Unavailable(_) => Kind::Unavailable,
-        };
-        Problem::new(kind, error.to_string())
+        let detail = error.to_string();
+        match error {
+            WatchError::Unknown(_) => Problem::new(Kind::NotFound, detail),
+            WatchError::Done(_) | WatchError::Ambiguous(_) => Problem::new(Kind::Conflict, detail),
+            WatchError::Unavailable(_) => Problem::new(Kind::Unavailable, detail),
+            WatchError::Partly { signed_off, .. } => {
+                Problem::new(Kind::Conflict, detail).with("signed_off", signed_off)
+            }
+        }
     }
+}
+
+/// Which watches somebody may see.
+pub type Among = BTreeSet<String>;
+
+/// Which versions of a row.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// The violation that is about it, among these watches.
+    pub fingerprint: String,
+    /// None: all.
+    pub among: Option<Among>,
+    /// Only versions with a smaller number.
+    pub before: Option<u64>,
 }
 
 /// Which violations.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
+    /// Of these watches; none: all.
+    pub among: Option<Among>,
     /// Of one watch.
     pub watch: Option<String>,
     /// Of one table.
@@ -173,6 +202,15 @@ pub(crate) struct ViolationsAnswer {
 pub(crate) struct HistoryAnswer {
     /// The newest first.
     versions: Vec<RowVersion>,
+    /// Whether there are older ones: those `before` the last of these.
+    more: bool,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct HistoryQuery {
+    /// Only versions with a smaller number. Default: the newest.
+    before: Option<u64>,
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -204,11 +242,17 @@ fn before(app: &App, text: Option<&str>) -> Result<Option<Nanos>, Problem> {
     text.map(|text| times::parse("before", text, app.clock.now())).transpose()
 }
 
-/// Rows hold whatever the watched tables hold: for those who may read all of what is recorded.
-fn may_read(app: &App, caller: &Caller) -> Result<(), Problem> {
-    let refused =
-        |_| Problem::forbidden("watched databases are shown to those who may read all of the ledger audit");
-    caller.whole_ledger(app, AUDIT_LEDGER).map(drop).map_err(refused)
+/// Rows hold whatever the watched tables hold: they are for those who may read all of what is recorded of that watch.
+fn readable(app: &App, caller: &Caller) -> Result<Among, Problem> {
+    let may = |ledger: &str| caller.whole_ledger(app, ledger);
+    let watches = app.databases.watches().into_iter();
+    let among: Among = watches.filter(|watch| may(&watch.ledger).is_ok()).map(|watch| watch.name).collect();
+    if among.is_empty() {
+        may(AUDIT_LEDGER).map_err(|_| {
+            Problem::forbidden("a watched database is shown to those who may read all of its ledger")
+        })?;
+    }
+    Ok(among)
 }
 
 /// The watched databases, and how each table is doing.
@@ -217,8 +261,10 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<WatchesAnswer>, Problem> {
-    may_read(&app, &caller)?;
-    Ok(Json(WatchesAnswer { watches: app.databases.watches() }))
+    let among = readable(&app, &caller)?;
+    let mut watches = app.databases.watches();
+    watches.retain(|watch| among.contains(&watch.name));
+    Ok(Json(WatchesAnswer { watches }))
 }
 
 /// Rows that broke a rule.
@@ -234,9 +280,10 @@ pub(crate) async fn violations(
     caller: Caller,
     Params(query): Params<ViolationsQuery>,
 ) -> Result<Json<ViolationsAnswer>, Problem> {
-    may_read(&app, &caller)?;
+    let among = readable(&app, &caller)?;
     let limit = limit(query.limit, USUAL, VIOLATIONS_MAX)?;
     let wanted = Wanted {
+        among: Some(among),
         watch: query.watch,
         table: query.table,
         field: query.field,
@@ -258,15 +305,16 @@ pub(crate) async fn violations(
     get,
     path = "/violations/{fingerprint}/history",
     tag = "databases",
-    params(("fingerprint" = String, Path, description = "The violation's fingerprint")),
+    params(("fingerprint" = String, Path, description = "The violation's fingerprint"), HistoryQuery),
     responses((status = 200, body = HistoryAnswer), Refused<404>)
 )]
 pub(crate) async fn history(
     State(app): State<Arc<App>>,
     caller: Caller,
     Path(fingerprint): Path<String>,
+    Params(HistoryQuery { before }): Params<HistoryQuery>,
 ) -> Result<Json<HistoryAnswer>, Problem> {
-    may_read(&app, &caller)?;
-    let versions = blocking(move || Ok(app.databases.history(&fingerprint)?)).await?;
-    Ok(Json(HistoryAnswer { versions }))
+    let of = History { fingerprint, among: Some(readable(&app, &caller)?), before };
+    let (versions, more) = blocking(move || Ok(app.databases.history(&of)?)).await?;
+    Ok(Json(HistoryAnswer { versions, more }))
 }

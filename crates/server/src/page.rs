@@ -48,7 +48,7 @@ pub(crate) async fn serve(State(_): State<Arc<App>>, request: Request) -> Respon
     }
     // A missing script must be an error, not the page: a browser would try to run it.
     let is_file = path.rsplit('/').next().is_some_and(|name| name.contains('.'));
-    if is_file {
+    if is_file && path != INDEX {
         return Problem::not_found("there is no such file").into_response();
     }
     match Files::get(INDEX) {

@@ -122,6 +122,8 @@ export interface Key {
   ledgers: string[];
   filter: string | null;
   created_at: string;
+  /** `-`: Attestry itself, for the commands on its host. */
+  created_by: string;
   expires_at: string | null;
   revoked_at: string | null;
   last_used_at: string | null;

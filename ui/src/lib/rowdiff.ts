@@ -33,7 +33,9 @@ export function compareRows(before: Field[] | null, after: Field[] | null, about
 function differ(was: Field | null, is: Field | null, about: boolean): Difference {
   if (was === null || is === null) return 'differs';
   if (was.masked && is.masked) return about ? 'differs' : 'masked';
-  return was.masked === is.masked && was.value === is.value ? 'same' : 'differs';
+  // Of a long value only the beginning is there.
+  const same = was.value === is.value && was.whole?.sha256 === is.whole?.sha256;
+  return was.masked === is.masked && same ? 'same' : 'differs';
 }
 
 /** A part of a value: UTF-16 offsets. */

@@ -45,6 +45,8 @@ export interface Field {
   value: string | null;
   /** There is a value, and it is not shown. */
   masked?: boolean;
+  /** Only its beginning is shown. */
+  whole?: { bytes: number; sha256: string };
 }
 
 export interface Violation {
@@ -67,6 +69,8 @@ export interface Violation {
   old?: Field[] | null;
   /** Null or absent: the row is gone. */
   new?: Field[] | null;
+  /** Both rows are too large for a list; the violation alone has them. */
+  rows_left_out?: boolean;
   signed_off?: { by: string; at: string; reason: string };
 }
 
@@ -132,8 +136,14 @@ export const watchApi = {
     return (await getJson<ViolationPage>(`/violations?${params}`, signal)).violations[0] ?? null;
   },
 
-  history: async (fingerprint: string, signal?: AbortSignal) =>
-    (await getJson<{ versions: RowVersion[] }>(`${ofViolation(fingerprint)}/history`, signal)).versions,
+  /** The newest versions `before` one, and whether there are older ones. */
+  history: (fingerprint: string, before?: number, signal?: AbortSignal) => {
+    const params = before === undefined ? '' : `?before=${before}`;
+    return getJson<{ versions: RowVersion[]; more: boolean }>(
+      `${ofViolation(fingerprint)}/history${params}`,
+      signal,
+    );
+  },
 
   signOff: (fingerprints: string[], reason: string) =>
     send<{ signed_off: number }>('POST', '/violations/sign-off', { fingerprints, reason }),

@@ -18,6 +18,11 @@ impl Mistake {
     pub(crate) fn new(place: String, what: String) -> Self {
         Mistake { place, what }
     }
+
+    /// The line of the file; none where it is in the environment.
+    pub(super) fn line(&self, file: &str) -> Option<usize> {
+        self.place.strip_prefix(file)?.strip_prefix(':')?.parse().ok()
+    }
 }
 
 impl fmt::Display for Mistake {
@@ -40,9 +45,13 @@ pub(super) fn parse(file: &str, text: &str) -> (Written, Vec<Mistake>) {
             Ok(written) => return (written, mistakes),
             Err(error) => error,
         };
+        let mut what = error.without_snippet().to_string();
         let line = error.location().map_or(0, |location| location.line() as usize);
         let place = if line == 0 { file.to_owned() } else { format!("{file}:{line}") };
-        mistakes.push(Mistake::new(place, error.without_snippet().to_string()));
+        if let Some((said, column)) = what.rsplit_once(&format!(" at line {line}, column ")) {
+            what = format!("{said} (column {column})");
+        }
+        mistakes.push(Mistake::new(place, what));
         if line == 0 || !blank(&mut lines, line - 1) {
             break;
         }

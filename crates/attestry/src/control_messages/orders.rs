@@ -107,6 +107,7 @@ fn not_made(error: DeskError) -> Undone {
 fn undone(error: WatchError) -> Undone {
     match error {
         WatchError::Unavailable(why) => Undone::Later(why),
+        WatchError::Partly { why, .. } => undone(*why),
         error => Undone::Refused(error.to_string()),
     }
 }

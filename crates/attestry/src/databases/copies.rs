@@ -1,8 +1,11 @@
 //! Questions about the copies of all watches.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use attestry_db::WatchConfig;
 use attestry_db::copy::{Copy, CopyError, Filter, Violation};
 use attestry_server::databases::{
     Found, RowVersion, States, Unreadable, Violation as Shown, Wanted, WatchError,
@@ -12,6 +15,9 @@ use super::view;
 
 /// The most versions of a row in one answer.
 const VERSIONS_MAX: u32 = 1_000;
+
+/// About how many bytes of versions are in one answer at most, but for the last one.
+const VERSIONS_BYTES: usize = 8 << 20;
 
 /// The fewest digits by which a fingerprint may be named.
 const PREFIX_MIN: usize = 4;
@@ -24,14 +30,20 @@ const LISTED: usize = 10;
 pub(super) struct Place {
     pub(super) watch: String,
     pub(super) path: PathBuf,
+    pub(super) config: Arc<WatchConfig>,
+    /// Why the copy does not work, if so.
+    pub(super) why: Option<String>,
 }
 
 impl Place {
     /// The copy; none before the watch has begun for the first time.
     fn open(&self) -> Result<Option<Copy>, CopyError> {
-        match self.path.exists() {
-            true => Copy::open_to_read(&self.path).map(Some),
-            false => Ok(None),
+        let failed = |source| CopyError::Io { path: self.path.clone(), source };
+        match (self.path.try_exists().map_err(failed)?, &self.why) {
+            (true, _) => Copy::open_to_read(&self.path).map(Some),
+            (false, None) => Ok(None),
+            // It was there, perhaps, on a disk that is not.
+            (false, Some(why)) => Err(failed(io::Error::other(why.clone()))),
         }
     }
 
@@ -74,7 +86,7 @@ pub(super) fn violations(places: &[Place], wanted: &Wanted) -> Result<Found<Show
     let of_watch = self::wanted(places, wanted)?;
     if let Some(fingerprint) = &wanted.fingerprint {
         let (found, unreadable) = find(places, fingerprint)?;
-        let found = found.into_iter().map(|(place, _, found)| view::violation(&place.watch, found)).collect();
+        let found = found.into_iter().map(|(place, _, found)| view::violation(place, found)).collect();
         return Ok(Found { found, unreadable });
     }
     let after = match &wanted.after {
@@ -96,7 +108,7 @@ pub(super) fn violations(places: &[Place], wanted: &Wanted) -> Result<Found<Show
         (other.opened, &other.fingerprint).cmp(&(one.opened, &one.fingerprint))
     });
     all.found.truncate(wanted.limit + 1);
-    let shown = all.found.into_iter().map(|(place, found)| view::violation(&place.watch, found));
+    let shown = all.found.into_iter().map(|(place, found)| view::violation(place, found));
     Ok(Found { found: shown.collect(), unreadable: all.unreadable })
 }
 
@@ -211,11 +223,16 @@ fn find_one<'a>(places: &'a [Place], fingerprint: &str) -> Result<InCopy<'a>, Wa
     found.ok_or_else(|| unknown(fingerprint, &unreadable))
 }
 
-/// What the row of a violation has been, the newest first.
-pub(super) fn history(places: &[Place], fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
+/// What the row of a violation has been before a version, the newest first, and whether there is more.
+pub(super) fn history(
+    places: &[Place],
+    fingerprint: &str,
+    before: Option<u64>,
+) -> Result<(Vec<RowVersion>, bool), WatchError> {
     let (place, mut copy, found) = find_one(places, fingerprint)?;
-    let versions = copy.history(found.watched, &found.place, VERSIONS_MAX);
-    Ok(versions.map_err(|error| place.failed(error))?.into_iter().map(view::version).collect())
+    let versions = copy.history_before(found.watched, &found.place, before, VERSIONS_MAX, VERSIONS_BYTES);
+    let (versions, more) = versions.map_err(|error| place.failed(error))?;
+    Ok((versions.into_iter().map(|version| view::version(place, version)).collect(), more))
 }
 
 /// Which violations are to be signed off in which watch. All must be there and pending.

@@ -28,6 +28,9 @@ use crate::flow::Ground;
 /// How long to wait before a copy that could not be opened or written is tried again.
 const COPY_AGAIN: Duration = Duration::from_secs(5);
 
+/// What is said of a watch of which nothing is known yet.
+const OPENING: &str = "its copy is being opened";
+
 /// A watch's way in: returns when the events are durable.
 #[derive(Clone)]
 struct Kept(Arc<Intake>);
@@ -188,7 +191,7 @@ impl Running {
         };
         let outlet = Kept(Arc::new(intake(name, &settings, ground, clock)));
         let stop = CancellationToken::new();
-        let held: Held = Arc::new(Mutex::new(Err("its copy is being opened".to_owned())));
+        let held: Held = Arc::new(Mutex::new(Err(OPENING.to_owned())));
         let watch = name.to_owned();
         let (place, thread) = match engine {
             Engine::Mysql => {
@@ -223,7 +226,9 @@ impl Running {
 
     /// Where its copy is.
     pub(super) fn place(&self) -> Place {
-        Place { watch: self.name.clone(), path: self.settings.copy.clone() }
+        let why = self.held.lock().as_ref().err().filter(|why| *why != OPENING).cloned();
+        let config = Arc::new(self.settings.config.clone());
+        Place { watch: self.name.clone(), path: self.settings.copy.clone(), config, why }
     }
 
     /// The watch while its copy works, else why not.
@@ -265,6 +270,7 @@ impl Running {
             name: self.name.clone(),
             engine: self.engine.name().to_owned(),
             place: self.place.clone(),
+            ledger: self.settings.ledger().to_owned(),
             state: state.to_owned(),
             why,
             position: status.position,

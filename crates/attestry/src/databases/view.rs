@@ -3,16 +3,22 @@
 use attestry_db::copy::{Version, Violation};
 use attestry_db::{Cell, Kind, Table};
 use attestry_event::Nanos;
-use attestry_server::databases::{self as shown, Field, RowVersion, SignedOff};
+use attestry_server::databases::{self as shown, Field, RowVersion, SignedOff, Whole};
+use sha2::{Digest as _, Sha256};
+
+use super::copies::Place;
+
+/// How much of a value is shown, in bytes.
+const VALUE_BYTES: usize = 32 << 10;
 
 /// A violation as it is answered.
-pub(super) fn violation(watch: &str, found: Violation) -> shown::Violation {
+pub(super) fn violation(place: &Place, found: Violation) -> shown::Violation {
     let table = &found.layout.table;
     let key = table.key.iter().zip(&found.key);
     shown::Violation {
-        watch: watch.to_owned(),
+        watch: place.watch.clone(),
         table: table.name.table.clone(),
-        key: key.filter_map(|(place, cell)| field(table, *place, cell)).collect(),
+        key: key.filter_map(|(at, cell)| field(place, table, *at, cell)).collect(),
         field: found.field,
         rule: found.rule,
         description: found.description,
@@ -21,8 +27,9 @@ pub(super) fn violation(watch: &str, found: Violation) -> shown::Violation {
         count: found.repeated + 1,
         event_id: found.event,
         account: found.account,
-        old: found.old.map(|cells| row(table, &cells)),
-        new: found.new.map(|cells| row(table, &cells)),
+        old: found.old.map(|cells| row(place, table, &cells)),
+        new: found.new.map(|cells| row(place, table, &cells)),
+        rows_left_out: found.left_out,
         signed_off: found.signed.map(|signed| SignedOff {
             by: signed.by,
             at: micros(signed.at),
@@ -33,7 +40,7 @@ pub(super) fn violation(watch: &str, found: Violation) -> shown::Violation {
 }
 
 /// A version of a row as it is answered.
-pub(super) fn version(found: Version) -> RowVersion {
+pub(super) fn version(place: &Place, found: Version) -> RowVersion {
     let table = &found.layout.table;
     RowVersion {
         version: found.version,
@@ -43,30 +50,38 @@ pub(super) fn version(found: Version) -> RowVersion {
         transaction: found.origin.transaction,
         account: found.origin.account,
         unexplained: found.origin.unexplained,
-        row: found.cells.map(|cells| row(table, &cells)),
+        row: found.cells.map(|cells| row(place, table, &cells)),
     }
 }
 
-fn row(table: &Table, cells: &[Cell]) -> Vec<Field> {
-    cells.iter().enumerate().filter_map(|(place, cell)| field(table, place, cell)).collect()
+fn row(place: &Place, table: &Table, cells: &[Cell]) -> Vec<Field> {
+    cells.iter().enumerate().filter_map(|(at, cell)| field(place, table, at, cell)).collect()
 }
 
-fn field(table: &Table, place: usize, cell: &Cell) -> Option<Field> {
-    let column = table.columns.get(place)?;
-    let value = match cell {
-        Cell::Null | Cell::Masked(_) => None,
-        Cell::Value(bytes) => Some(text(&column.kind, bytes)),
+/// A value, or what may be told of it. What was copied before its column was masked is not shown either.
+fn field(place: &Place, table: &Table, at: usize, cell: &Cell) -> Option<Field> {
+    let column = table.columns.get(at)?;
+    let masked = place.config.masks(&table.name.table, &column.name);
+    let (value, whole) = match cell {
+        Cell::Value(bytes) if !masked => text(&column.kind, bytes),
+        _ => (None, None),
     };
-    Some(Field { column: column.name.clone(), value, masked: matches!(cell, Cell::Masked(_)) })
+    let masked = *cell != Cell::Null && (masked || matches!(cell, Cell::Masked(_)));
+    Some(Field { column: column.name.clone(), value, masked, whole })
 }
 
-/// A value as text: bytes, and what is text in a character set that is not read here, in hexadecimal after `\x`.
-fn text(kind: &Kind, bytes: &[u8]) -> String {
-    let known = !matches!(kind, Kind::Bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) if known => text.to_owned(),
-        _ => bytes.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}")),
-    }
+/// A value as text: bytes, and what is text in a character set that is not read here, in hexadecimal after `\x`. Of a long one the beginning.
+fn text(kind: &Kind, bytes: &[u8]) -> (Option<String>, Option<Whole>) {
+    let whole = (bytes.len() > VALUE_BYTES)
+        .then(|| Whole { bytes: bytes.len() as u64, sha256: attestry_event::hex(&Sha256::digest(bytes)) });
+    let shown = match std::str::from_utf8(bytes) {
+        Ok(text) if !matches!(kind, Kind::Bytes) => {
+            let end = (0..=VALUE_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+            text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
+        }
+        _ => format!("\\x{}", attestry_event::hex(&bytes[..VALUE_BYTES.min(bytes.len())])),
+    };
+    (Some(shown), whole)
 }
 
 fn micros(time: i64) -> Nanos {

@@ -69,10 +69,22 @@ pub(crate) struct SinkState {
 }
 
 /// What a change of the configuration started and stopped.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) started: Vec<String>,
     pub(crate) stopped: Vec<String>,
+    /// What could not be done; all else was.
+    pub(crate) failed: Vec<anyhow::Error>,
+}
+
+impl Changes {
+    /// Fails with the first that could not be done.
+    pub(crate) fn whole(self) -> Result<Changes> {
+        match self.failed.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(Changes { failed: Vec::new(), ..self }),
+        }
+    }
 }
 
 impl Flow {
@@ -95,13 +107,13 @@ impl Flow {
             changing: tokio::sync::Mutex::default(),
             running: Mutex::default(),
         };
-        flow.change(config).await?;
+        flow.change(config).await.whole()?;
         Ok(flow)
     }
 
     /// Brings what runs to what is configured: only what differs is stopped and started. When something cannot be started, the others are
-    /// as configured all the same, and the error says which.
-    pub(crate) async fn change(&self, config: &Config) -> Result<Changes> {
+    /// as configured all the same.
+    pub(crate) async fn change(&self, config: &Config) -> Changes {
         let _alone = self.changing.lock().await;
         let mut changes = Changes::default();
         let (sinks, receivers) = self.take_outdated(config);
@@ -115,7 +127,6 @@ impl Flow {
             sink.ended().await;
             changes.stopped.push(name);
         }
-        let mut failed: Result<()> = Ok(());
         self.feed(config);
         for (name, (wanted, filters)) in &config.sinks {
             if !wanted.enabled || self.running.lock().sinks.contains_key(name) {
@@ -126,7 +137,7 @@ impl Flow {
                     self.running.lock().sinks.insert(name.clone(), started);
                     changes.started.push(name.clone());
                 }
-                Err(error) => failed = failed.and(Err(error)),
+                Err(error) => changes.failed.push(error),
             }
         }
         for (name, (wanted, filters)) in &config.receivers {
@@ -138,10 +149,10 @@ impl Flow {
                     self.running.lock().receivers.insert(name.clone(), started);
                     changes.started.push(name.clone());
                 }
-                Err(error) => failed = failed.and(Err(error)),
+                Err(error) => changes.failed.push(error),
             }
         }
-        failed.map(|()| changes)
+        changes
     }
 
     /// A spool keeps events for exactly the sinks that are configured, also those that are switched off.

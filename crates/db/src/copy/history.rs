@@ -43,12 +43,43 @@ impl Copy {
         self.versions("1 ORDER BY v.version DESC LIMIT ?3", params![watched, place, limit])
     }
 
+    /// Versions of a row that are older than one, or the newest, at most about so many bytes of them; the newest first, and whether there are more.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn history_before(
+        &mut self,
+        watched: i64,
+        place: &[u8],
+        before: Option<u64>,
+        limit: u32,
+        bytes: usize,
+    ) -> Result<(Vec<Version>, bool), CopyError> {
+        let before = before.map_or(i64::MAX, super::signed);
+        let which = "v.version < ?3 ORDER BY v.version DESC LIMIT ?4";
+        let (mut found, cut) =
+            self.versions_within(which, params![watched, place, before, limit.saturating_add(1)], bytes)?;
+        let more = cut || found.len() > limit as usize;
+        found.truncate(limit as usize);
+        Ok((found, more))
+    }
+
     /// The versions of a row that fit, of which the table and the place are the first parameters.
     pub(super) fn versions(
         &mut self,
         which: &str,
         parameters: &[&dyn rusqlite::ToSql],
     ) -> Result<Vec<Version>, CopyError> {
+        Ok(self.versions_within(which, parameters, usize::MAX)?.0)
+    }
+
+    /// The same, but no more once there are so many bytes; and whether there were more.
+    fn versions_within(
+        &mut self,
+        which: &str,
+        parameters: &[&dyn rusqlite::ToSql],
+        bytes: usize,
+    ) -> Result<(Vec<Version>, bool), CopyError> {
         let sql = format!(
             "SELECT v.version, v.op, v.layout, v.image, v.event, o.seen_by, o.position, o.txn, o.time, o.seen, o.account, o.unexplained
              FROM (SELECT version, op, layout, image, event, origin FROM row WHERE watched = ?1 AND place = ?2
@@ -56,16 +87,21 @@ impl Copy {
                    SELECT version, op, layout, image, event, origin FROM version WHERE watched = ?1 AND place = ?2) v
              JOIN origin o ON o.id = v.origin WHERE {which}"
         );
-        let mut found = Vec::new();
+        let (mut found, mut taken, mut cut) = (Vec::new(), 0_usize, false);
         {
             let mut select = self.connection.prepare_cached(&sql)?;
             let mut rows = select.query(parameters)?;
             while let Some(row) = rows.next()? {
+                if taken > bytes {
+                    cut = true;
+                    break;
+                }
                 let version = unsigned(row, 0)?;
                 let op: String = row.get(1)?;
                 let layout: i64 = row.get(2)?;
                 let image: Option<Vec<u8>> = row.get(3)?;
                 let event: Option<String> = row.get(4)?;
+                taken = taken.saturating_add(image.as_ref().map_or(0, Vec::len));
                 found.push((version, op, layout, image, event, Origin::read(row, 5)?));
             }
         }
@@ -79,7 +115,7 @@ impl Copy {
                 event,
             })
         };
-        found.into_iter().map(version).collect()
+        Ok((found.into_iter().map(version).collect::<Result<_, CopyError>>()?, cut))
     }
 
     /// What a row was at an earlier position of the stream, as far as its versions reach back.

@@ -171,14 +171,25 @@ impl Copy {
         Ok(layout)
     }
 
-    /// Whether every version is kept from now on.
+    /// Whether every version is kept from now on. Those that there are stay.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn set_versions(&mut self, watched: i64, versions: bool) -> Result<(), CopyError> {
+        if !versions {
+            let last: i64 =
+                self.connection.query_row("SELECT coalesce(max(id), 0) FROM origin", [], |row| row.get(0))?;
+            self.set_mark(&history_mark(watched), last.to_string().as_bytes())?;
+        }
         self.connection
             .execute("UPDATE watched SET versions = ?2 WHERE id = ?1", params![watched, versions])?;
         Ok(())
+    }
+
+    /// Versions with an origin up to this one were kept because all were.
+    pub(super) fn history_until(&self, watched: i64) -> Result<i64, CopyError> {
+        let mark = self.mark(&history_mark(watched))?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&mark).parse().unwrap_or(0))
     }
 
     /// How far the baseline of a table has come: after which key it goes on, and from which snapshot that was.
@@ -277,6 +288,10 @@ impl Copy {
         }
         self.lose_stream()
     }
+}
+
+fn history_mark(watched: i64) -> String {
+    format!("history.{watched}")
 }
 
 struct RawWatched {

@@ -300,6 +300,69 @@ fn without_versions_evidence_stays_until_the_sign_off() {
 }
 
 #[test]
+fn evidence_goes_with_the_last_violation_that_needs_it() {
+    let mut bench = bench(Kind::Int, true);
+    bench.put(1, "kept from before", Op::Insert);
+    bench.put(1, "a", Op::Update);
+    bench.copy.set_versions(bench.watched.id, false).unwrap();
+    bench.origin = bench.copy.add_origin(&origin("0/2")).unwrap();
+    bench.put(1, "b", Op::Update);
+    bench.put(2, "a", Op::Insert);
+    bench.put(2, "b", Op::Update);
+    let row = bench.violate(2, "rule", 5).fingerprint;
+    bench.copy.remove_all(bench.watched.id, Op::Truncate, bench.origin, Some("t"), true).unwrap();
+    let of_table =
+        Opening::of_table(bench.watched.id, bench.watched.layout.id, "truncated", "it was emptied", 6);
+    let table = bench.copy.open_violation(&of_table).unwrap().fingerprint;
+    bench.copy.commit().unwrap();
+    let versions = |bench: &mut Bench, id| {
+        let place = bench.place(id);
+        bench.copy.history(bench.watched.id, &place, 10).unwrap().len()
+    };
+    assert_eq!((versions(&mut bench, 1), versions(&mut bench, 2)), (4, 3));
+    // What the table had is evidence still.
+    bench.copy.sign_off(&[row], &signed("dora", "fine")).unwrap();
+    assert_eq!((versions(&mut bench, 1), versions(&mut bench, 2)), (4, 3));
+    bench.copy.sign_off(&[table], &signed("dora", "fine")).unwrap();
+    // What was kept while all versions were stays.
+    assert_eq!((versions(&mut bench, 1), versions(&mut bench, 2)), (2, 0));
+}
+
+#[test]
+fn rows_are_read_within_bounds() {
+    let mut bench = bench(Kind::Int, true);
+    let long = "x".repeat(100_000);
+    bench.put(1, &long, Op::Insert);
+    for name in ["a", "b", &long, &long, "c"] {
+        bench.put(1, name, Op::Update);
+    }
+    let (watched, place) = (bench.watched.id, bench.place(1));
+    let key = encode_row(&[Cell::of("1")]);
+    let image = encode_row(&[Cell::of("1"), Cell::of(long.as_str())]);
+    let opening = Opening {
+        place: &place,
+        key: &key,
+        old: Some((&image, 5)),
+        ..Opening::of_table(watched, bench.watched.layout.id, "rule", "it is different", 5)
+    };
+    let opened = bench.copy.open_violation(&opening).unwrap().fingerprint;
+    bench.copy.commit().unwrap();
+    let listed = bench.copy.violations(&Filter::default(), 10).unwrap().remove(0);
+    assert_eq!((listed.old, listed.new, listed.left_out), (None, None, true));
+    let whole = bench.copy.violation(&opened).unwrap().unwrap();
+    assert_eq!((whole.old.unwrap()[1].clone(), whole.left_out), (Cell::of(long.as_str()), false));
+
+    let mut page = |before, limit| {
+        let (found, more) = bench.copy.history_before(watched, &place, before, limit, 50_000).unwrap();
+        (found.iter().map(|one| one.version).collect::<Vec<_>>(), more)
+    };
+    assert_eq!(page(None, 10), (vec![6, 5], true));
+    assert_eq!(page(Some(5), 10), (vec![4], true));
+    assert_eq!(page(Some(4), 1), (vec![3], true));
+    assert_eq!(page(Some(3), 2), (vec![2, 1], false));
+}
+
+#[test]
 fn days_are_counted_and_events_wait() {
     let mut bench = bench(Kind::Int, true);
     let day = 86_400_000_000;

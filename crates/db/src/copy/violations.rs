@@ -3,9 +3,12 @@
 use rusqlite::{OptionalExtension as _, params, types::Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{Copy, CopyError, Layout, Place, unsigned};
+use super::{Copy, CopyError, Layout, Place, place_of, unsigned};
 use crate::cell::{Cell, MaskKey, decode_row};
 use crate::table::{Name, Table};
+
+/// The most that a row may be, in bytes, that is listed with its violation.
+const LISTED_BYTES: usize = 16 << 10;
 
 /// How many hexadecimal digits a fingerprint has.
 const FINGERPRINT_DIGITS: usize = 20;
@@ -33,6 +36,8 @@ pub struct Violation {
     pub old: Option<Vec<Cell>>,
     /// The row after.
     pub new: Option<Vec<Cell>>,
+    /// The rows are too large for a list, and left out; not of a violation that is asked for by its fingerprint.
+    pub left_out: bool,
     /// Their versions' numbers.
     pub old_version: Option<u64>,
     /// See `old_version`.
@@ -161,6 +166,19 @@ pub struct SchemaChange {
 pub(super) const COLUMNS: &str = "fingerprint, watched, layout, place, key, field, rule, description, old_image, new_image, \
                        old_version, new_version, event, opened, repeated, last_seen, signed_by, signed_from, signed_why, signed_at, account";
 
+/// [`COLUMNS`] without rows that are too large: they are empty, which no row is.
+fn listed() -> String {
+    let bounded =
+        |image: &str| format!("CASE WHEN length({image}) > {LISTED_BYTES} THEN x'' ELSE {image} END");
+    let images = format!("{}, {}", bounded("old_image"), bounded("new_image"));
+    COLUMNS.replace("old_image, new_image", &images)
+}
+
+/// [`COLUMNS`] without the rows.
+fn without_rows() -> String {
+    COLUMNS.replace("old_image, new_image", "NULL, NULL")
+}
+
 impl Copy {
     /// Opens a violation, unless one of the same row, column and rule is pending: then that one was seen again. In a transaction.
     ///
@@ -211,26 +229,22 @@ impl Copy {
     ///
     /// # Errors
     /// When there is no such violation, one was signed off before, a name or reason is missing, or the file cannot be written.
-    pub fn sign_off(
-        &mut self,
-        fingerprints: &[String],
-        signed: &Signed,
-    ) -> Result<Vec<Violation>, CopyError> {
+    pub fn sign_off(&mut self, fingerprints: &[String], signed: &Signed) -> Result<(), CopyError> {
         for (text, what) in [(&signed.by, "a name"), (&signed.why, "a reason")] {
             if text.trim().is_empty() {
                 return Err(CopyError::Wanting(what));
             }
         }
         self.begin()?;
-        let done = fingerprints.iter().map(|one| self.sign_one_off(one, signed)).collect();
+        let done = fingerprints.iter().try_for_each(|one| self.sign_one_off(one, signed));
         match done {
-            Ok(_) => self.commit()?,
+            Ok(()) => self.commit()?,
             Err(_) => self.roll_back()?,
         }
         done
     }
 
-    fn sign_one_off(&mut self, fingerprint: &str, signed: &Signed) -> Result<Violation, CopyError> {
+    fn sign_one_off(&mut self, fingerprint: &str, signed: &Signed) -> Result<(), CopyError> {
         let found = self.violation(fingerprint)?.ok_or_else(|| CopyError::NoSuch(fingerprint.to_owned()))?;
         if let Some(signed) = found.signed {
             return Err(CopyError::Signed { fingerprint: fingerprint.to_owned(), by: signed.by });
@@ -240,13 +254,31 @@ impl Copy {
              WHERE fingerprint = ?1",
             params![fingerprint, signed.by, signed.from, signed.why, signed.at],
         )?;
+        if found.place.is_empty() {
+            // Of the table: each of its rows may be evidence.
+            return self.drop_evidence(found.watched, None);
+        }
+        // Under another key the row was elsewhere.
+        let table = &found.layout.table;
+        let before = found.old.map(|old| place_of(table, &table.key_of(&old)));
+        for place in std::iter::once(&found.place).chain(before.iter().filter(|place| **place != found.place))
+        {
+            self.drop_evidence(found.watched, Some(place))?;
+        }
+        Ok(())
+    }
+
+    /// Versions that were kept as evidence only: of one row, or of all, unless something about it or its table is pending. What was kept when all versions were stays.
+    fn drop_evidence(&mut self, watched: i64, place: Option<&Place>) -> Result<(), CopyError> {
+        let kept = self.history_until(watched)?;
         self.connection.execute(
-            "DELETE FROM version WHERE watched = ?1 AND place = ?2
+            "DELETE FROM version WHERE watched = ?1 AND (?2 IS NULL OR place = ?2) AND origin > ?3
              AND NOT (SELECT versions FROM watched WHERE id = ?1)
-             AND NOT EXISTS (SELECT 1 FROM violation WHERE watched = ?1 AND place = ?2 AND signed_at IS NULL)",
-            params![found.watched, found.place],
+             AND NOT EXISTS (SELECT 1 FROM violation p
+                             WHERE p.watched = ?1 AND p.place IN (version.place, x'') AND p.signed_at IS NULL)",
+            params![watched, place, kept],
         )?;
-        Ok(Violation { signed: Some(signed.clone()), ..found })
+        Ok(())
     }
 
     /// The violation with a fingerprint.
@@ -258,14 +290,15 @@ impl Copy {
         Ok(self.find(&sql, vec![Value::Text(fingerprint.to_owned())])?.pop())
     }
 
-    /// The newest violations that fit, the newest first.
+    /// The newest violations that fit, the newest first, without rows that are too large for a list.
     ///
     /// # Errors
     /// When the file cannot be read or is damaged.
     pub fn violations(&mut self, filter: &Filter, limit: u32) -> Result<Vec<Violation>, CopyError> {
         let (conditions, values) = conditions(filter);
         let sql = format!(
-            "SELECT {COLUMNS} FROM violation WHERE {conditions} ORDER BY opened DESC, fingerprint DESC LIMIT {limit}"
+            "SELECT {} FROM violation WHERE {conditions} ORDER BY opened DESC, fingerprint DESC LIMIT {limit}",
+            listed()
         );
         self.find(&sql, values)
     }
@@ -301,12 +334,13 @@ impl Copy {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// Sign-offs whose events are still to be told, the oldest first.
+    /// Sign-offs whose events are still to be told, the oldest first, without their rows.
     ///
     /// # Errors
     /// When the file cannot be read or is damaged.
     pub fn untold_sign_offs(&mut self, limit: u32) -> Result<Vec<Violation>, CopyError> {
-        let sql = format!("SELECT {COLUMNS} FROM violation WHERE told = 0 ORDER BY signed_at LIMIT {limit}");
+        let columns = without_rows();
+        let sql = format!("SELECT {columns} FROM violation WHERE told = 0 ORDER BY signed_at LIMIT {limit}");
         self.find(&sql, Vec::new())
     }
 
@@ -462,6 +496,7 @@ impl Raw {
             description,
             old: None,
             new: None,
+            left_out: false,
             old_version,
             new_version,
             event,
@@ -483,11 +518,14 @@ impl Raw {
 
     fn violation(self, copy: &mut Copy) -> Result<Violation, CopyError> {
         let layout = copy.layout(self.layout)?;
+        let is_there = |image: &Vec<u8>| !image.is_empty();
+        let left_out = [&self.old, &self.new].into_iter().flatten().any(|image| !is_there(image));
         Ok(Violation {
             key: decode_row(&self.key)?,
             field: Some(self.field).filter(|field| !field.is_empty()),
-            old: self.old.map(|image| decode_row(&image)).transpose()?,
-            new: self.new.map(|image| decode_row(&image)).transpose()?,
+            old: self.old.filter(is_there).map(|image| decode_row(&image)).transpose()?,
+            new: self.new.filter(is_there).map(|image| decode_row(&image)).transpose()?,
+            left_out,
             ..(self.violation)(layout)
         })
     }

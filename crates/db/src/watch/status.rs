@@ -11,7 +11,7 @@ use super::events::{micros, time_of};
 use super::store::{Shared, Store};
 use super::{Options, Trouble};
 use crate::change::Position;
-use crate::copy::{CopyError, Signed, Violation};
+use crate::copy::{CopyError, Signed};
 use crate::table::Name;
 
 /// What polling does not see.
@@ -182,27 +182,29 @@ impl Handle {
         by: String,
         from: String,
         why: String,
-    ) -> Result<Vec<Violation>, CopyError> {
+    ) -> Result<(), CopyError> {
         let signed = Signed { by, from, why, at: micros(self.0.clock.now()) };
         let mut store = self.0.store.upgrade().ok_or(CopyError::Ended)?;
         let mut guard = Arc::clone(&store).lock_owned().await;
+        let waiting = fingerprints.clone();
         let done = tokio::task::spawn_blocking(move || guard.copy.sign_off(&fingerprints, &signed)).await;
-        let done = done.map_err(|error| CopyError::damaged(error.to_string()))??;
+        done.map_err(|error| CopyError::damaged(error.to_string()))??;
         loop {
             let told = self.0.told.notified();
             tokio::pin!(told);
             told.as_mut().enable();
             self.0.wake.notify_one();
-            let waiting: Vec<String> = done.iter().map(|violation| violation.fingerprint.clone()).collect();
-            let guard = Arc::clone(&store).lock_owned().await;
-            let untold = tokio::task::spawn_blocking(move || guard.copy.is_untold(&waiting)).await;
+            let (guard, of) = (Arc::clone(&store).lock_owned().await, waiting.clone());
+            let untold = tokio::task::spawn_blocking(move || guard.copy.is_untold(&of)).await;
             if !untold.map_err(|error| CopyError::damaged(error.to_string()))?? {
-                return Ok(done);
+                return Ok(());
             }
             drop(store);
             // The watch may just be ending, without another word.
             let _ = tokio::time::timeout(LOOK_AGAIN, told).await;
-            store = self.0.store.upgrade().ok_or(CopyError::Ended)?;
+            // They are signed off for good; of a watch that has ended the events come when it runs again.
+            let Some(again) = self.0.store.upgrade() else { return Ok(()) };
+            store = again;
         }
     }
 

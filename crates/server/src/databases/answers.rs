@@ -12,6 +12,8 @@ pub struct WatchStatus {
     pub engine: String,
     /// Host, port and schema.
     pub place: String,
+    /// The ledger that has its events: whoever may read all of it may see its rows.
+    pub ledger: String,
     /// `starting`, `baseline`, `following`, `polling`, `waiting` to try again, or `refused` until somebody changes something.
     pub state: String,
     /// Why it waits or is refused, or what it cannot see.
@@ -140,6 +142,9 @@ pub struct Violation {
     /// The row since then; none for one that is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<Vec<Field>>,
+    /// Whether both rows are missing because they are too large for a list: asked for by its fingerprint, the violation has them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rows_left_out: bool,
     /// Who signed it off, when and why; none while it is pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_off: Option<SignedOff>,
@@ -155,6 +160,18 @@ pub struct Field {
     /// Whether there is a value that is not to be shown.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub masked: bool,
+    /// Of a value of which only the beginning is shown: all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Whole>,
+}
+
+/// A value that is too large to be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Whole {
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// Their SHA-256, in hexadecimal.
+    pub sha256: String,
 }
 
 /// That somebody looked at it.

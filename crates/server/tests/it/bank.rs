@@ -2,8 +2,8 @@
 
 use attestry_event::Nanos;
 use attestry_server::databases::{
-    Databases, Field, Found, Projection, RowVersion, SignOff, SignedOff, States, TableStatus, Unreadable,
-    Violation, Wanted, WatchError, WatchStatus,
+    Among, Databases, Field, Found, History, Projection, RowVersion, SignOff, SignedOff, States, TableStatus,
+    Unreadable, Violation, Wanted, WatchError, WatchStatus,
 };
 use parking_lot::Mutex;
 
@@ -16,11 +16,11 @@ fn time(second: u8) -> Nanos {
 }
 
 fn field(column: &str, value: &str) -> Field {
-    Field { column: column.to_owned(), value: Some(value.to_owned()), masked: false }
+    Field { column: column.to_owned(), value: Some(value.to_owned()), masked: false, whole: None }
 }
 
 fn row(balance: &str) -> Vec<Field> {
-    let password = Field { column: "password".to_owned(), value: None, masked: true };
+    let password = Field { column: "password".to_owned(), value: None, masked: true, whole: None };
     vec![field("id", "7"), field("balance", balance), password]
 }
 
@@ -46,6 +46,7 @@ impl Bank {
             account: None,
             old: Some(row("5.00")),
             new: Some(row("500.00")),
+            rows_left_out: false,
             signed_off: None,
         };
         let done = SignedOff { by: "ann".to_owned(), at: time(9), reason: "seen".to_owned() };
@@ -58,12 +59,17 @@ impl Bank {
     }
 }
 
+fn sees_bank(among: Option<&Among>) -> bool {
+    among.is_none_or(|among| among.contains("bank"))
+}
+
 impl Databases for Bank {
     fn watches(&self) -> Vec<WatchStatus> {
-        vec![WatchStatus {
+        let bank = WatchStatus {
             name: "bank".to_owned(),
             engine: "mysql".to_owned(),
             place: "127.0.0.1:3306/bank".to_owned(),
+            ledger: "audit".to_owned(),
             state: "following".to_owned(),
             why: None,
             position: Some("bin.000001:4711".to_owned()),
@@ -88,12 +94,17 @@ impl Databases for Bank {
                 deletes: 0,
                 pending: 2,
             }],
-        }]
+        };
+        let till = WatchStatus { name: "till".to_owned(), ledger: "logs".to_owned(), ..bank.clone() };
+        vec![bank, till]
     }
 
     fn violations(&self, wanted: &Wanted) -> Result<Found<Violation>, WatchError> {
         if wanted.watch.as_deref().is_some_and(|watch| watch != "bank") {
             return Err(WatchError::Unknown("there is no such watch".to_owned()));
+        }
+        if !sees_bank(wanted.among.as_ref()) {
+            return Ok(Found::default());
         }
         let violations = self.violations.lock();
         let fits = |violation: &&Violation| {
@@ -121,9 +132,12 @@ impl Databases for Bank {
         Ok(found(violations.iter().filter(fits).map(|one| one.fingerprint.clone()).collect()))
     }
 
-    fn history(&self, fingerprint: &str) -> Result<Vec<RowVersion>, WatchError> {
-        let known = self.violations.lock().iter().any(|violation| violation.fingerprint == fingerprint);
-        if !known {
+    fn history(
+        &self,
+        History { fingerprint, among, .. }: &History,
+    ) -> Result<(Vec<RowVersion>, bool), WatchError> {
+        let known = self.violations.lock().iter().any(|violation| violation.fingerprint == *fingerprint);
+        if !known || !sees_bank(among.as_ref()) {
             return Err(WatchError::Unknown(format!("there is no violation {fingerprint:?}")));
         }
         let version = |version, operation: &str, row| RowVersion {
@@ -136,7 +150,7 @@ impl Databases for Bank {
             unexplained: false,
             row,
         };
-        Ok(vec![version(2, "delete", None), version(1, "insert", Some(row("5.00")))])
+        Ok((vec![version(2, "delete", None), version(1, "insert", Some(row("5.00")))], false))
     }
 
     fn sign_off(&self, sign_off: &SignOff) -> Result<(), WatchError> {

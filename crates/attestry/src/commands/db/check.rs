@@ -118,7 +118,7 @@ fn tell_findings(findings: &[Finding], out: &mut impl Write) -> Result<bool> {
         };
         writeln!(out, "  {} {}: {}", paint(level, look), escape(&finding.subject), escape(&finding.message))?;
         if let Some(remedy) = &finding.remedy {
-            writeln!(out, "    {remedy}")?;
+            writeln!(out, "    {}", escape(remedy))?;
         }
         if let Some(opens) = &finding.opens {
             writeln!(out, "    {}", paint(&format!("beyond the need: {}", escape(opens)), Look::Dim))?;

@@ -98,7 +98,18 @@ fn value(field: &Value) -> String {
     match (&field["value"], &field["masked"]) {
         (_, Value::Bool(true)) => "(masked)".to_owned(),
         (Value::Null, _) => "(NULL)".to_owned(),
-        (value, _) => text(value),
+        (value, _) => match &field["whole"] {
+            Value::Null => text(value),
+            // Its beginning; what tells it from another that begins alike.
+            whole => {
+                format!(
+                    "{}… ({} bytes, SHA-256 {})",
+                    text(value),
+                    text(&whole["bytes"]),
+                    text(&whole["sha256"])
+                )
+            }
+        },
     }
 }
 
@@ -110,17 +121,27 @@ pub(crate) fn show(client: &Client, fingerprint: &str, as_json: bool) -> Result<
         bail!("there is no violation {fingerprint:?}");
     };
     let fingerprint = text(&violation["fingerprint"]);
-    let history = client.json(&format!("/api/v1/violations/{fingerprint}/history"), &[])?;
+    let mut history = Vec::new();
+    let mut before = None::<String>;
+    loop {
+        let path = format!("/api/v1/violations/{fingerprint}/history");
+        let page = client.json(&path, &[("before", before.as_deref())])?;
+        history.extend(page["versions"].as_array().cloned().unwrap_or_default());
+        match history.last() {
+            Some(last) if page["more"] == true => before = Some(text(&last["version"])),
+            _ => break,
+        }
+    }
     let mut out = io::stdout().lock();
     if as_json {
-        writeln!(out, "{}", json!({"violation": violation, "versions": history["versions"]}))?;
+        writeln!(out, "{}", json!({"violation": violation, "versions": history}))?;
         return Ok(is_whole(&answer));
     }
     head(violation, &mut out)?;
     writeln!(out)?;
     beside(violation).print(&mut out)?;
     writeln!(out)?;
-    versions(&history["versions"]).print(&mut out)?;
+    versions(&history).print(&mut out)?;
     Ok(is_whole(&answer))
 }
 
@@ -170,9 +191,9 @@ fn beside(violation: &Value) -> Table {
     table
 }
 
-fn versions(list: &Value) -> Table {
+fn versions(list: &[Value]) -> Table {
     let mut table = Table::new(&["version", "at", "read at", "operation", "transaction", "account", "row"]);
-    for version in list.as_array().into_iter().flatten() {
+    for version in list {
         let unexplained = version["unexplained"] == true;
         let mut operation = text(&version["operation"]);
         if unexplained {

@@ -106,7 +106,7 @@ async fn rules_are_broken_and_signed_off() {
     let sign = |who: &str| {
         handle.sign_off(fingerprints.clone(), who.to_owned(), "192.0.2.1".to_owned(), "fine".to_owned())
     };
-    assert_eq!(sign("dora").await.unwrap().len(), 3);
+    sign("dora").await.unwrap();
     let told = bench.taken.named("violation.sign_off");
     assert!(told.len() == 3 && told.iter().all(|event| event.username == "dora"));
     assert!(sign("eve").await.unwrap_err().to_string().ends_with("was signed off by dora before"));
