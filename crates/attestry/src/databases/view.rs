@@ -15,13 +15,21 @@ const VALUE_BYTES: usize = 32 << 10;
 pub(super) fn violation(place: &Place, found: Violation) -> shown::Violation {
     let table = &found.layout.table;
     let key = table.key.iter().zip(&found.key);
+    let masked = |field: &String| place.config.masks(&table.name.table, field);
+    let description = match &found.field {
+        // It may say what the values were.
+        Some(field) if masked(field) => {
+            format!("Field {field}, which is masked, broke the rule {}", found.rule)
+        }
+        _ => found.description,
+    };
     shown::Violation {
         watch: place.watch.clone(),
         table: table.name.table.clone(),
         key: key.filter_map(|(at, cell)| field(place, table, *at, cell)).collect(),
         field: found.field,
         rule: found.rule,
-        description: found.description,
+        description,
         opened: micros(found.opened),
         last_seen: micros(found.last_seen),
         count: found.repeated + 1,

@@ -45,6 +45,7 @@ mod tls;
 mod values;
 mod watch_load;
 mod watched;
+mod watched_rows;
 mod watches;
 mod watchy;
 

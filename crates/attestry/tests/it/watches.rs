@@ -12,7 +12,7 @@ use crate::ATTESTRY;
 const SOON: Duration = Duration::from_secs(120);
 
 /// A server with databases of one table that has one row, each with a user of its name.
-fn databases(names: &[&str]) -> MariaDb {
+pub(crate) fn databases(names: &[&str]) -> MariaDb {
     let server = MariaDb::started_with_log(&[]);
     for name in names {
         server.query(&format!(
@@ -26,17 +26,17 @@ fn databases(names: &[&str]) -> MariaDb {
 }
 
 /// A watch of a database with further items.
-fn watch(server: &MariaDb, name: &str, more: &str) -> String {
+pub(crate) fn watch(server: &MariaDb, name: &str, more: &str) -> String {
     let url = server.url_for(name).replace("/test", &format!("/{name}"));
     format!("  {name}:\n    url: {url}\n    reconcile: {{every: 1s}}\n{more}")
 }
 
-fn configure(scenario: &Scenario, watches: &[String]) {
+pub(crate) fn configure(scenario: &Scenario, watches: &[String]) {
     std::fs::write(scenario.dir().join("attestry.yaml"), format!("audit:\n{}", watches.concat())).unwrap();
 }
 
 /// Somebody who reads: commands would refuse to work with a configuration that is wrong.
-fn reader(scenario: &Scenario) -> Client {
+pub(crate) fn reader(scenario: &Scenario) -> Client {
     scenario.client(&scenario.key(&["reader", "--read"]))
 }
 
@@ -46,7 +46,7 @@ fn status(reader: &Client) -> Vec<Value> {
 }
 
 #[track_caller]
-fn wait_until_followed(reader: &Client, names: &[&str]) {
+pub(crate) fn wait_until_followed(reader: &Client, names: &[&str]) {
     wait_for("all are followed", SOON, || {
         let watches = status(reader);
         let well = watches
@@ -57,12 +57,12 @@ fn wait_until_followed(reader: &Client, names: &[&str]) {
     });
 }
 
-fn listed(ran: &Ran) -> Vec<Value> {
+pub(crate) fn listed(ran: &Ran) -> Vec<Value> {
     serde_json::from_str(&ran.out).unwrap()
 }
 
 #[track_caller]
-fn comes(reader: &Client, query: &str, expected: u64) {
+pub(crate) fn comes(reader: &Client, query: &str, expected: u64) {
     wait_for(query, SOON, || (reader.count(query) == expected).then_some(()));
 }
 
