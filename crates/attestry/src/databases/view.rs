@@ -81,7 +81,7 @@ fn field(place: &Place, table: &Table, at: usize, cell: &Cell) -> Option<Field> 
 /// A value as text: bytes, and what is text in a character set that is not read here, in hexadecimal after `\x`. Of a long one the beginning.
 fn text(kind: &Kind, bytes: &[u8]) -> (Option<String>, Option<Whole>) {
     let whole = (bytes.len() > VALUE_BYTES)
-        .then(|| Whole { bytes: bytes.len() as u64, sha256: attestry_event::hex(&Sha256::digest(bytes)) });
+        .then(|| Whole { bytes: bytes.len() as u64, sha256: attestry_event::hex(Sha256::digest(bytes)) });
     let shown = match std::str::from_utf8(bytes) {
         Ok(text) if !matches!(kind, Kind::Bytes) => {
             let end = (0..=VALUE_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
