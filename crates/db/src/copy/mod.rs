@@ -16,6 +16,7 @@ mod migrate;
 mod origin;
 mod rows;
 mod schema;
+mod sign_off;
 mod tables;
 #[cfg(test)]
 mod tests;

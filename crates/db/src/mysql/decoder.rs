@@ -13,7 +13,6 @@ mod rows;
 #[cfg(test)]
 mod sample;
 
-use std::cmp::Ordering;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use std::time::{Duration, Instant};
 use super::bytes::Bytes;
 use super::event::{self, Header, Query, kind};
 use crate::cell::MaskKey;
-use crate::change::{Position, Prepared, Step, Transaction};
+use crate::change::{Position, Step, Transaction};
 use crate::config::WatchConfig;
 use crate::database::DbError;
 use crate::table::{Name, Table};
@@ -107,34 +106,6 @@ impl Decoder {
         self.checksums = None;
         (self.file, self.at) = self.resume.clone();
         self.resume.clone()
-    }
-
-    /// What was prepared when the log was given up to where it begins: of the tables that are set, it is read again.
-    pub(super) fn look_back(&mut self, prepared: &[Prepared]) {
-        for one in prepared {
-            if !one.tables.iter().any(|name| self.tables.contains_key(name)) {
-                let tables = one.tables.clone();
-                self.prepared.insert(one.number.clone(), Waiting::of_others(one.since.clone(), tables));
-            } else if one.since < self.given {
-                self.back.push(one.since.clone());
-            }
-        }
-        self.back.sort_by(|one, other| other.partial_cmp(one).unwrap_or(Ordering::Equal));
-        self.begin_back();
-    }
-
-    /// It cannot be read as far back as it was begun; perhaps from a later place.
-    pub(super) fn look_less_far_back(&mut self) {
-        let here = self.position();
-        self.back.retain(|since| *since > here);
-        self.prepared.retain(|_, waiting| waiting.is_of_others());
-        self.begin_back();
-    }
-
-    fn begin_back(&mut self) {
-        if let Position::Binlog { file, at } = self.back.last().unwrap_or(&self.given) {
-            self.resume = (file.clone(), *at);
-        }
     }
 
     /// What was given last, while it reads what comes before that.

@@ -1,24 +1,25 @@
 //! Transactions put together: groups of events, their savepoints, what XA prepares, and statements in them.
 
+mod xa;
+
 use std::collections::BTreeSet;
 
 use attestry_event::Nanos;
 
-use super::super::event::{self, Gtid, Header, Query};
+use super::super::event::{Gtid, Header, Query};
 use super::super::statement::{self, Statement};
 use super::Decoder;
-use crate::change::{Change, Op, Position, Prepared, Step, Transaction};
+use crate::change::{Change, Op, Position, Step, Transaction};
 use crate::database::DbError;
 use crate::table::Name;
+
+pub(super) use xa::{PREPARED_BYTES, Waiting};
 
 /// A part of a transaction has at most so many changes, but for the last event's.
 const PART_CHANGES: usize = 5_000;
 
 /// A part of a transaction has at most so many bytes of rows, but for the last event's.
 const PART_BYTES: usize = 1 << 20;
-
-/// What XA transactions that are not committed may have changed, all together, in bytes: they wait in memory.
-pub(super) const PREPARED_BYTES: usize = 256 << 20;
 
 /// Changes of a transaction that are not given yet.
 #[derive(Default)]
@@ -46,26 +47,6 @@ pub(super) struct Group {
     changed: Changed,
     /// How many changes there were when a savepoint was set.
     savepoints: Vec<(String, u64)>,
-}
-
-/// An XA transaction that waits to be committed.
-pub(super) struct Waiting {
-    changed: Changed,
-    comment: Option<String>,
-    /// Before it.
-    since: Position,
-    tables: BTreeSet<Name>,
-}
-
-impl Waiting {
-    /// One that changed nothing that is watched.
-    pub(super) fn of_others(since: Position, tables: BTreeSet<Name>) -> Waiting {
-        Waiting { changed: Changed::default(), comment: None, since, tables }
-    }
-
-    pub(super) fn is_of_others(&self) -> bool {
-        self.changed.changes.is_empty() && !self.changed.too_much
-    }
 }
 
 impl Decoder {
@@ -206,67 +187,6 @@ impl Decoder {
         Ok(())
     }
 
-    fn xa_commit(&mut self, header: &Header, number: &str) {
-        match self.prepared.remove(number) {
-            Some(waiting) if !waiting.changed.too_much => {
-                if let Some(group) = &mut self.group {
-                    group.changed = waiting.changed;
-                    group.comment = waiting.comment;
-                }
-                self.commit();
-            }
-            Some(_) => self.give_gap(header, number, &self.too_much()),
-            None => self.give_gap(
-                header,
-                number,
-                "was prepared before the log was taken up, and nobody knows of which tables",
-            ),
-        }
-        self.give_prepared();
-    }
-
-    pub(super) fn prepare(&mut self, header: &Header, body: &[u8]) -> Option<()> {
-        let (one_phase, number) = event::xa_prepare(body)?;
-        let too_much = self.group.as_ref().is_some_and(|group| group.changed.too_much);
-        match (one_phase, too_much) {
-            (true, true) => self.give_gap(header, &number, &self.too_much()),
-            (true, false) => self.commit(),
-            (false, _) => {
-                if let Some(Group { changed, comment, tables, .. }) = self.group.take() {
-                    let since = self.position();
-                    self.prepared.insert(number, Waiting { changed, comment, since, tables });
-                    self.give_prepared();
-                }
-            }
-        }
-        Some(())
-    }
-
-    /// What waits to be committed, at the end of a group.
-    fn give_prepared(&mut self) {
-        let waiting = self.prepared.iter();
-        let mut prepared: Vec<Prepared> = waiting
-            .map(|(number, Waiting { since, tables, .. })| Prepared {
-                number: number.clone(),
-                since: since.clone(),
-                tables: tables.clone(),
-            })
-            .collect();
-        prepared.sort_by(|one, other| one.number.cmp(&other.number));
-        self.give(Step::Prepared { position: self.here(), prepared });
-    }
-
-    /// An XA transaction is committed of which it is not known what it changed.
-    fn give_gap(&mut self, header: &Header, number: &str, why: &str) {
-        let time = self.group.take().map_or(header.nanos(), |group| group.time);
-        let reason = format!("the XA transaction {number} {why}: what it changed is not known");
-        self.give(Step::Gap { position: self.here(), time, reason });
-    }
-
-    fn too_much(&self) -> String {
-        format!("was larger than is kept ({} MiB for all that wait)", self.prepared_most >> 20)
-    }
-
     /// Whether a table is watched, or would be.
     fn concerns(&self, name: &Name) -> bool {
         self.tables.contains_key(name) || name.schema == self.schema && self.config.watches(&name.table)
@@ -294,21 +214,12 @@ impl Decoder {
         self.give(Step::Schema { position, time, tables, statement: Some(sql.to_owned()), account });
     }
 
-    /// A table is going to be changed.
-    pub(super) fn touch(&mut self, name: &Name) {
-        if let Some(group) =
-            self.group.as_mut().filter(|group| group.prepares && !group.tables.contains(name))
-        {
-            group.tables.insert(name.clone());
-        }
-    }
-
     pub(super) fn push(&mut self, change: Change, bytes: usize) {
         let Some(group) = self.group.as_mut().filter(|group| !group.changed.too_much) else { return };
         group.changed.changes.push(change);
         group.changed.bytes += bytes;
         if group.prepares {
-            let waiting: usize = self.prepared.values().map(|prepared| prepared.changed.bytes).sum();
+            let waiting: usize = self.prepared.values().map(Waiting::bytes).sum();
             if waiting + group.changed.bytes > self.prepared_most {
                 group.changed = Changed { too_much: true, ..Changed::default() };
             }
@@ -353,7 +264,7 @@ mod tests {
     use super::super::super::event::kind;
     use std::sync::Arc;
 
-    use super::super::sample::{column, decoder, decoder_at, event, format, gtid, map, query, rows};
+    use super::super::sample::{column, decoder, event, format, gtid, map, query, rows};
     use super::*;
     use crate::cell::Cell;
     use crate::change::Sent;
@@ -436,137 +347,5 @@ mod tests {
                 assert_eq!(lost, is_lost && long);
             }
         }
-    }
-
-    /// A MySQL says only by `XA START` that a group is prepared, and by `XA COMMIT` when it counts.
-    #[test]
-    fn what_is_prepared_waits_whole_and_within_bounds() {
-        let prepare = |one_phase: u8| {
-            let body = [&[one_phase, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0][..], b"q"].concat();
-            event(kind::XA_PREPARE, 900, &body)
-        };
-        let begun = |most: usize| {
-            let mut decoder = decoder();
-            decoder.prepared_most = most;
-            decoder.event(&format()).unwrap();
-            for one in [gtid(), query("XA START X'71',X'',1"), map()] {
-                decoder.event(&one).unwrap();
-            }
-            for _ in 0..=PART_CHANGES {
-                decoder.event(&rows()).unwrap();
-            }
-            assert!(decoder.step().is_none());
-            decoder
-        };
-        let counted = |decoder: &mut Decoder| {
-            let steps = std::iter::from_fn(|| decoder.step());
-            let mut given = steps.filter(|step| !matches!(step, Step::Prepared { .. }));
-            match (given.next(), given.next()) {
-                (Some(Step::Transaction(transaction)), None) => {
-                    (transaction.first, transaction.changes.len(), transaction.ends.is_some())
-                }
-                other => panic!("{other:?}"),
-            }
-        };
-        let whole = (0, PART_CHANGES + 1, true);
-        let mut decoder = begun(PREPARED_BYTES);
-        for one in [query("XA END X'71',X'',1"), prepare(0)] {
-            decoder.event(&one).unwrap();
-        }
-        assert!(matches!(decoder.step(), Some(Step::Prepared { .. })) && decoder.step().is_none());
-        for one in [gtid(), query("XA COMMIT X'71',X'',1")] {
-            decoder.event(&one).unwrap();
-        }
-        assert_eq!(counted(&mut decoder), whole);
-        let mut decoder = begun(PREPARED_BYTES);
-        decoder.event(&prepare(1)).unwrap();
-        assert_eq!(counted(&mut decoder), whole);
-
-        for ends in [vec![prepare(0), gtid(), query("XA COMMIT X'71',X'',1")], vec![prepare(1)]] {
-            let mut decoder = begun(100_000);
-            ends.iter().for_each(|one| decoder.event(one).unwrap());
-            let steps = std::iter::from_fn(|| decoder.step());
-            let gaps: Vec<String> = steps
-                .filter_map(|step| match step {
-                    Step::Gap { reason, .. } => Some(reason),
-                    Step::Prepared { .. } => None,
-                    other => panic!("{other:?}"),
-                })
-                .collect();
-            assert!(gaps.len() == 1 && gaps[0].contains("larger than is kept"), "{gaps:?}");
-        }
-    }
-
-    /// What a log says of XA, and what is said of it again by one that takes it up later.
-    #[test]
-    fn what_is_prepared_is_read_again() {
-        let at = |end: u32, one: Vec<u8>| event(one[4], end, &one[19..one.len() - 4]);
-        let prepare = |end: u32, number: u8| {
-            let body = [0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, number];
-            event(kind::XA_PREPARE, end, &body)
-        };
-        let changes = |end: u32| vec![at(end - 30, map()), at(end - 20, rows())];
-        let group = |end: u32, first: &str, changes: Vec<Vec<u8>>, last: Vec<Vec<u8>>| {
-            [vec![at(end - 50, gtid()), at(end - 40, query(first))], changes, last].concat()
-        };
-        let before = [
-            vec![format()],
-            group(200, "XA START X'71',X'',1", changes(200), vec![prepare(200, b'q')]),
-            group(300, "XA START X'72',X'',1", Vec::new(), vec![prepare(300, b'r')]),
-            group(400, "BEGIN", changes(400), vec![event(kind::XID, 400, &[0; 8])]),
-        ]
-        .concat();
-        let after = [
-            group(500, "XA COMMIT X'71',X'',1", Vec::new(), Vec::new()),
-            group(600, "XA COMMIT X'72',X'',1", Vec::new(), Vec::new()),
-            group(700, "XA COMMIT X'73',X'',1", Vec::new(), Vec::new()),
-        ]
-        .concat();
-        let mut prepared = Vec::new();
-        let mut said = |decoder: &mut Decoder, events: &[Vec<u8>]| {
-            events.iter().for_each(|one| decoder.event(one).unwrap());
-            let mut said = Vec::new();
-            while let Some(step) = decoder.step() {
-                said.push(match step {
-                    Step::Transaction(one) => format!("{} to {}", one.changes.len(), one.ends.unwrap()),
-                    Step::Gap { position, reason, .. } => format!("{reason} at {position}"),
-                    Step::Prepared { prepared: now, .. } => {
-                        prepared = now;
-                        continue;
-                    }
-                    other => panic!("{other:?}"),
-                });
-            }
-            (said, prepared.clone())
-        };
-        let gap = |number: u8, end: u32| {
-            format!(
-                "the XA transaction X'{number}',X'',1 was prepared before the log was taken up, and nobody knows of which tables: \
-                 what it changed is not known at binlog.000001:{end}"
-            )
-        };
-        let (transaction, all) = said(&mut decoder(), &before);
-        assert_eq!(transaction, ["1 to binlog.000001:400"]);
-        let since = |number: &str, since: &str, tables: &[Name]| Prepared {
-            number: format!("X'{number}',X'',1"),
-            since: since.parse().unwrap(),
-            tables: tables.iter().cloned().collect(),
-        };
-        let name = Name { schema: "bank".to_owned(), table: "a".to_owned() };
-        assert_eq!(all, [since("71", "binlog.000001:100", &[name]), since("72", "binlog.000001:200", &[])]);
-
-        let mut again = decoder_at(400, &all);
-        assert_eq!(again.looks_back(), Some(("binlog.000001".to_owned(), 400)));
-        assert_eq!(again.resume(), ("binlog.000001".to_owned(), 100));
-        let (told, left) = said(&mut again, &[before, after.clone()].concat());
-        assert_eq!(told, ["1 to binlog.000001:460".to_owned(), gap(73, 660)]);
-        assert_eq!(left, []);
-
-        // The log is gone that far back.
-        let mut again = decoder_at(400, &all);
-        again.look_less_far_back();
-        assert_eq!(again.looks_back(), None);
-        assert_eq!(again.resume(), ("binlog.000001".to_owned(), 400));
-        assert_eq!(said(&mut again, &after).0, [gap(71, 460), gap(73, 660)]);
     }
 }
