@@ -77,9 +77,13 @@ pub const DATABASES: &[Entry] = &[
     Entry {
         name: "gap.stream",
         sources: "a watch",
-        meaning: "the change stream cannot be taken up where it was; all tables are compared, and what differs is unexplained",
+        meaning: "the change stream cannot be taken up where it was, or something was committed of which it does not say what it changed; all tables are compared, and what differs is unexplained",
         who: "resource is the watch",
-        fields: &[WATCH, ("reason", "why"), ("position", "up to where it was followed")],
+        fields: &[
+            WATCH,
+            ("reason", "why"),
+            ("position", "up to where it was followed, or the place after what is not known"),
+        ],
         example: r#"{"event_name":"gap.stream","username":"-","resource":"bank","severity":3,"message":"the change stream of bank cannot be taken up where it was","event_data":{"watch":"bank","reason":"the slot attestry_bank is gone","position":"0/16B3740"}}"#,
     },
     Entry {
