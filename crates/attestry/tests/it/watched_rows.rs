@@ -34,6 +34,9 @@ fn long_values_are_shown_by_their_beginnings_and_what_is_masked_since_not_at_all
     // `yes x | head -100000 | tr -d '\n' | sha256sum`
     assert_eq!(photo["whole"]["sha256"], "d69e68988157833272305aaf21f453c800346e8a3640db6578e260215542e5d4");
 
+    let table = scenario.attestry(&["db", "show", fingerprint]).is(0).says("… (100000 bytes, SHA-256 ").out;
+    assert!(table.len() < 10_000, "{table}");
+
     configure(&scenario, &[watch(&server, "bank", "    tables: {accounts: {mask: [pin]}}\n")]);
     scenario.hang_up();
     comes(&reader, "event_name:config.reload", 1);

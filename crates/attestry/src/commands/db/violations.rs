@@ -93,6 +93,9 @@ fn fields(fields: &Value) -> String {
     parts.map(|field| format!("{}={}", text(&field["column"]), value(field))).collect::<Vec<_>>().join(" ")
 }
 
+/// How much of a value is shown that is too long to be shown whole.
+const START_CHARS: usize = 100;
+
 /// A column's value. The brackets tell NULL and masked values from texts that say so.
 fn value(field: &Value) -> String {
     match (&field["value"], &field["masked"]) {
@@ -100,14 +103,10 @@ fn value(field: &Value) -> String {
         (Value::Null, _) => "(NULL)".to_owned(),
         (value, _) => match &field["whole"] {
             Value::Null => text(value),
-            // Its beginning; what tells it from another that begins alike.
+            // What tells it from another that begins alike; JSON has more of it.
             whole => {
-                format!(
-                    "{}… ({} bytes, SHA-256 {})",
-                    text(value),
-                    text(&whole["bytes"]),
-                    text(&whole["sha256"])
-                )
+                let start: String = text(value).chars().take(START_CHARS).collect();
+                format!("{start}… ({} bytes, SHA-256 {})", text(&whole["bytes"]), text(&whole["sha256"]))
             }
         },
     }
