@@ -243,16 +243,20 @@ fn before(app: &App, text: Option<&str>) -> Result<Option<Nanos>, Problem> {
 }
 
 /// Rows hold whatever the watched tables hold: they are for those who may read all of what is recorded of that watch.
-fn readable(app: &App, caller: &Caller) -> Result<Among, Problem> {
+fn readable(app: &App, caller: &Caller) -> Result<Vec<WatchStatus>, Problem> {
     let may = |ledger: &str| caller.whole_ledger(app, ledger);
-    let watches = app.databases.watches().into_iter();
-    let among: Among = watches.filter(|watch| may(&watch.ledger).is_ok()).map(|watch| watch.name).collect();
-    if among.is_empty() {
+    let mut watches = app.databases.watches();
+    watches.retain(|watch| may(&watch.ledger).is_ok());
+    if watches.is_empty() {
         may(AUDIT_LEDGER).map_err(|_| {
             Problem::forbidden("a watched database is shown to those who may read all of its ledger")
         })?;
     }
-    Ok(among)
+    Ok(watches)
+}
+
+fn among(app: &App, caller: &Caller) -> Result<Among, Problem> {
+    Ok(readable(app, caller)?.into_iter().map(|watch| watch.name).collect())
 }
 
 /// The watched databases, and how each table is doing.
@@ -261,10 +265,7 @@ pub(crate) async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
 ) -> Result<Json<WatchesAnswer>, Problem> {
-    let among = readable(&app, &caller)?;
-    let mut watches = app.databases.watches();
-    watches.retain(|watch| among.contains(&watch.name));
-    Ok(Json(WatchesAnswer { watches }))
+    Ok(Json(WatchesAnswer { watches: readable(&app, &caller)? }))
 }
 
 /// Rows that broke a rule.
@@ -280,7 +281,7 @@ pub(crate) async fn violations(
     caller: Caller,
     Params(query): Params<ViolationsQuery>,
 ) -> Result<Json<ViolationsAnswer>, Problem> {
-    let among = readable(&app, &caller)?;
+    let among = among(&app, &caller)?;
     let limit = limit(query.limit, USUAL, VIOLATIONS_MAX)?;
     let wanted = Wanted {
         among: Some(among),
@@ -314,7 +315,7 @@ pub(crate) async fn history(
     Path(fingerprint): Path<String>,
     Params(HistoryQuery { before }): Params<HistoryQuery>,
 ) -> Result<Json<HistoryAnswer>, Problem> {
-    let of = History { fingerprint, among: Some(readable(&app, &caller)?), before };
+    let of = History { fingerprint, among: Some(among(&app, &caller)?), before };
     let (versions, more) = blocking(move || Ok(app.databases.history(&of)?)).await?;
     Ok(Json(HistoryAnswer { versions, more }))
 }

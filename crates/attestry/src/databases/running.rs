@@ -56,7 +56,7 @@ impl Outlet for Kept {
 /// What a watch is made of. With others it is to be started again.
 #[derive(Clone, PartialEq)]
 pub(super) struct Settings {
-    config: WatchConfig,
+    config: Arc<WatchConfig>,
     copy: PathBuf,
     /// None where nothing is signed or encrypted.
     openpgp: Option<OpenpgpConfig>,
@@ -67,7 +67,7 @@ impl Settings {
     pub(super) fn of(config: &Config, name: &str, watch: &WatchConfig) -> Settings {
         let needs_keys = !watch.snapshots.is_empty();
         Settings {
-            config: watch.clone(),
+            config: Arc::new(watch.clone()),
             copy: config.copy_of(name, watch),
             openpgp: needs_keys.then(|| config.written.openpgp.clone()),
         }
@@ -179,7 +179,7 @@ impl Running {
         ground: &Arc<Ground>,
         clock: &Arc<dyn Clock>,
     ) -> Result<Running> {
-        let mut config = settings.config.clone();
+        let mut config = WatchConfig::clone(&settings.config);
         config.start_empty &= !goes_on;
         let engine = config.engine().context("its address is none that is known")?;
         let options = Options {
@@ -209,7 +209,7 @@ impl Running {
             let Settings { config, copy, .. } = &started.settings;
             let setting = Setting {
                 watch: name.to_owned(),
-                config: config.clone(),
+                config: WatchConfig::clone(config),
                 copy: copy.clone(),
                 gpg: Gpg::new(openpgp),
                 clock: Arc::clone(clock),
@@ -227,7 +227,7 @@ impl Running {
     /// Where its copy is.
     pub(super) fn place(&self) -> Place {
         let why = self.held.lock().as_ref().err().filter(|why| *why != OPENING).cloned();
-        let config = Arc::new(self.settings.config.clone());
+        let config = Arc::clone(&self.settings.config);
         Place { watch: self.name.clone(), path: self.settings.copy.clone(), config, why }
     }
 

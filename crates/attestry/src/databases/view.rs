@@ -71,7 +71,7 @@ fn field(place: &Place, table: &Table, at: usize, cell: &Cell) -> Option<Field> 
     let column = table.columns.get(at)?;
     let masked = place.config.masks(&table.name.table, &column.name);
     let (value, whole) = match cell {
-        Cell::Value(bytes) if !masked => text(&column.kind, bytes),
+        Cell::Value(bytes) if !masked => (Some(text(&column.kind, bytes)), whole(bytes)),
         _ => (None, None),
     };
     let masked = *cell != Cell::Null && (masked || matches!(cell, Cell::Masked(_)));
@@ -79,17 +79,17 @@ fn field(place: &Place, table: &Table, at: usize, cell: &Cell) -> Option<Field> 
 }
 
 /// A value as text: bytes, and what is text in a character set that is not read here, in hexadecimal after `\x`. Of a long one the beginning.
-fn text(kind: &Kind, bytes: &[u8]) -> (Option<String>, Option<Whole>) {
-    let whole = (bytes.len() > VALUE_BYTES)
-        .then(|| Whole { bytes: bytes.len() as u64, sha256: attestry_event::hex(Sha256::digest(bytes)) });
-    let shown = match std::str::from_utf8(bytes) {
-        Ok(text) if !matches!(kind, Kind::Bytes) => {
-            let end = (0..=VALUE_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-            text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
-        }
+fn text(kind: &Kind, bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !matches!(kind, Kind::Bytes) => text[..text.floor_char_boundary(VALUE_BYTES)].to_owned(),
         _ => format!("\\x{}", attestry_event::hex(&bytes[..VALUE_BYTES.min(bytes.len())])),
-    };
-    (Some(shown), whole)
+    }
+}
+
+/// What a value is of which only the beginning is shown.
+fn whole(bytes: &[u8]) -> Option<Whole> {
+    let sha256 = || attestry_event::hex(Sha256::digest(bytes));
+    (bytes.len() > VALUE_BYTES).then(|| Whole { bytes: bytes.len() as u64, sha256: sha256() })
 }
 
 fn micros(time: i64) -> Nanos {
